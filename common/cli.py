@@ -1,0 +1,127 @@
+"""The command line that every application has: `python -m apps.<app> VERB [--config FILE] [--dotted.option VALUE ...]`.
+
+An application lists its verbs; a verb's module is imported only when the verb runs, so `--help` stays quick.
+Exit codes: 0 done, 1 a run failed, 2 wrong usage or input, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from common.config import config_parser, nearest, parse
+from common.errors import TouchstoneError, UsageError
+
+
+@dataclass(frozen=True)
+class Flag:
+    """One option of a verb that is no setting of the config file.
+
+    Attributes:
+        name: `--pairs`, or `question` for a positional argument.
+        help: one line.
+        settings: handed on to `add_argument`: type, default, choices, action, required, nargs.
+    """
+
+    name: str
+    help: str
+    settings: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Verb:
+    """One thing an application does.
+
+    Attributes:
+        name: as typed.
+        help: one line, shown in the list of verbs.
+        target: `module:function`; called as `function(config, **flags)`, its int result is the exit code.
+        flags: the verb's own options.
+        examples: whole commands, shown under `--help`.
+    """
+
+    name: str
+    help: str
+    target: str
+    flags: tuple[Flag, ...] = ()
+    examples: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class App:
+    """An application's command line.
+
+    Attributes:
+        name: module name, e.g. `apps.text2sql`.
+        summary: a paragraph for `--help`.
+        config: the dataclass of its settings.
+        default_config: YAML file used where `--config` is not given.
+        verbs: in the order shown.
+    """
+
+    name: str
+    summary: str
+    config: type
+    default_config: Path
+    verbs: tuple[Verb, ...]
+
+    def main(self, arguments: Sequence[str] | None = None) -> int:
+        """Run one command and return its exit code; expected errors are one readable line on stderr."""
+        arguments = list(sys.argv[1:] if arguments is None else arguments)
+        try:
+            return self._run(arguments)
+        except TouchstoneError as error:
+            _say(f"error: {error}", sys.stderr)
+            return error.exit_code
+        except KeyboardInterrupt:
+            _say("interrupted", sys.stderr)
+            return 130
+
+    def _run(self, arguments: list[str]) -> int:
+        if not arguments or arguments[0] in ("-h", "--help", "help"):
+            _say(self.help(), sys.stdout)
+            return 0 if arguments else UsageError.exit_code
+        verbs = {verb.name: verb for verb in self.verbs}
+        if arguments[0] not in verbs:
+            raise UsageError(f"unknown verb {arguments[0]!r}{nearest(arguments[0], list(verbs))}")
+        return self._run_verb(verbs[arguments[0]], arguments[1:])
+
+    def _run_verb(self, verb: Verb, arguments: list[str]) -> int:
+        epilog = "\n".join(["examples:", *(f"  {example}" for example in verb.examples)]) if verb.examples else None
+        parser = config_parser(
+            self.config, prog=f"python -m {self.name} {verb.name}", description=verb.help, epilog=epilog
+        )
+        for flag in verb.flags:
+            parser.add_argument(flag.name, help=flag.help, **flag.settings)
+        if "-h" in arguments or "--help" in arguments:
+            parser.print_help()
+            return 0
+        if not any(argument.split("=", 1)[0] == "--config" for argument in arguments):
+            arguments = ["--config", str(self.default_config), *arguments]
+        config, flags = parse(parser, self.config, arguments)
+        module, function = verb.target.split(":")
+        result = getattr(importlib.import_module(module), function)(config, **flags)
+        return int(result or 0)
+
+    def help(self) -> str:
+        """The application's help page: what it does and its verbs."""
+        width = max(len(verb.name) for verb in self.verbs) + 2
+        lines = [
+            f"usage: python -m {self.name} VERB [--config FILE] [--dotted.option VALUE ...]",
+            "",
+            self.summary,
+            "",
+            "verbs:",
+            *(f"  {verb.name:<{width}}{verb.help}" for verb in self.verbs),
+            "",
+            f"With no --config, {self.default_config} is used. Options of a verb: python -m {self.name} VERB --help",
+        ]
+        return "\n".join(lines)
+
+
+def _say(text: str, stream: Any) -> None:
+    stream.write(text + "\n")

@@ -1,0 +1,239 @@
+"""The typed settings that several applications share, and the loader that fills them.
+
+YAML files and dotted options land in the same dataclasses. An unknown key is an error that names the nearest known one.
+Nothing heavy is imported here: `--help` reads this module.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields, is_dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_type_hints
+
+from common.errors import UsageError
+
+if TYPE_CHECKING:
+    from jsonargparse import ArgumentParser
+
+ConfigT = TypeVar("ConfigT")
+
+
+@dataclass
+class LoraConfig:
+    """Low-rank adapters (Hu et al. 2021, arXiv 2106.09685), trained instead of the whole model.
+
+    Args:
+        rank: rank of each adapter.
+        alpha: scale; the update is multiplied by alpha / rank.
+        dropout: dropout on the adapter's input.
+        target_modules: layers that get an adapter: "all-linear" or a list of names.
+    """
+
+    rank: int = 16
+    alpha: int = 32
+    dropout: float = 0.05
+    target_modules: str | list[str] = "all-linear"
+
+
+@dataclass
+class LanguageModelConfig:
+    """A causal language model and its tokenizer.
+
+    Args:
+        path: a local folder or a hub id.
+        tokenizer: folder or hub id of the tokenizer; the model's own where not given.
+        dtype: weights' type; "auto" takes bfloat16 on a GPU that has it and float32 elsewhere.
+        device: "auto", "cpu", "cuda" or "cuda:N".
+        gguf_file: name of a GGUF file inside `path`, where the weights come in that format.
+        lora: train adapters instead of the whole model.
+    """
+
+    path: str = ""
+    tokenizer: str | None = None
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    device: str = "auto"
+    gguf_file: str | None = None
+    lora: LoraConfig | None = None
+
+
+@dataclass
+class SftConfig:
+    """Supervised fine-tuning with trl's SFTTrainer.
+
+    Args:
+        steps: optimiser steps; 0 leaves the stage out.
+        batch_size: rows per device and forward pass.
+        gradient_accumulation: forward passes per optimiser step.
+        learning_rate: peak learning rate.
+        warmup: share of the steps spent warming up.
+        max_length: longest prompt + completion, in tokens.
+        eval_every: steps between held-out measurements; 0 for none.
+        save_every: steps between checkpoints; 0 saves at the end only.
+        extra: settings handed on to trl's SFTConfig as they are.
+    """
+
+    steps: int = 0
+    batch_size: int = 16
+    gradient_accumulation: int = 1
+    learning_rate: float = 1e-3
+    warmup: float = 0.03
+    max_length: int = 1024
+    eval_every: int = 0
+    save_every: int = 0
+    extra: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass
+class GrpoConfig:
+    """Group-relative policy optimisation (Shao et al. 2024, arXiv 2402.03300) with trl's GRPOTrainer.
+
+    Args:
+        steps: optimiser steps.
+        prompts_per_step: different prompts in one optimiser step.
+        generations: completions sampled for each prompt (the group).
+        learning_rate: peak learning rate.
+        temperature: sampling temperature.
+        beta: weight of the KL term against the starting model; 0 loads no reference model.
+        max_completion_length: longest completion, in tokens.
+        loss_type: trl's name of the loss: "dapo", "grpo", "dr_grpo", "bnpo", ...
+        scale_rewards: divide advantages by the spread of the "group", of the "batch", or by "none".
+        aggregation: "sum_then_normalize", or "normalize_then_sum" (GDPO, arXiv 2601.05242).
+        gradient_accumulation: forward passes per optimiser step.
+        eval_every: steps between held-out measurements; 0 for none.
+        save_every: steps between checkpoints; 0 saves at the end only.
+        extra: settings handed on to trl's GRPOConfig as they are.
+    """
+
+    steps: int = 100
+    prompts_per_step: int = 16
+    generations: int = 8
+    learning_rate: float = 1e-6
+    temperature: float = 1.0
+    beta: float = 0.0
+    max_completion_length: int = 256
+    loss_type: str = "dapo"
+    scale_rewards: Literal["group", "batch", "none"] = "group"
+    aggregation: Literal["sum_then_normalize", "normalize_then_sum"] = "sum_then_normalize"
+    gradient_accumulation: int = 1
+    eval_every: int = 0
+    save_every: int = 0
+    extra: dict[str, Any] = field(default_factory=dict)
+
+
+def load(kind: type[ConfigT], file: Path | str | None, overrides: Sequence[str] = ()) -> ConfigT:
+    """Fill `kind` from its defaults, then a YAML file, then dotted overrides (`["--grpo.steps", "10"]`).
+
+    Raises:
+        UsageError: unknown key (names the nearest known one), wrong type, or unreadable file.
+    """
+    given = [*(["--config", str(file)] if file is not None else []), *overrides]
+    return parse(config_parser(kind), kind, given)[0]
+
+
+def config_parser(kind: type, **settings: Any) -> ArgumentParser:
+    """A jsonargparse parser with `--config FILE` and one dotted option for every field of `kind`."""
+    from jsonargparse import ActionConfigFile, ArgumentParser
+
+    parser = ArgumentParser(exit_on_error=False, default_env=False, **settings)
+    parser.add_argument("--config", action=ActionConfigFile, metavar="FILE", help="YAML file with these settings")
+    parser.add_class_arguments(kind, as_group=True)
+    return parser
+
+
+def parse(parser: ArgumentParser, kind: type[ConfigT], arguments: Sequence[str]) -> tuple[ConfigT, dict[str, Any]]:
+    """Parse command-line arguments into a config and the parser's other options.
+
+    Raises:
+        UsageError: unknown key (names the nearest known one), wrong type, or unreadable file.
+    """
+    import argparse
+
+    arguments = list(arguments)
+    _check_options(parser, kind, arguments)
+    for file in _config_files(arguments):
+        _check_file(kind, Path(file))
+    try:
+        namespace = parser.parse_args(arguments)
+        built = parser.instantiate_classes(namespace)
+    except (argparse.ArgumentError, TypeError, ValueError, KeyError) as error:
+        raise UsageError(" ".join(str(error).split()) or type(error).__name__) from error
+    names = {entry.name for entry in fields(kind)}  # type: ignore[arg-type]
+    config = kind(**{name: built[name] for name in names})
+    others = {name: value for name, value in vars(built).items() if name not in names and name != "config"}
+    return config, others
+
+
+def to_dict(config: Any) -> dict[str, Any]:
+    """A config dataclass as plain nested dictionaries, for YAML and JSON."""
+    return asdict(config)
+
+
+def nearest(name: str, known: Sequence[str]) -> str:
+    """`; did you mean 'x'?` for the known name most like `name`, or a list of the known ones."""
+    close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    return f"; did you mean {close[0]!r}?" if close else f"; known: {', '.join(sorted(known))}"
+
+
+def known_keys(kind: type, prefix: str = "") -> Iterator[str]:
+    """Every dotted key of a config dataclass, sections included."""
+    hints = get_type_hints(kind)
+    for entry in fields(kind):
+        yield prefix + entry.name
+        section = _section(hints[entry.name])
+        if section is not None:
+            yield from known_keys(section, f"{prefix}{entry.name}.")
+
+
+def _section(hint: Any) -> type | None:
+    """The dataclass inside a hint, `X | None` included."""
+    for candidate in (hint, *getattr(hint, "__args__", ())):
+        if isinstance(candidate, type) and is_dataclass(candidate):
+            return candidate
+    return None
+
+
+def _config_files(arguments: Sequence[str]) -> Iterator[str]:
+    for position, option in enumerate(arguments):
+        if option.startswith("--config="):
+            yield option.split("=", 1)[1]
+        elif option == "--config" and position + 1 < len(arguments):
+            yield arguments[position + 1]
+
+
+def _check_options(parser: ArgumentParser, kind: type, arguments: Sequence[str]) -> None:
+    flags = [option for action in parser._actions for option in action.option_strings]
+    known = [*dict.fromkeys([*flags, *(f"--{key}" for key in known_keys(kind))])]
+    for option in arguments:
+        name = option.split("=", 1)[0]
+        if name.startswith("--") and name != "--" and name not in known and ".extra." not in name:
+            raise UsageError(f"unknown option {name}{nearest(name, known)}")
+
+
+def _check_file(kind: type, file: Path) -> None:
+    import yaml
+
+    try:
+        content = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise UsageError(f"{file}: no such config file") from error
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise UsageError(f"{file}: cannot be read as YAML: {error}") from error
+    if content is None:
+        return
+    if not isinstance(content, Mapping):
+        raise UsageError(f"{file}: a config file holds `key: value` lines; found {type(content).__name__}")
+    known = list(known_keys(kind))
+    for key in _mapping_keys(kind, content):
+        if key not in known:
+            raise UsageError(f"{file}: unknown key {key!r}{nearest(key, known)}")
+
+
+def _mapping_keys(kind: type, content: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
+    hints = get_type_hints(kind)
+    for name, value in content.items():
+        yield f"{prefix}{name}"
+        section = _section(hints[name]) if name in hints else None
+        if section is not None and isinstance(value, Mapping):
+            yield from _mapping_keys(section, value, f"{prefix}{name}.")

@@ -1,0 +1,100 @@
+"""Reading and writing files so that nothing is lost: writes are atomic, and a bad row is named by its line."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from common.errors import DataError
+
+
+def write_bytes(path: Path | str, data: bytes) -> Path:
+    """Write `data` to `path` by renaming a finished temporary file, so that no reader ever sees half of it."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+        # mkstemp makes private files; give the mode a plain open() would have given.
+        umask = os.umask(0)
+        os.umask(umask)
+        os.chmod(temporary, 0o666 & ~umask)
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+    return path
+
+
+def write_text(path: Path | str, text: str) -> Path:
+    """Write UTF-8 text atomically."""
+    return write_bytes(path, text.encode("utf-8"))
+
+
+def write_json(path: Path | str, value: Any) -> Path:
+    """Write indented JSON atomically; NaN is refused, because no other JSON reader accepts it."""
+    return write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def write_jsonl(path: Path | str, rows: Iterable[Mapping[str, Any]]) -> Path:
+    """Write one JSON object a line, atomically."""
+    return write_text(path, "".join(_line(row) for row in rows))
+
+
+def append_jsonl(path: Path | str, rows: Iterable[Mapping[str, Any]]) -> None:
+    """Add rows to the end of a JSONL file in one write."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a", encoding="utf-8") as file:
+        file.write("".join(_line(row) for row in rows))
+
+
+def read_json(path: Path | str) -> Any:
+    """Read one JSON document.
+
+    Raises:
+        DataError: the file is absent, is not UTF-8 or is not JSON.
+    """
+    text = _read_text(Path(path))
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        raise DataError(f"not JSON: {error.msg}", path=path, line=error.lineno) from error
+
+
+def read_jsonl(path: Path | str) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Yield `(line number from 1, row)`; blank lines are passed over.
+
+    Raises:
+        DataError: the file is absent, or a line is not a JSON object.
+    """
+    for number, line in enumerate(_read_text(Path(path)).split("\n"), start=1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except json.JSONDecodeError as error:
+            raise DataError(f"not JSON: {error.msg}", path=path, line=number) from error
+        if not isinstance(row, dict):
+            raise DataError(f"expected a JSON object, found {type(row).__name__}", path=path, line=number)
+        yield number, row
+
+
+def _read_text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError as error:
+        raise DataError("no such file", path=path) from error
+    except IsADirectoryError as error:
+        raise DataError("this is a folder; a file is needed", path=path) from error
+    except UnicodeDecodeError as error:
+        raise DataError(f"not UTF-8 (byte {error.start})", path=path) from error
+
+
+def _line(row: Mapping[str, Any]) -> str:
+    return json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n"

@@ -1,0 +1,88 @@
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from common.cli import App, Flag, Verb
+from common.errors import DataError, TouchstoneError
+
+
+@dataclass
+class Settings:
+    """Settings of the test.
+
+    Args:
+        seed: seed of everything.
+    """
+
+    seed: int = 0
+
+
+def run_echo(config: Settings, word: str, times: int) -> int:
+    if word == "bad input":
+        raise DataError("no such row", path="rows.jsonl", line=3)
+    if word == "failed run":
+        raise TouchstoneError("the run failed")
+    if word == "interrupt":
+        raise KeyboardInterrupt
+    Path(word).write_text(f"{config.seed} {times}")
+    return 0
+
+
+@pytest.fixture
+def app(tmp_path):
+    default = tmp_path / "pocket.yaml"
+    default.write_text("seed: 5\n")
+    flags = (Flag("word", "what to say"), Flag("--times", "how often", {"type": int, "default": 1}))
+    verb = Verb("echo", "says a word", f"{__name__}:run_echo", flags, ("python -m app echo hello",))
+    return App("app", "Says words.", Settings, default, (verb,))
+
+
+def test_flags_settings_and_the_default_file_reach_the_verb(app, tmp_path):
+    target = tmp_path / "said"
+    assert app.main(["echo", str(target), "--times", "3"]) == 0
+    assert target.read_text() == "5 3"
+    assert app.main(["echo", "--seed", "7", str(target)]) == 0
+    assert target.read_text() == "7 1"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["ecko"], 2, "unknown verb 'ecko'; did you mean 'echo'?"),
+        (["echo", "x", "--tims", "3"], 2, "unknown option --tims; did you mean '--times'?"),
+        (["echo", "bad input"], 2, "rows.jsonl:3: no such row"),
+        (["echo", "failed run"], 1, "the run failed"),
+        (["echo", "interrupt"], 130, "interrupted"),
+        (["echo"], 2, "word"),
+        (["echo", "x", "--config", "absent.yaml"], 2, "absent.yaml"),
+    ],
+)
+def test_expected_errors_are_one_line_and_an_exit_code(app, capsys, arguments, code, message):
+    assert app.main(arguments) == code
+    printed = capsys.readouterr().err
+    assert message in printed
+    assert "Traceback" not in printed
+
+
+def test_help_teaches(app, capsys):
+    assert app.main([]) == 2
+    assert app.main(["--help"]) == 0
+    assert "echo  says a word" in capsys.readouterr().out
+    assert app.main(["echo", "--help"]) == 0
+    page = capsys.readouterr().out
+    for expected in ("seed of everything", "how often", "python -m app echo hello"):
+        assert expected in page
+
+
+def test_the_applications_help_imports_nothing_heavy():
+    import subprocess
+    import sys
+
+    code = (
+        "import sys; from apps.text2sql.__main__ import APP; APP.main(['train', '--help']); APP.main(['--help']);"
+        "heavy = {'torch', 'transformers', 'trl', 'gradio', 'duckdb', 'sqlglot', 'matplotlib', 'datasets'};"
+        "sys.exit(', '.join(sorted(heavy & set(sys.modules))) or 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr

@@ -1,0 +1,25 @@
+"""Shared fixtures: one thread, quiet libraries, and the public data where it lies beside the checkout."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+SHARED = ROOT.parent / "shared"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_thread() -> None:
+    import torch
+
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder of public data and behaviour cases; skips where it is absent."""
+    if not SHARED.is_dir():
+        pytest.skip(f"public data not found at {SHARED}")
+    return SHARED
