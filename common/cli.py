@@ -1,4 +1,4 @@
-"""The command line that every application has: `python -m apps.<app> VERB [--config FILE] [--dotted.option VALUE ...]`.
+"""The command line of every application: `python -m apps.<app> VERB [--config FILE] [--dotted.option VALUE ...]`.
 
 An application lists its verbs; a verb's module is imported only when the verb runs, so `--help` stays quick.
 Exit codes: 0 done, 1 a run failed, 2 wrong usage or input, 130 interrupted.
@@ -11,10 +11,13 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from common.config import config_parser, nearest, parse
+from common.config import add_config, nearest, parse
 from common.errors import TouchstoneError, UsageError
+
+if TYPE_CHECKING:
+    from jsonargparse import ArgumentParser
 
 
 @dataclass(frozen=True)
@@ -91,21 +94,35 @@ class App:
         return self._run_verb(verbs[arguments[0]], arguments[1:])
 
     def _run_verb(self, verb: Verb, arguments: list[str]) -> int:
-        epilog = "\n".join(["examples:", *(f"  {example}" for example in verb.examples)]) if verb.examples else None
-        parser = config_parser(
-            self.config, prog=f"python -m {self.name} {verb.name}", description=verb.help, epilog=epilog
-        )
-        for flag in verb.flags:
-            parser.add_argument(flag.name, help=flag.help, **flag.settings)
+        parser = self._parser(verb)
         if "-h" in arguments or "--help" in arguments:
             parser.print_help()
+            # Last, because that is where the reader's eye is when a long page has scrolled by.
+            _say("\n".join(["", "examples:", *(f"  {example}" for example in verb.examples)]), sys.stdout)
             return 0
         if not any(argument.split("=", 1)[0] == "--config" for argument in arguments):
             arguments = ["--config", str(self.default_config), *arguments]
+        config: Any
         config, flags = parse(parser, self.config, arguments)
         module, function = verb.target.split(":")
         result = getattr(importlib.import_module(module), function)(config, **flags)
         return int(result or 0)
+
+    def _parser(self, verb: Verb) -> ArgumentParser:
+        from jsonargparse import ArgumentParser
+
+        command = f"python -m {self.name} {verb.name}"
+        parser = ArgumentParser(
+            prog=command,
+            usage=f"{command} [options] [--config FILE] [--dotted.option VALUE ...]",
+            description=verb.help,
+            exit_on_error=False,
+            default_env=False,
+        )
+        for flag in verb.flags:
+            parser.add_argument(flag.name, help=flag.help, **flag.settings)
+        add_config(parser, self.config)
+        return parser
 
     def help(self) -> str:
         """The application's help page: what it does and its verbs."""

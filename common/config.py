@@ -1,6 +1,6 @@
 """The typed settings that several applications share, and the loader that fills them.
 
-YAML files and dotted options land in the same dataclasses. An unknown key is an error that names the nearest known one.
+YAML files and dotted options land in the same dataclasses; an unknown key is an error that names the nearest one.
 Nothing heavy is imported here: `--help` reads this module.
 """
 
@@ -132,14 +132,21 @@ def load(kind: type[ConfigT], file: Path | str | None, overrides: Sequence[str] 
     return parse(config_parser(kind), kind, given)[0]
 
 
-def config_parser(kind: type, **settings: Any) -> ArgumentParser:
+def config_parser(kind: type) -> ArgumentParser:
     """A jsonargparse parser with `--config FILE` and one dotted option for every field of `kind`."""
-    from jsonargparse import ActionConfigFile, ArgumentParser
+    from jsonargparse import ArgumentParser
 
-    parser = ArgumentParser(exit_on_error=False, default_env=False, **settings)
-    parser.add_argument("--config", action=ActionConfigFile, metavar="FILE", help="YAML file with these settings")
-    parser.add_class_arguments(kind, as_group=True)
+    parser = ArgumentParser(exit_on_error=False, default_env=False)
+    add_config(parser, kind)
     return parser
+
+
+def add_config(parser: ArgumentParser, kind: type) -> None:
+    """Add `--config FILE` and one dotted option for every field of `kind`."""
+    from jsonargparse import ActionConfigFile  # type: ignore[attr-defined]
+
+    parser.add_argument("--config", action=ActionConfigFile, metavar="FILE", help="YAML file with the settings below")
+    parser.add_class_arguments(kind, as_group=True)
 
 
 def parse(parser: ArgumentParser, kind: type[ConfigT], arguments: Sequence[str]) -> tuple[ConfigT, dict[str, Any]]:

@@ -1,0 +1,18 @@
+"""`python -m apps`: the applications of the suite."""
+
+from __future__ import annotations
+
+import sys
+
+APPS = {"text2sql": "question + schema -> SQL: SFT, then GRPO with an execution-first, multilingual reward"}
+
+
+def main() -> int:
+    """List the applications."""
+    lines = ["usage: python -m apps.APP VERB [...]", "", *(f"  apps.{name:<12}{text}" for name, text in APPS.items())]
+    sys.stdout.write("\n".join([*lines, "", "More: python -m apps.APP --help"]) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

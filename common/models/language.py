@@ -1,0 +1,339 @@
+"""Causal language models and their tokenizers: from a folder, a hub id or a GGUF file, ready to train or to ask."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from common.config import LanguageModelConfig, LoraConfig
+from common.errors import MissingDependency, UsageError
+
+if TYPE_CHECKING:
+    import peft
+    import torch
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+logger = logging.getLogger(__name__)
+
+Prompt = str | Sequence[Mapping[str, Any]]
+
+
+def load_language_model(
+    config: LanguageModelConfig, training: bool = False
+) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """Load a causal language model and its tokenizer, which pads on the left.
+
+    LoRA adapters are not added here: the trainers add them, so that the untouched model stays the reference.
+
+    Args:
+        config: where the model is, its dtype and its device.
+        training: return the model in training mode; on a CPU this needs float32.
+
+    Raises:
+        UsageError: there is no such model, or a dtype or device that this machine cannot use.
+        MissingDependency: a GGUF file is asked for and the `gguf` package is not installed.
+    """
+    from transformers import AutoModelForCausalLM
+
+    device = resolve_device(config.device)
+    dtype = resolve_dtype(config.dtype, device, training)
+    model = _load(
+        config, lambda **options: AutoModelForCausalLM.from_pretrained(config.path, dtype=dtype, **options), "a model"
+    )
+    tokenizer = load_tokenizer(config)
+    check_tokens(model, tokenizer)
+    model = model.to(device)
+    return (model.train() if training else model.eval()), tokenizer
+
+
+def load_tokenizer(config: LanguageModelConfig) -> PreTrainedTokenizerBase:
+    """Load the tokenizer of a model, or the one named by `config.tokenizer`; it pads on the left."""
+    from transformers import AutoTokenizer
+
+    if config.tokenizer is not None:
+        tokenizer = _load(
+            LanguageModelConfig(path=config.tokenizer),
+            lambda **options: AutoTokenizer.from_pretrained(config.tokenizer, **options),
+            "a tokenizer",
+        )
+    else:
+        tokenizer = _load(
+            config, lambda **options: AutoTokenizer.from_pretrained(config.path, **options), "a tokenizer"
+        )
+    tokenizer.padding_side = "left"
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    return tokenizer
+
+
+def save_language_model(model: Any, tokenizer: PreTrainedTokenizerBase, folder: Path | str) -> Path:
+    """Write weights (safetensors), configuration and tokenizer into `folder`, which appears only when it is whole.
+
+    LoRA adapters are written merged into the model, and once more by themselves under `adapter/`.
+    """
+    import shutil
+
+    folder = Path(folder)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = folder.with_name(f".{folder.name}.unfinished")
+    shutil.rmtree(unfinished, ignore_errors=True)
+    if is_peft(model):
+        model.save_pretrained(unfinished / "adapter")
+        model = merged_copy(model)
+    model.save_pretrained(unfinished)
+    tokenizer.save_pretrained(unfinished)
+    shutil.rmtree(folder, ignore_errors=True)
+    unfinished.rename(folder)
+    return folder
+
+
+def merged_copy(model: Any) -> Any:
+    """A plain model whose weights are the base's with the adapters added; the given model is left as it was."""
+    import copy
+
+    return copy.deepcopy(model).merge_and_unload()
+
+
+def is_peft(model: Any) -> bool:
+    """Whether adapters sit on the model."""
+    return hasattr(model, "peft_config") and hasattr(model, "merge_and_unload")
+
+
+def resolve_device(name: str) -> torch.device:
+    """The device a name stands for; "auto" is this process's GPU where there is one, else the CPU.
+
+    Raises:
+        UsageError: a GPU is named that is not there.
+    """
+    import torch
+
+    if name == "auto":
+        if not torch.cuda.is_available():
+            return torch.device("cpu")
+        from accelerate import PartialState
+
+        return torch.device("cuda", PartialState().local_process_index)
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise UsageError(f"device {name!r}: use auto, cpu, cuda or cuda:N") from error
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise UsageError(f"device {name!r}: this machine has {torch.cuda.device_count()} GPUs; use auto or cpu")
+    return device
+
+
+def resolve_dtype(name: str, device: torch.device, training: bool) -> torch.dtype:
+    """The weights' type that a name stands for on a device.
+
+    Half precision is not trained on a CPU: bfloat16 there is slower and loses small updates, float16 has no kernels.
+    Such a setting falls back to float32 with a warning, so that a recipe made for a GPU runs anywhere.
+
+    Raises:
+        UsageError: an unknown name.
+    """
+    import torch
+
+    if name == "auto":
+        name = "bfloat16" if device.type == "cuda" and torch.cuda.is_bf16_supported() else "float32"
+    types = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+    if name not in types:
+        raise UsageError(f"dtype {name!r}: use auto, {', '.join(types)}")
+    if device.type == "cpu" and (name == "float16" or (training and name == "bfloat16")):
+        logger.warning("%s is not trained on a CPU; taking float32", name)
+        name = "float32"
+    return types[name]
+
+
+def check_tokens(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
+    """Refuse a tokenizer that cannot end or pad a text, or that knows more tokens than the model.
+
+    Raises:
+        UsageError: says which, and what to do.
+    """
+    name = tokenizer.name_or_path or "the tokenizer"
+    if tokenizer.eos_token_id is None:
+        raise UsageError(f"{name}: it has no eos token, so no answer would ever end; set eos_token in its config")
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    embedding: Any = model.get_input_embeddings()
+    rows = embedding.weight.shape[0]
+    highest = max(tokenizer.get_vocab().values(), default=0)
+    if highest >= rows:
+        raise UsageError(
+            f"{name}: token id {highest} has no row in the model's embedding ({rows} rows); "
+            "take the model's own tokenizer or enlarge the embedding"
+        )
+    model.config.get_text_config().pad_token_id = tokenizer.pad_token_id
+    if model.generation_config is not None:
+        model.generation_config.pad_token_id = tokenizer.pad_token_id
+
+
+def eos_token_ids(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> list[int]:
+    """Every token that ends an answer: the tokenizer's and all that the model declares."""
+    declared = model.generation_config.eos_token_id if model.generation_config is not None else None
+    listed = declared if isinstance(declared, list) else [] if declared is None else [declared]
+    return list(dict.fromkeys([tokenizer.eos_token_id, *listed]))
+
+
+def prompt_ids(tokenizer: PreTrainedTokenizerBase, prompts: Sequence[Prompt]) -> list[list[int]]:
+    """Token ids of prompts, with the chat template and the opening of the answer where they are conversations.
+
+    Raises:
+        UsageError: a conversation meets a tokenizer without chat template.
+    """
+    if not prompts:
+        return []
+    if isinstance(prompts[0], str):
+        return [list(ids) for ids in tokenizer(list(prompts))["input_ids"]]
+    check_chat_template(tokenizer)
+    conversations: Any = [list(prompt) for prompt in prompts]
+    encoded: Any = tokenizer.apply_chat_template(
+        conversations, add_generation_prompt=True, tokenize=True, return_dict=True
+    )
+    return [list(ids) for ids in encoded["input_ids"]]
+
+
+def check_chat_template(tokenizer: PreTrainedTokenizerBase) -> None:
+    """Raise a `UsageError` where the tokenizer cannot render a conversation."""
+    if tokenizer.chat_template is None:
+        raise UsageError(
+            f"{tokenizer.name_or_path or 'the tokenizer'}: the prompts are conversations and it has no chat template; "
+            "take an instruction-tuned model, or put a chat_template.jinja into its folder"
+        )
+
+
+def generate(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    prompts: Sequence[Prompt],
+    max_new_tokens: int,
+    temperature: float = 0.0,
+    n: int = 1,
+    batch_size: int = 64,
+    progress: Callable[[int], None] | None = None,
+) -> list[list[str]]:
+    """Answer every prompt `n` times.
+
+    Prompts of like length share a batch; answers come in the prompts' order, without special tokens.
+
+    Args:
+        model: a decoder-only model; its training mode is restored.
+        tokenizer: the model's tokenizer.
+        prompts: texts or conversations.
+        max_new_tokens: longest answer, in tokens.
+        temperature: 0 takes the likeliest token; above it, samples are drawn from torch's global generator.
+        n: answers for each prompt.
+        batch_size: answers made at once.
+        progress: called with the number of prompts answered after each batch.
+
+    Raises:
+        UsageError: a sampling of several greedy answers, or a conversation without chat template.
+    """
+    from common.models.decoding import sample
+
+    if n > 1 and temperature <= 0:
+        raise UsageError("several greedy answers would all be the same; set a temperature above 0")
+    ids = prompt_ids(tokenizer, prompts)
+    order = sorted(range(len(ids)), key=lambda row: len(ids[row]))
+    answers: list[list[str]] = [[] for _ in ids]
+    per_batch = max(1, batch_size // n)
+    was_training = model.training
+    model.eval()
+    try:
+        for start in range(0, len(order), per_batch):
+            rows = order[start : start + per_batch]
+            sampled = sample(
+                model,
+                [ids[row] for row in rows],
+                n=n,
+                max_new_tokens=max_new_tokens,
+                temperature=temperature,
+                eos_ids=eos_token_ids(model, tokenizer),
+                pad_id=tokenizer.pad_token_id,
+            )
+            for row, group in zip(rows, sampled, strict=True):
+                answers[row] = tokenizer.batch_decode(group, skip_special_tokens=True)
+            if progress is not None:
+                progress(len(rows))
+    finally:
+        model.train(was_training)
+    return answers
+
+
+@dataclass(frozen=True)
+class ModelDescription:
+    """What a model would be, without its weights.
+
+    Attributes:
+        architecture: class name.
+        parameters: number of weights; tied ones count once.
+        trainable: number of weights that training would change: the adapters' with LoRA, else all.
+    """
+
+    architecture: str
+    parameters: int
+    trainable: int
+
+
+def describe_on_meta(config: LanguageModelConfig) -> ModelDescription:
+    """Build the model on the meta device, from its configuration only: no weights are read and no memory is taken.
+
+    Raises:
+        UsageError: the configuration cannot be read, or LoRA names layers that the model does not have.
+    """
+    import torch
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    found = _load(config, lambda **options: AutoConfig.from_pretrained(config.path, **options), "a model")
+    with torch.device("meta"):
+        model = AutoModelForCausalLM.from_config(found)
+        parameters = sum(parameter.numel() for parameter in model.parameters())
+        trainable = parameters
+        if config.lora is not None:
+            from peft import get_peft_model
+
+            try:
+                adapted = get_peft_model(model, peft_config(config.lora), autocast_adapter_dtype=False)
+            except ValueError as error:
+                raise UsageError(f"{config.path}: LoRA does not fit: {error}") from error
+            trainable = sum(parameter.numel() for parameter in adapted.parameters() if parameter.requires_grad)
+    return ModelDescription(type(model).__name__, parameters, trainable)
+
+
+def peft_config(config: LoraConfig) -> peft.LoraConfig:
+    """Peft's own settings for a causal language model."""
+    from peft import LoraConfig as PeftLoraConfig
+
+    return PeftLoraConfig(
+        r=config.rank,
+        lora_alpha=config.alpha,
+        lora_dropout=config.dropout,
+        target_modules=config.target_modules,
+        task_type="CAUSAL_LM",
+    )
+
+
+def _load(config: LanguageModelConfig, read: Callable[..., Any], what: str) -> Any:
+    """Call a `from_pretrained`, turning its many ways to fail into one readable error."""
+    options: dict[str, Any] = {}
+    if not config.path:
+        raise UsageError("no model given; set its path to a folder or a hub id")
+    if config.gguf_file is not None:
+        try:
+            import gguf  # noqa: F401
+        except ImportError as error:
+            raise MissingDependency("gguf", "gguf") from error
+        options["gguf_file"] = config.gguf_file
+    path = Path(config.path)
+    if path.is_dir() and config.gguf_file is not None and not (path / config.gguf_file).is_file():
+        raise UsageError(f"{path / config.gguf_file}: no such GGUF file")
+    if not path.is_dir() and (path.is_absolute() or config.path.startswith(".")):
+        raise UsageError(f"{path}: no such model folder")
+    try:
+        return read(**options)
+    except (OSError, ValueError, KeyError) as error:
+        first = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise UsageError(f"{config.path}: cannot load {what} from there: {first}") from error

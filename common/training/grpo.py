@@ -1,0 +1,244 @@
+"""Group-relative policy optimisation: trl's GRPOTrainer, our rewards, and a run folder around both."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from common.config import GrpoConfig, LanguageModelConfig, LoraConfig
+from common.errors import UsageError
+from common.models.language import (
+    check_chat_template,
+    check_tokens,
+    generate,
+    load_language_model,
+    peft_config,
+    save_language_model,
+)
+from common.rewards.base import Reward
+from common.training.alarms import AlarmMonitor
+from common.training.callbacks import Evaluate, RunCallback, Stateful
+from common.training.loop import arguments, common_settings, load_final, quiet_libraries, train
+from common.training.recorder import Recorder
+from common.training.run import Run, seed_everything, undisturbed_rng
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+logger = logging.getLogger(__name__)
+STAGE = "grpo"
+TRIED = 4
+# Settings of `extra` that change how completions are sampled: then trl samples, not `rollout`.
+SAMPLING = frozenset(
+    {"top_p", "top_k", "min_p", "repetition_penalty", "generation_kwargs", "cache_implementation", "use_vllm"}
+    | {"use_transformers_continuous_batching", "use_transformers_paged", "chat_template_kwargs"}
+)
+
+
+def run_grpo(
+    run: Run,
+    model: PreTrainedModel | Path | str,
+    tokenizer: PreTrainedTokenizerBase,
+    train_rows: Dataset,
+    reward: Reward,
+    config: GrpoConfig,
+    evaluate: Evaluate | None = None,
+    lora: LoraConfig | None = None,
+    resume: bool = False,
+) -> PreTrainedModel:
+    """Train a policy to earn a reward.
+
+    Args:
+        run: folder and seed.
+        model: the policy to start from, or its folder or hub id; with `beta` above 0 it is the reference too.
+        tokenizer: the model's tokenizer; from here on it pads on the left.
+        train_rows: a column `prompt`, texts or lists of messages, and the columns that the reward needs.
+        reward: scores completions.
+        config: steps, group size, rates.
+        evaluate: measures the model on held-out data every `config.eval_every` steps; the first value is the metric.
+        lora: train adapters, and merge them at the end; the model without them is the reference.
+        resume: go on from the run's newest checkpoint; a stage that is done is only loaded.
+
+    Returns:
+        The trained model, also saved in `run.final("grpo")`.
+
+    Raises:
+        UsageError: rows, config or tokenizer cannot be trained with; the message says why.
+        RewardError: the reward breaks its contract.
+        GraderFailure: too many rows could not be scored.
+        Interrupted: the user stopped the run; the message holds the command that goes on.
+    """
+    from trl.trainer.grpo_config import GRPOConfig as TrlConfig
+
+    from common.rewards.adapters.trl import to_trl
+
+    if isinstance(model, (str, Path)):
+        model = load_language_model(LanguageModelConfig(path=str(model)), training=True)[0]
+    if resume and run.finished(STAGE):
+        return load_final(run, STAGE, model)
+    _check(model, tokenizer, train_rows, reward, config)
+    seed_everything(run.seed)
+    if not resume:
+        _try_reward(reward, model, tokenizer, train_rows, config)
+    functions, weights = to_trl(reward, config.aggregation)
+    recorder = Recorder(functions, weights, config.generations, reward.bounds)
+    with quiet_libraries():
+        args = arguments(TrlConfig, _settings(run, model, config, weights), config.extra, STAGE)
+    if config.beta > 0 and lora is None:
+        _settle_reference(run, model, tokenizer, resume)
+    callback = RunCallback(
+        run,
+        STAGE,
+        monitor=AlarmMonitor(reward.bounds),
+        evaluate=evaluate,
+        eval_every=config.eval_every,
+        save_every=config.save_every,
+        figures=recorder.figures,
+        samples=lambda _: recorder.samples(),
+        sample_every=config.eval_every or max(1, config.steps // 10),
+        state=reward if isinstance(reward, Stateful) else None,
+    )
+    with quiet_libraries():
+        trainer = _trainer(model, tokenizer, train_rows, config, args, recorder, callback, lora, run.seed)
+        return train(trainer, run, STAGE, callback, tokenizer, resume)
+
+
+def _trainer(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    rows: Dataset,
+    config: GrpoConfig,
+    args: Any,
+    recorder: Recorder,
+    callback: RunCallback,
+    lora: LoraConfig | None,
+    seed: int,
+) -> Any:
+    # Imported here: the module subclasses trl's trainer, and importing trl takes seconds.
+    from common.training.grpo_step import SharedPromptTrainer, rollout
+
+    plain = args.world_size == 1 and not SAMPLING & set(config.extra)
+    return SharedPromptTrainer(
+        model=model,
+        reward_funcs=list(recorder.functions),
+        args=args,
+        train_dataset=rows.select(prompt_order(len(rows), config.prompts_per_step * config.steps, seed)),
+        processing_class=tokenizer,
+        callbacks=[callback],
+        peft_config=peft_config(lora) if lora is not None else None,
+        rollout_func=rollout(recorder, config.temperature, config.max_completion_length) if plain else None,
+    )
+
+
+def _try_reward(
+    reward: Reward, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, rows: Dataset, config: GrpoConfig
+) -> None:
+    """Let `check_reward` try the reward on what the policy says now, two completions for each of a few prompts."""
+    from common.rewards.check import check_reward
+
+    # A reward that learns from what it sees scores differently the second time, which the check takes for a fault.
+    if isinstance(reward, Stateful):
+        return
+    few = rows.select(range(min(TRIED, len(rows))))
+    with undisturbed_rng():
+        answers = generate(
+            model, tokenizer, list(few["prompt"]), config.max_completion_length, temperature=config.temperature, n=2
+        )
+    columns: dict[str, Any] = {name: [value for value in few[name] for _ in range(2)] for name in few.column_names}
+    columns["completion"] = [answer for pair in answers for answer in pair]
+    columns["group"] = torch.arange(len(few)).repeat_interleave(2)
+    check_reward(reward, columns)
+
+
+def prompt_order(rows: int, needed: int, seed: int) -> list[int]:
+    """Which row each prompt of the run is: one shuffle of all rows after another.
+
+    The whole order is laid out beforehand because trl's sampler forgets, on resuming, how many epochs it has shuffled.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    order: list[int] = []
+    while len(order) < needed:
+        order += torch.randperm(rows, generator=generator).tolist()
+    return order[:needed]
+
+
+def _settings(run: Run, model: PreTrainedModel, config: GrpoConfig, weights: list[float]) -> dict[str, Any]:
+    return {
+        **common_settings(run, STAGE, model, config.steps),
+        "learning_rate": config.learning_rate,
+        "per_device_train_batch_size": _per_device(config),
+        "gradient_accumulation_steps": config.gradient_accumulation,
+        "num_generations": config.generations,
+        "temperature": config.temperature,
+        "beta": config.beta,
+        "max_completion_length": config.max_completion_length,
+        "loss_type": config.loss_type,
+        "scale_rewards": config.scale_rewards,
+        "multi_objective_aggregation": config.aggregation,
+        "reward_weights": weights,
+        # The policy that is scored must be the one that was sampled from.
+        "disable_dropout": True,
+        # The order is laid out by `prompt_order`.
+        "shuffle_dataset": False,
+    }
+
+
+def _per_device(config: GrpoConfig) -> int:
+    """Completions in one forward pass on one device."""
+    from accelerate import PartialState
+
+    processes = PartialState().num_processes
+    if config.prompts_per_step % processes:
+        raise UsageError(
+            f"grpo.prompts_per_step: {config.prompts_per_step} does not divide by {processes} processes, "
+            "so a group would be cut in two"
+        )
+    total = config.prompts_per_step * config.generations
+    parts = config.gradient_accumulation * processes
+    if total % parts:
+        raise UsageError(
+            f"grpo: {config.prompts_per_step} prompts x {config.generations} generations = {total} completions a step "
+            f"do not divide by gradient_accumulation {config.gradient_accumulation} x {processes} processes; "
+            "change prompts_per_step or gradient_accumulation"
+        )
+    return total // parts
+
+
+def _check(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, rows: Dataset, reward: Reward, config: GrpoConfig
+) -> None:
+    if len(rows) == 0:
+        raise UsageError("grpo: there are no training rows")
+    if "prompt" not in rows.column_names:
+        raise UsageError(f"grpo: rows need a column prompt; they have: {', '.join(rows.column_names)}")
+    if config.generations < 2:
+        raise UsageError(
+            f"grpo.generations: {config.generations}; a group needs at least 2 completions, because the advantage is "
+            "the difference from the group's mean"
+        )
+    for name in ("steps", "prompts_per_step", "gradient_accumulation", "max_completion_length"):
+        if getattr(config, name) < 1:
+            raise UsageError(f"grpo.{name}: at least 1 is needed, not {getattr(config, name)}")
+    if config.temperature <= 0:
+        raise UsageError("grpo.temperature: above 0 is needed, or all completions of a group are the same")
+    check_tokens(model, tokenizer)
+    if not isinstance(rows[0]["prompt"], str):
+        check_chat_template(tokenizer)
+    # trl pads what it samples itself, but whatever else reads this tokenizer during the run must not pad right.
+    tokenizer.padding_side = "left"
+
+
+def _settle_reference(run: Run, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, resume: bool) -> None:
+    """Write the policy to disk and let it name that folder.
+
+    trl loads the reference from the path in the model's config, not from memory: after SFT that is the model *before*
+    SFT, and the KL term pulls the policy back to it. On resuming, the reference is what the stage began with.
+    """
+    start = run.stage(STAGE) / "start"
+    if not (resume and (start / "config.json").is_file()):
+        save_language_model(model, tokenizer, start)
+    model.config._name_or_path = str(start)

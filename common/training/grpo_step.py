@@ -1,0 +1,188 @@
+"""The two dear parts of a GRPO step, without reading a prompt once for every completion of its group.
+
+Sampling reads each prompt once (trl's public `rollout_func`), and so does the pass that gives the completions' log
+probabilities: same numbers and same gradient, up to the order of summation.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+from trl.trainer.grpo_trainer import GRPOTrainer
+
+from common.models.decoding import cache_argument, sample
+from common.models.language import prompt_ids
+from common.training.recorder import Recorder
+
+# Completions in one forward pass: fewer waste the matrix units, more waste padding.
+CHUNK = 32
+
+
+def rollout(recorder: Recorder, temperature: float, max_new_tokens: int) -> Callable[..., dict[str, Any]]:
+    """A sampler for trl's `rollout_func`; it fills the recorder's generation time.
+
+    Only plain sampling by temperature is done here: other settings go through trl's own generation.
+    """
+
+    def roll(prompts: list[Any], trainer: Any) -> dict[str, Any]:
+        began = time.perf_counter()
+        model = trainer.accelerator.unwrap_model(trainer.model_wrapped)
+        tokenizer = trainer.processing_class
+        groups = _runs(prompts)
+        ids = prompt_ids(tokenizer, [prompt for prompt, _ in groups])
+        was_training = model.training
+        # Dropout and gradient checkpointing are for the loss; checkpointing would also switch the cache off.
+        model.eval()
+        try:
+            completions = _sample(model, ids, [count for _, count in groups], trainer, temperature, max_new_tokens)
+        finally:
+            model.train(was_training)
+        recorder.seconds["generation"] += time.perf_counter() - began
+        return {
+            "prompt_ids": [ids[row] for row, (_, count) in enumerate(groups) for _ in range(count)],
+            "completion_ids": completions,
+            "logprobs": None,
+        }
+
+    return roll
+
+
+def _sample(
+    model: Any, ids: list[list[int]], counts: list[int], trainer: Any, temperature: float, max_new_tokens: int
+) -> list[list[int]]:
+    settings: dict[str, Any] = {
+        "max_new_tokens": max_new_tokens,
+        "temperature": temperature,
+        "eos_ids": trainer.eos_token_ids,
+        "pad_id": trainer.processing_class.pad_token_id,
+    }
+    if len(set(counts)) == 1:
+        return [row for group in sample(model, ids, n=counts[0], **settings) for row in group]
+    # The same prompt was drawn twice in a row.
+    spread = [row for row, count in zip(ids, counts, strict=True) for _ in range(count)]
+    return [group[0] for group in sample(model, spread, n=1, **settings)]
+
+
+def _runs(prompts: list[Any]) -> list[tuple[Any, int]]:
+    """Neighbouring equal prompts with their number."""
+    runs: list[tuple[Any, int]] = []
+    for prompt in prompts:
+        if runs and runs[-1][0] == prompt:
+            runs[-1] = (prompt, runs[-1][1] + 1)
+        else:
+            runs.append((prompt, 1))
+    return runs
+
+
+class SharedPromptTrainer(GRPOTrainer):
+    """trl's GRPOTrainer that reads the prompt of a group once in the log-probability pass."""
+
+    _name = "GRPO"
+
+    def _get_per_token_logps_and_entropies(
+        self,
+        model: Any,
+        input_ids: Tensor,
+        attention_mask: Tensor,
+        logits_to_keep: int,
+        batch_size: int | None = None,
+        compute_entropy: bool = False,
+        compute_aux_loss: bool = False,
+        **images: Any,
+    ) -> tuple[Tensor, Tensor | None, Tensor | None]:
+        shareable = (
+            self.accelerator.num_processes == 1
+            # Below, the model's parts are called outside the wrapper that would cast them.
+            and self.accelerator.mixed_precision == "no"
+            and not self.args.gradient_checkpointing
+            and not compute_aux_loss
+            and all(value is None for value in images.values())
+            and only_full_attention(model)
+        )
+        if not shareable:
+            return super()._get_per_token_logps_and_entropies(
+                model,
+                input_ids,
+                attention_mask,
+                logits_to_keep,
+                batch_size,
+                compute_entropy,
+                compute_aux_loss,
+                **images,
+            )
+        log_probs, entropy = shared_prompt_log_probs(
+            self.accelerator.unwrap_model(model), input_ids, attention_mask, logits_to_keep, compute_entropy
+        )
+        return log_probs, entropy, None
+
+
+def only_full_attention(model: Any) -> bool:
+    """Whether the model's cache is plain keys and values, of which rows can be picked."""
+    from transformers import DynamicCache
+    from transformers.cache_utils import DynamicLayer
+
+    return all(type(layer) is DynamicLayer for layer in DynamicCache(config=model.config).layers)
+
+
+def shared_prompt_log_probs(
+    model: Any, input_ids: Tensor, attention_mask: Tensor, completion_length: int, with_entropy: bool
+) -> tuple[Tensor, Tensor | None]:
+    """Log probabilities of completions, whose equal prompts are read once.
+
+    Args:
+        model: a causal language model with trl's fused head (`add_fused_lm_head`), possibly with adapters.
+        input_ids: `(B, P + C)`, prompts padded on the left, completions on the right.
+        attention_mask: the same shape.
+        completion_length: C.
+        with_entropy: compute the entropies too.
+
+    Returns:
+        `(B, C)` log probabilities, and `(B, C)` entropies in nats or None; 0 at padding.
+    """
+    from transformers import DynamicCache
+
+    # The prompt's last token is read with the completion, whose first token it predicts.
+    split = input_ids.shape[1] - completion_length - 1
+    prompts, of_row = torch.unique(input_ids[:, : split + 1], dim=0, return_inverse=True)
+    first = torch.stack([(of_row == prompt).nonzero()[0, 0] for prompt in range(len(prompts))])
+    prompt_mask = attention_mask[first][:, :split]
+    inner = model.get_base_model() if hasattr(model, "get_base_model") else model
+    name = cache_argument(inner)
+
+    read = DynamicCache(config=inner.config)
+    if split > 0:
+        positions = (prompt_mask.cumsum(-1) - 1).clamp(min=0)
+        inner.base_model(
+            input_ids=prompts[:, :split], attention_mask=prompt_mask, position_ids=positions, use_cache=True, **{name: read}
+        )
+    ids, mask = input_ids[:, split:], attention_mask[:, split:]
+    lengths = mask[:, 1:].sum(-1)
+    order = torch.argsort(lengths, stable=True)
+    parts, entropies = [], []
+    for rows in order.split(CHUNK):
+        width = max(int(lengths[rows].max()), 1)
+        shared = of_row[rows]
+        cache = DynamicCache(config=inner.config)
+        if split > 0:
+            for layer, filled in zip(cache.layers, read.layers, strict=True):
+                layer.update(filled.keys[shared], filled.values[shared])
+        seen = torch.cat([prompt_mask[shared], mask[rows, :width]], dim=1)
+        targets = ids[rows, 1 : width + 1].masked_fill(mask[rows, 1 : width + 1] == 0, -100)
+        output = model(
+            input_ids=ids[rows, :width],
+            attention_mask=seen,
+            position_ids=(seen.cumsum(-1) - 1).clamp(min=0)[:, -width:],
+            shift_labels=targets,
+            fused_lm_head=True,
+            **{name: cache},
+        )
+        pad = (0, completion_length - width)
+        parts.append(torch.nn.functional.pad(output.log_probs, pad))
+        if with_entropy:
+            entropies.append(torch.nn.functional.pad(output.entropy, pad))
+    back = torch.argsort(order)
+    return torch.cat(parts)[back], torch.cat(entropies)[back] if with_entropy else None
