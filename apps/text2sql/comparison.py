@@ -1,0 +1,175 @@
+"""Several recipes and seeds in one command: each a run of its own, one table with intervals over seeds at the end."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from copy import deepcopy
+from dataclasses import asdict
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from apps.text2sql.config import Text2SqlConfig
+from apps.text2sql.train import Result, train_one
+from apps.text2sql.training_report import gain, languages_of
+from common import ui
+from common.config import load
+from common.errors import UsageError
+from common.files import write_json, write_text
+from common.stats import Interval, mean_interval_over_seeds
+
+SETTINGS = "comparison.yaml"
+
+#: One trained run by (recipe, seed).
+Results = Mapping[tuple[str, int], Result]
+
+
+def run_comparison(config: Text2SqlConfig, name: str | None, json_output: bool) -> int:
+    """Train every recipe with every seed of `config.compare`, then compare them on the same held-out questions."""
+    import yaml
+
+    from common.training.run import plain
+
+    folder = Path(config.runs) / (name or f"compare-{datetime.now():%Y%m%d-%H%M%S}")
+    if (folder / SETTINGS).exists():
+        raise UsageError(f"{folder}: there is such a comparison; go on with --resume {folder}, or choose another name")
+    write_text(folder / SETTINGS, yaml.safe_dump(plain(asdict(config)), sort_keys=False, allow_unicode=True))
+    return _finish(config, folder, json_output)
+
+
+def resume(folder: Path, json_output: bool) -> int:
+    """Go on with an interrupted run or comparison, with the settings it was started with."""
+    from apps.text2sql.training_report import show
+
+    if (folder / SETTINGS).is_file():
+        return _finish(load(Text2SqlConfig, folder / SETTINGS), folder, json_output)
+    if not (folder / "config.yaml").is_file():
+        raise UsageError(f"{folder}: no run to go on with (it holds no config.yaml)")
+    show(train_one(load(Text2SqlConfig, folder / "config.yaml"), resume=folder), json_output)
+    return 0
+
+
+def _finish(config: Text2SqlConfig, folder: Path, json_output: bool) -> int:
+    results = {}
+    for recipe in config.comparison.recipes or [config.reward.recipe]:
+        for seed in config.comparison.seeds or [config.seed]:
+            results[recipe, seed] = _one(config, folder, recipe, seed)
+    summary = summarise(results)
+    write_json(folder / "comparison.json", summary)
+    write_comparison_report(results, summary, folder)
+    if json_output:
+        ui.print_json(summary)
+    else:
+        _print(summary, folder)
+    return 0
+
+
+def _one(config: Text2SqlConfig, folder: Path, recipe: str, seed: int) -> Result:
+    own = deepcopy(config)
+    own.reward.recipe = recipe  # type: ignore[assignment]
+    own.seed = seed
+    own.runs = str(folder)
+    own.comparison.recipes, own.comparison.seeds = [], []
+    name = f"{recipe}-seed{seed}"
+    ui.say(f"{recipe}, seed {seed}")
+    started = folder / name
+    command = f"python -m apps.text2sql train --resume {folder}"
+    return train_one(own, name=name, resume=started if (started / "run.json").is_file() else None, command=command)
+
+
+def summarise(results: Results) -> dict[str, Any]:
+    """Gains in execution accuracy (shares of 1): mean over seeds, all and by language, and differences of recipes.
+
+    The interval over seeds is Student's t on the seeds' means, so one seed gives no interval.
+    """
+    recipes = list(dict.fromkeys(recipe for recipe, _ in results))
+    seeds = list(dict.fromkeys(seed for _, seed in results))
+    languages = languages_of(next(iter(results.values())).after)
+    summary: dict[str, Any] = {"seeds": seeds, "recipes": {}, "differences": {}}
+    for recipe in recipes:
+        own = [results[recipe, seed] for seed in seeds]
+        summary["recipes"][recipe] = {
+            "before": _over_seeds([result.before.accuracy().mean for result in own]),
+            "after": _over_seeds([result.after.accuracy().mean for result in own]),
+            "gain": _over_seeds([gain(result) for result in own]),
+            "seeds": {str(seed): gain(result) for seed, result in zip(seeds, own, strict=True)},
+            "languages": {name: _over_seeds([gain(result, name) for result in own]) for name in languages},
+            "alarms": [
+                f"seed {seed}: {alarm['kind']}" for seed, r in zip(seeds, own, strict=True) for alarm in r.run.alarms()
+            ],
+        }
+    first = recipes[0]
+    for other in recipes[1:]:
+        gaps = [gain(results[first, seed]) - gain(results[other, seed]) for seed in seeds]
+        summary["differences"][f"{first} - {other}"] = _over_seeds(gaps)
+    return summary
+
+
+def _over_seeds(values: list[float]) -> dict[str, Any]:
+    return mean_interval_over_seeds(values).to_dict()
+
+
+def _interval(value: Mapping[str, Any]) -> Interval:
+    nan = float("nan")
+    low, high = (nan if value[end] is None else value[end] for end in ("low", "high"))
+    return Interval(value["mean"], low, high, value["n"])
+
+
+def _print(summary: Mapping[str, Any], folder: Path) -> None:
+    columns = ("recipe", "before", "after", "gain", "least gain of a language", "alarms")
+    ui.table(f"Held-out execution accuracy, {len(summary['seeds'])} seeds", columns, _rows(summary))
+    ui.say(f"report: {folder / 'report.html'}")
+
+
+def _rows(summary: Mapping[str, Any]) -> list[tuple[Any, ...]]:
+    rows = []
+    for recipe, found in summary["recipes"].items():
+        worst = min(found["languages"], key=lambda name: found["languages"][name]["mean"])
+        rows.append(
+            (
+                recipe,
+                _interval(found["before"]).text(100, 1),
+                _interval(found["after"]).text(100, 1),
+                _interval(found["gain"]).text(100, 1),
+                f"{worst} {100 * found['languages'][worst]['mean']:+.1f}",
+                len(found["alarms"]),
+            )
+        )
+    return rows
+
+
+def write_comparison_report(results: Results, summary: Mapping[str, Any], folder: Path) -> Path:
+    """The page of a comparison: table, gain by language, learning curves of every run."""
+    from common.plots import bars, lines
+    from common.report import Report
+
+    recipes = summary["recipes"]
+    languages = list(next(iter(recipes.values()))["languages"])
+    report = Report("Text-to-SQL: rewards compared", f"seeds {', '.join(map(str, summary['seeds']))}")
+    report.section("Result")
+    report.table(
+        ("recipe", "before %", "after %", "gain in points", "least gain of a language", "alarms"),
+        _rows(summary),
+        "Held-out execution accuracy (greedy, strict). Brackets: 95 % Student interval over seeds.",
+    )
+    for name, value in summary["differences"].items():
+        report.text(f"Gain of **{name}**: {_interval(value).text(100, 1)} points.")
+    series = {recipe: [_interval(found["languages"][name]) for name in languages] for recipe, found in recipes.items()}
+    report.section("By language")
+    report.figure(bars(languages, series, "gain in points", 100), "Gain in held-out execution accuracy, by language")
+    report.section("Learning curves")
+    curves = {
+        recipe: [_curve(result) for (name, _), result in results.items() if name == recipe] for recipe in recipes
+    }
+    report.figure(lines(curves, "step", "held-out execution accuracy, %"), "During GRPO; one line a seed")
+    for (recipe, seed), result in results.items():
+        for alarm in result.run.alarms():
+            report.alarm(f"{recipe}, seed {seed}: {alarm['message']}")
+    return report.save(folder / "report.html")
+
+
+def _curve(result: Result) -> list[tuple[float, float]]:
+    """Held-out accuracy over the steps, from before training to its end."""
+    key = "heldout/execution_accuracy"
+    start = (0.0, 100 * result.before.accuracy().mean)
+    return [start, *((float(row["step"]), 100 * row[key]) for row in result.run.rows("grpo") if key in row)]

@@ -1,0 +1,56 @@
+"""Settings of the text-to-SQL reward. Nothing heavy is imported here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+RECIPE_NAMES = ("execution", "arctic", "sql_r1", "skyrl", "reasoning_sql", "qatch", "contrastive")
+
+
+@dataclass
+class JudgeConfig:
+    """An LLM behind any OpenAI-compatible endpoint (vLLM, llama.cpp, a vendor's). Used by `reasoning_sql` only.
+
+    Args:
+        url: base address, such as http://127.0.0.1:8000/v1; empty leaves the judge out.
+        model: model name to ask for.
+        key_file: file that holds the API key, where one is needed; a key is never part of a config.
+        concurrency: requests in flight at once.
+        timeout: seconds for one request.
+        retries: further tries after a failed request.
+    """
+
+    url: str = ""
+    model: str = ""
+    key_file: str = ""
+    concurrency: int = 8
+    timeout: float = 30.0
+    retries: int = 2
+
+
+@dataclass
+class RewardConfig:
+    """Which reward is trained on.
+
+    Args:
+        recipe: name of a composition in `apps.text2sql.rewards.RECIPES`.
+        weights: overrides of the recipe's weights by part name, such as `{contrastive: 0}`; 0 leaves a part out.
+        cap: `contrastive` only: the most that a wrong query can earn; a right one earns 1.
+        preset: how results are compared: strict, bird, spider_testsuite, spider2 or defog.
+        style: what a well-formed completion is: `pocket` (the bare query) or `reasoning` (think and answer tags).
+        workers: processes that execute queries.
+        encoder: `contrastive` only: folder or hub id of the sentence encoder, or "hash".
+        device: device of a transformers encoder.
+        judge: the LLM judge of `reasoning_sql`.
+    """
+
+    recipe: Literal["execution", "arctic", "sql_r1", "skyrl", "reasoning_sql", "qatch", "contrastive"] = "contrastive"
+    weights: dict[str, float] = field(default_factory=dict)
+    cap: float = 0.3
+    preset: Literal["strict", "bird", "spider_testsuite", "spider2", "defog"] = "strict"
+    style: Literal["pocket", "reasoning"] = "pocket"
+    workers: int = 1
+    encoder: str = "assets/text2sql/encoder"
+    device: str = "cpu"
+    judge: JudgeConfig = field(default_factory=JudgeConfig)

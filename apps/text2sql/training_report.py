@@ -1,0 +1,168 @@
+"""What a training run shows at its end: the before/after table in the terminal and the run's report."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from apps.text2sql.evaluation import Evaluation, Item, aligned
+from common import ui
+from common.files import read_jsonl
+from common.report import Change, Report
+from common.stats import Interval, PairedTest, paired_bootstrap
+
+if TYPE_CHECKING:
+    from apps.text2sql.train import Result
+
+CURVES = {
+    "reward": "mean reward",
+    "heldout/execution_accuracy": "held-out execution accuracy",
+    "entropy": "entropy (nats a token)",
+    "groups/flat": "share of groups without a gradient",
+    "completions/mean_length": "tokens a completion",
+    "grad_norm": "gradient norm",
+}
+SHOWN_SAMPLES = 12
+
+
+def languages_of(evaluation: Evaluation) -> list[str]:
+    """Languages that were measured."""
+    return evaluation.languages
+
+
+def gain(result: Result, language: str | None = None) -> float:
+    """Gain in held-out execution accuracy, as a share of 1."""
+    return change(result, "", lambda item: language in (None, item.language)).difference.mean  # type: ignore[union-attr]
+
+
+def change(result: Result, name: str, keep: Callable[[Item], bool]) -> Change:
+    """Before, after and their paired difference over some of the held-out questions."""
+    before, after = aligned(result.before, result.after)
+    pairs = [(first, second) for first, second in zip(before, after, strict=True) if keep(first)]
+    groups = [first.parallel or first.id for first, _ in pairs]
+    test = paired_bootstrap(
+        [first.right() for first, _ in pairs], [second.right() for _, second in pairs], groups=groups
+    )
+    first, second = Evaluation([pair[0] for pair in pairs]), Evaluation([pair[1] for pair in pairs])
+    return Change(name, first.accuracy(), second.accuracy(), test.difference)
+
+
+def changes(result: Result) -> list[Change]:
+    """The rows of the headline table: all questions, then each language."""
+    rows = [change(result, "all", lambda item: True)]
+    languages = result.after.languages
+    if len(languages) > 1:
+        rows += [change(result, name, lambda item, name=name: item.language == name) for name in languages]  # type: ignore[misc]
+    return rows
+
+
+def paired(result: Result) -> PairedTest:
+    """The paired test over all held-out questions; translations of one question are resampled together."""
+    before, after = aligned(result.before, result.after)
+    groups = [item.parallel or item.id for item in before]
+    return paired_bootstrap([item.right() for item in before], [item.right() for item in after], groups=groups)
+
+
+def show(result: Result, json_output: bool) -> None:
+    """Print the before/after table, or the same as JSON."""
+    found = changes(result)
+    folder = result.run.folder
+    if json_output:
+        ui.print_json(
+            {
+                "run": str(folder),
+                "changes": {
+                    row.name: {key: _plain(getattr(row, key)) for key in ("before", "after", "difference")}
+                    for row in found
+                },
+                "p": paired(result).p,
+                "alarms": result.run.alarms(),
+                "report": str(folder / "report.html"),
+            }
+        )
+        return
+    rows = [
+        (
+            row.name,
+            row.before.text(100, 1),
+            row.after.text(100, 1),
+            row.difference.text(100, 1) if row.difference else "–",
+        )
+        for row in found
+    ]
+    caption = f"{found[0].after.n} questions; brackets: 95 % bootstrap interval, translations of a question together"
+    ui.table("Held-out execution accuracy, %", ("questions", "before", "after", "difference"), rows, caption)
+    for alarm in result.run.alarms():
+        ui.warn(f"{alarm['stage']} step {alarm['step']}: {alarm['message']}")
+    ui.say(f"model:  {folder / 'model'}")
+    ui.say(f"report: {folder / 'report.html'}")
+
+
+def _plain(value: Interval | None) -> dict[str, Any] | None:
+    return None if value is None else value.to_dict()
+
+
+def write_report(result: Result) -> Path:
+    """`report.html` of a run: headline table, curves, languages, samples, settings."""
+    from common.plots import bars, curves
+
+    run = result.run
+    found = changes(result)
+    test = paired(result)
+    report = Report("Text-to-SQL training", f"{run.config['reward']['recipe']} reward, seed {run.seed}")
+    report.section("Before and after")
+    report.headline(
+        found, caption=f"Held-out execution accuracy, %; {found[0].after.n} questions; paired p = {test.p:.2g}."
+    )
+    for alarm in run.alarms():
+        report.alarm(f"{alarm['stage']} step {alarm['step']}: {alarm['message']}")
+    if len(found) > 1:
+        names = [row.name for row in found[1:]]
+        series = {"before": [row.before for row in found[1:]], "after": [row.after for row in found[1:]]}
+        report.figure(bars(names, series, "execution accuracy, %", 100), "By language, with 95 % intervals")
+    for stage, title in (("sft", "Supervised stage"), ("grpo", "Reinforcement stage")):
+        rows = run.rows(stage)
+        keys = {key: label for key, label in CURVES.items() if any(_number(row.get(key)) for row in rows)}
+        if stage == "sft" and rows:
+            keys = {"loss": "loss", **keys}
+        if rows and keys:
+            report.section(title).figure(curves(rows, keys, smooth=9), "Faint: each step. Strong: running mean.")
+    _hardness(report, result)
+    _samples(report, result)
+    report.section("Settings").facts({**run.facts, **run.facts.get("versions", {})})
+    return report.save(run.folder / "report.html")
+
+
+def _hardness(report: Report, result: Result) -> None:
+    before, after = result.before.by("hardness"), result.after.by("hardness")
+    rows = [(name, before[name].text(100, 1), after[name].text(100, 1), after[name].n) for name in after]
+    report.section("By hardness").table(("hardness", "before %", "after %", "questions"), rows)
+    verdicts = result.after.verdict_counts()
+    first = result.before.verdict_counts()
+    names = list(dict.fromkeys([*verdicts, *first]))
+    report.table(("verdict", "before", "after"), [(name, first.get(name, 0), verdicts.get(name, 0)) for name in names])
+
+
+def _samples(report: Report, result: Result) -> None:
+    """Held-out questions whose answer changed, then what the policy said in its last steps."""
+    before, after = aligned(result.before, result.after)
+    moved = [
+        {"question": second.question, "language": second.language, "gold": second.gold}
+        | {"before": first.predictions[0], "verdict before": first.verdicts["strict"][0]}
+        | {"after": second.predictions[0], "verdict after": second.verdicts["strict"][0]}
+        for first, second in zip(before, after, strict=True)
+        if first.right() != second.right() and not math.isnan(first.right() + second.right())
+    ]
+    if moved:
+        step = max(1, len(moved) // SHOWN_SAMPLES)
+        report.section("Answers that changed").samples(moved[::step][:SHOWN_SAMPLES], ("gold", "before", "after"))
+    files = sorted(result.run.samples.glob("grpo-*.jsonl"))
+    if files:
+        rows = [row for _, row in read_jsonl(files[-1])][:SHOWN_SAMPLES]
+        report.section("What the policy said last").samples(rows)
+
+
+def _number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not math.isnan(value)
