@@ -131,6 +131,11 @@ CSS = """
 .notice.caution { border-left-color: #d99a1c; }
 .notice p { margin: 0; }
 table.table thead th, .table-wrap th { text-align: left !important; }
+/* gradio's own colours for code are too pale to read on white */
+body:not(.dark) .cm-line span { filter: brightness(0.72) saturate(1.5); }
+/* gradio draws a chosen option white on white while the pointer is over it */
+label.selected input:checked { background-color: var(--checkbox-background-color-selected) !important;
+  border-color: var(--checkbox-border-color-selected) !important; }
 footer { display: none !important; }
 """
 

@@ -140,7 +140,7 @@ def _spread_json(one: LanguageSpread) -> dict[str, Any]:
 
 def _operator_rows(assay: Assay, digits: Callable[[Interval], str]) -> tuple[list[str], list[list[Any]]]:
     parts = [name for name in assay.strengths[-1].parts if name != "execution"]
-    headers = ["operator", "tried", "same result", "not judged", "execution %", *(f"{name} %" for name in parts)]
+    headers = ["operator", "tried", "same", "open", "execution", *parts]
     rows = [
         [one.operator, one.tried, one.equivalent, one.unjudged, digits(one.execution)]
         + [digits(one.parts[name]) for name in parts]
@@ -169,6 +169,10 @@ def _spread_rows(assay: Assay) -> list[list[Any]]:
     return [[name, one.queries, one.mean.text(1, 4), round(one.largest, 4)] for name, one in assay.spreads.items()]
 
 
+_MUTANTS = (
+    "same: same result as the gold on this data; open: not to be judged; execution: % of the rest that it kills; "
+    "parts: % of the killed that each scores below the gold on its own"
+)
 _CONTROLS = ("completion", "mean score", "gold scores higher %", "not scored")
 _SPREADS = ("reward", "queries", "mean spread", "largest spread")
 
@@ -178,7 +182,7 @@ def _print(assay: Assay, config: Text2SqlConfig) -> None:
 
     table(f"Controls, {config.reward.recipe}", _CONTROLS, _control_rows(assay))
     headers, rows = _operator_rows(assay, _percent)
-    table("Mutants of the gold that are told from it", headers, rows, "of those with another result than the gold")
+    table("Mutants of the gold that are told from it", headers, rows, _MUTANTS)
     if assay.spreads:
         table("The same query asked in several languages", _SPREADS, _spread_rows(assay))
     for flag in assay.flags:
@@ -199,19 +203,15 @@ def _report(assay: Assay, config: Text2SqlConfig, examples: Sequence[Example]) -
     report.section("Controls").text(
         "Completions that a lazy, a broken or a hostile policy would write. Each must score below the gold."
     )
-    names = ["gold", *(one.name for one in general.controls)]
+    names = ["gold", *(one.name.replace("_", "\n") for one in general.controls)]
     means = [general.reference, *(one.mean for one in general.controls)]
     report.figure(bars(names, {"mean score": means}, "score")).table(_CONTROLS, _control_rows(assay))
     headers, rows = _operator_rows(assay, _percent_interval)
     operators = assay.strengths
     killed = {"execution": [one.execution for one in operators]}
     killed |= {name: [one.parts[name] for one in operators] for name in operators[-1].parts if name != "execution"}
-    report.section("Mutants").text(
-        "The gold with one change. Execution kills a mutant whose result differs; one with the *same result* on "
-        "this data may mean the same and is counted apart. The columns of the parts say how many of the killed each "
-        "part scores below the gold on its own."
-    )
-    report.figure(bars([one.operator for one in operators], killed, "killed, %", 100)).table(headers, rows)
+    report.section("Mutants").text("The gold with one change. One with the same result may mean the same.")
+    report.figure(bars([one.operator for one in operators], killed, "killed, %", 100)).table(headers, rows, _MUTANTS)
     if assay.spreads:
         report.section("Languages").text("One query, asked in several languages, must score alike.")
         languages = sorted({language for one in assay.spreads.values() for language in one.by_language})

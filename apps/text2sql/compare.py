@@ -299,6 +299,8 @@ def overlap(gold: Sequence[Row], pred: Sequence[Row], ordered: bool = False) -> 
     in_pred = sum(cell in gold_cells for row in pred for cell in row)
     in_gold = sum(cell in pred_cells for row in gold for cell in row)
     size_pred, size_gold = len(pred) * len(pred[0]), len(gold) * len(gold[0])
+    if not in_pred:
+        return Overlap(0.0, 0.0, cardinality, 0.0)
     shared = sum(_shared(a, b) for a, b in zip(gold, pred, strict=False)) if ordered else _paired(gold, pred)
     return Overlap(in_pred / size_pred, in_gold / size_gold, cardinality, 2 * shared / (size_pred + size_gold))
 
@@ -309,25 +311,40 @@ def _coarse(value: Any) -> Any:
 
 
 def _shared(a: Row, b: Row) -> int:
-    return (Counter(a) & Counter(b)).total() if a != b else len(a)
+    """Cells two rows share, each counted as often as both hold it."""
+    if a == b:
+        return len(a)
+    rest = list(b)
+    shared = 0
+    for cell in a:
+        if cell in rest:
+            rest.remove(cell)
+            shared += 1
+    return shared
 
 
 def _paired(gold: list[Row], pred: list[Row]) -> int:
     """Cells shared when equal rows are paired first and the rest greedily by what they share."""
     have, want = Counter(gold), Counter(pred)
     shared = sum(len(row) * count for row, count in (have & want).items())
-    left, right = list((have - want).elements()), list((want - have).elements())
-    if len(left) <= _MAX_PAIRING and len(right) <= _MAX_PAIRING:
-        # The rows themselves break ties, so that the order they came in does not matter.
-        pairs = sorted(
-            ((-_shared(a, b), repr(a), repr(b), i, j) for i, a in enumerate(left) for j, b in enumerate(right)),
-        )
-        used: tuple[set[int], set[int]] = (set(), set())
-        for gain, _, _, i, j in pairs:
-            if gain and i not in used[0] and j not in used[1]:
-                used[0].add(i)
-                used[1].add(j)
-                shared -= gain
-        return shared
-    ordered = zip(sorted(left, key=repr), sorted(right, key=repr), strict=False)
-    return shared + sum(_shared(a, b) for a, b in ordered)
+    # Sorted, so that the order the rows came in does not matter.
+    left, right = sorted((have - want).elements(), key=repr), sorted((want - have).elements(), key=repr)
+    if len(left) > _MAX_PAIRING or len(right) > _MAX_PAIRING:
+        return shared + sum(_shared(a, b) for a, b in zip(left, right, strict=False))
+    holders: dict[Any, set[int]] = {}
+    for j, row in enumerate(right):
+        for cell in row:
+            holders.setdefault(cell, set()).add(j)
+    nothing: set[int] = set()
+    pairs = [
+        (-_shared(row, right[j]), i, j)
+        for i, row in enumerate(left)
+        for j in nothing.union(*(holders.get(cell, nothing) for cell in row))
+    ]
+    used: tuple[set[int], set[int]] = (set(), set())
+    for gain, i, j in sorted(pairs):
+        if i not in used[0] and j not in used[1]:
+            used[0].add(i)
+            used[1].add(j)
+            shared -= gain
+    return shared

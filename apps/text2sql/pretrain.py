@@ -53,7 +53,7 @@ def pretrain_model(config: Text2SqlConfig, out: Path, command: str, resume: Path
     use_threads(config)
     seed_everything(config.seed)
     settings = config.pretrain
-    examples = load_examples(replace(config.train, limit=settings.examples))
+    examples = load_examples(replace(config.train, split="demonstrations", limit=settings.examples))
     rows = training_rows(examples, config)
     logger.info("pretrain: %d examples", len(examples))
     tokenizer = pocket_tokenizer(rows, settings)

@@ -1,7 +1,7 @@
 """The process that runs model-written SQL: reads tasks from standard input, writes outcomes to standard output.
 
 Started and watched by `apps.text2sql.workers`. Each message is its length (8 bytes) and a marshalled tuple of plain
-values. Before each query a beat is written, so that the parent can tell a slow task from a stuck query.
+values. Between the queries of a long task beats are written, so that the parent can tell it from a stuck query.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import os
 import sqlite3
 import struct
 import sys
+import time
 import traceback
 from collections import OrderedDict
 from collections.abc import Iterator
@@ -24,6 +25,7 @@ from apps.text2sql.statement import Refused, Statement, parse_query
 from apps.text2sql.verdict import Judgement, Reference, Verdict, judge_against
 from common.errors import TouchstoneError
 
+BEAT = 0.2  # seconds between two beats
 _DATABASES = 64
 _GOLDS = 2048
 _GOLD_ROWS = 400_000  # rows of golds kept, all together
@@ -98,9 +100,13 @@ class _Beating:
     def __init__(self, inner: Database, output: BinaryIO) -> None:
         self.inner, self.output = inner, output
         self.dialect, self.limits = inner.dialect, inner.limits
+        self.last = 0.0
 
     def run(self, sql: str | Statement) -> Execution:
-        write_message(self.output, ("beat",))
+        now = time.monotonic()
+        if now - self.last > BEAT:
+            write_message(self.output, ("beat",))
+            self.last = now
         return self.inner.run(sql)
 
     def schema(self) -> Schema:
@@ -212,7 +218,6 @@ class Worker:
             answers = self.judge(*arguments) if kind == "judge" else self.execute(*arguments)
             for answer in answers:
                 write_message(self.output, answer)
-            write_message(self.output, ("done",))
 
 
 def _spelling(sql: str, dialect: str) -> str:

@@ -58,8 +58,8 @@ class Process:
         self._finalizer = weakref.finalize(self, _end, self.process, os.getpid())
         self.fresh = True
 
-    def ask(self, task: tuple[Any, ...]) -> Iterator[tuple[Any, ...]]:
-        """Send a task and yield its answers.
+    def ask(self, task: tuple[Any, ...], answers: int) -> Iterator[tuple[Any, ...]]:
+        """Send a task and yield its answers, of which there are that many.
 
         Raises:
             Died: the worker ended, or was killed because it stayed silent beyond limit and grace.
@@ -68,11 +68,10 @@ class Process:
             write_message(self._tasks, task)
         except OSError as error:
             raise Died("worker_died") from error
-        while True:
+        while answers:
             answer = self._next()
-            if answer[0] == "done":
-                return
             if answer[0] != "beat":
+                answers -= 1
                 yield answer
 
     def _next(self) -> tuple[Any, ...]:
@@ -278,7 +277,7 @@ class Judge:
             )
             fresh = process.fresh
             try:
-                for answer in process.ask(task):
+                for answer in process.ask(task, 1 + len(rest)):
                     if answer[0] == "gold":
                         gold_done = True
                     else:

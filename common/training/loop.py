@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from common.config import LanguageModelConfig, nearest
 from common.errors import GraderFailure, UsageError
-from common.models.language import is_peft, load_language_model, save_language_model
+from common.models.language import is_peft, load_language_model, save_language_model, without_bars
 from common.training.callbacks import RunCallback
 from common.training.run import Interrupted, Run, last_checkpoint
 
@@ -174,9 +174,7 @@ def _way_on(trainer: Trainer, run: Run, stage: str, callback: RunCallback, what:
         newest = last_checkpoint(run, stage)
     at = f"{what} at step {step} of {trainer.state.max_steps} ({stage})"
     if newest is None:
-        return (
-            f"{at}, before the first checkpoint; start again, or from this stage's beginning:\n  {run.resume_command}"
-        )
+        return f"{at}, with nothing of this stage saved yet; begin it again with:\n  {run.resume_command}"
     return f"{at}; saved in {newest}; go on with:\n  {run.resume_command}"
 
 
@@ -190,14 +188,13 @@ def quiet_libraries() -> Iterator[None]:
     from transformers.utils import logging as transformers_logging
 
     had_bars, reported = not datasets.are_progress_bars_disabled(), constants.HF_HUB_DISABLE_TELEMETRY
-    had_model_bars, verbosity = transformers_logging.is_progress_bar_enabled(), transformers_logging.get_verbosity()
+    verbosity = transformers_logging.get_verbosity()
     datasets.disable_progress_bars()
-    transformers_logging.disable_progress_bar()
     # "Missing key lm_head.weight" for tied weights, "mtime may not be reliable": nothing a user could act on.
     transformers_logging.set_verbosity_error()
     constants.HF_HUB_DISABLE_TELEMETRY = True
     try:
-        with warnings.catch_warnings():
+        with without_bars(), warnings.catch_warnings():
             warnings.filterwarnings("ignore", message=".*rollout_func.*")
             warnings.filterwarnings("ignore", message=".*gradient_checkpointing.*")
             yield
@@ -206,5 +203,3 @@ def quiet_libraries() -> Iterator[None]:
         transformers_logging.set_verbosity(verbosity)
         if had_bars:
             datasets.enable_progress_bars()
-        if had_model_bars:
-            transformers_logging.enable_progress_bar()

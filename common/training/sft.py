@@ -92,7 +92,7 @@ def run_sft(
         if resume and (checkpoint := last_checkpoint(run, STAGE)) is not None:
             # trl counts tokens from zero again after resuming.
             counted = [row["num_tokens"] for row in run.rows(STAGE) if row["step"] <= checkpoint_step(checkpoint)]
-            trainer._total_train_tokens = int(counted[-1]) if counted else 0
+            trainer._total_train_tokens = int(counted[-1])
         return train(trainer, run, STAGE, callback, tokenizer, resume)
 
 

@@ -38,5 +38,10 @@ class CompletionTrainer(SFTTrainer):
             input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"], use_cache=False
         ).last_hidden_state[:, :-1]
         logits = plain.get_output_embeddings()(hidden[wanted]).float()
+        with torch.no_grad():
+            metrics = self._metrics["train" if plain.training else "eval"]
+            metrics["mean_token_accuracy"].append((logits.argmax(-1) == labels[wanted]).float().mean().item())
+            self._total_train_tokens += int(inputs["attention_mask"].sum())
+            metrics["num_tokens"] = [self._total_train_tokens]
         total = torch.nn.functional.cross_entropy(logits, labels[wanted], reduction="sum")
         return total / (wanted.sum() if num_items_in_batch is None else num_items_in_batch)

@@ -5,6 +5,10 @@ Training and held-out questions never share a pair of database and SQL:
 * `heldout_databases` asks about databases that training never sees;
 * `heldout_compositions` asks for pairs of features that training never sees together (`HELD_OUT_PAIRS`);
 * `dev` takes the pairs of database and SQL whose hash falls into a reserved bucket, `train` the others.
+
+`demonstrations` is the part of training that the supervised pocket model is made from: it leaves the practice databases
+out. `train` draws every second question from those, so that reinforcement, which sees no query but only whether a
+result is right, has something to find out.
 """
 
 from __future__ import annotations
@@ -24,14 +28,18 @@ from apps.text2sql.pocket.hardness import hardness
 from apps.text2sql.pocket.languages import say
 from apps.text2sql.pocket.meaning import Query
 from apps.text2sql.pocket.sql import to_sql
-from apps.text2sql.pocket.world import DATABASES, HELD_OUT_DATABASES, TRAINING_DATABASES
+from apps.text2sql.pocket.world import DATABASES, DEMONSTRATED_DATABASES, HELD_OUT_DATABASES, PRACTICE_DATABASES
 from common.errors import UsageError
 
-SPLITS = ("train", "dev", "heldout_compositions", "heldout_databases", "heldout")
+SPLITS = ("demonstrations", "train", "dev", "heldout_compositions", "heldout_databases", "heldout")
 
 # Questions a split has in each language when no limit is given.
-SIZES = {"train": 8000, "dev": 300, "heldout_compositions": 300, "heldout_databases": 300}
+SIZES = {"demonstrations": 8000, "train": 8000, "dev": 300, "heldout_compositions": 300, "heldout_databases": 300}
 _DEV_PERCENT = 6
+# Databases that a split draws from, each group as often as the other; the splits not named draw from both kinds.
+_POOLS = {"demonstrations": (DEMONSTRATED_DATABASES,), "heldout_databases": (HELD_OUT_DATABASES,)}
+# Splits to train on, with a mixture of families of their own.
+_MIXED = ("demonstrations", "train")
 _TRIES, _PATIENCE = 100, 4
 
 # Pairs of features never seen together in training; every feature of a pair is seen there without the other.
@@ -119,9 +127,9 @@ def _bucket(database: str, sql: str) -> int:
 
 
 def questions(split: str, count: int, seed: int = 0) -> Iterator[Question]:
-    """Up to `count` different questions of one of the four basic splits, in a random order that `seed` fixes."""
+    """Up to `count` different questions of one of the basic splits, in a random order that `seed` fixes."""
     rng = random.Random(f"pocket/{split}/{seed}")
-    names = HELD_OUT_DATABASES if split == "heldout_databases" else TRAINING_DATABASES
+    pools = _POOLS.get(split, (DEMONSTRATED_DATABASES, PRACTICE_DATABASES))
     # Training has its own mixture; the other splits go round the families, so that each counts alike.
     weights = {family: _WEIGHTS.get(family, 1.0) for family in FAMILIES}
     deck: list[str] = []
@@ -131,12 +139,12 @@ def questions(split: str, count: int, seed: int = 0) -> Iterator[Question]:
         if not deck:
             names_left, shares = list(weights), list(weights.values())
             deck = (
-                rng.choices(names_left, shares, k=64) if split == "train" else rng.sample(names_left, len(names_left))
+                rng.choices(names_left, shares, k=64) if split in _MIXED else rng.sample(names_left, len(names_left))
             )
         family = deck.pop()
         if family not in weights:
             continue
-        question = _draw_new(rng, family, names, split, seen)
+        question = _draw_new(rng, family, pools, split, seen)
         if question:
             failures[family] = 0
             seen.add((question.database, question.sql))
@@ -148,10 +156,10 @@ def questions(split: str, count: int, seed: int = 0) -> Iterator[Question]:
 
 
 def _draw_new(
-    rng: random.Random, family: str, names: Sequence[str], split: str, seen: set[tuple[str, str]]
+    rng: random.Random, family: str, pools: Sequence[Sequence[str]], split: str, seen: set[tuple[str, str]]
 ) -> Question | None:
     for _ in range(_TRIES):
-        question = _draw(rng, family, rng.choice(names), split)
+        question = _draw(rng, family, rng.choice(rng.choice(pools)), split)
         if question and (question.database, question.sql) not in seen:
             return question
     return None
@@ -163,7 +171,7 @@ def _draw(rng: random.Random, family: str, name: str, split: str) -> Question | 
     if query is None or is_held_out(query, name) != (split == "heldout_compositions"):
         return None
     sql = to_sql(query, known.database)
-    if split in ("train", "dev") and (_bucket(name, sql) < _DEV_PERCENT) != (split == "dev"):
+    if split in (*_MIXED, "dev") and (_bucket(name, sql) < _DEV_PERCENT) != (split == "dev"):
         return None
     return Question(name, query, sql) if is_fair(query, known) else None
 

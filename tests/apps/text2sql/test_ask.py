@@ -193,3 +193,20 @@ def test_the_first_sample_is_greedy_and_the_others_are_drawn_the_same_way_each_t
     assert found.samples == 4
     assert found.best.sql == "SELECT count(*) FROM singer"
     assert Path(database).is_file()
+
+
+def test_the_command_runs_a_real_model_and_says_when_it_knows_no_sql(database, tmp_path, capsys):
+    from apps.text2sql.__main__ import APP
+    from common.models.language import save_language_model
+    from tests.common.training import tiny
+
+    folder = save_language_model(tiny.model(), tiny.tokenizer(), tmp_path / "model")
+    arguments = ["ask", "How many singers?", "--database", database, "--samples", "3", "--model.path", str(folder)]
+    arguments += ["--model.device", "cpu", "--evaluate.max_new_tokens", "8"]
+    assert APP.main(arguments) == 1
+    printed = capsys.readouterr()
+    assert "error: the model wrote no query" in printed.err
+    assert printed.out == ""
+    assert APP.main([*arguments, "--json"]) == 1
+    found = json.loads(capsys.readouterr().out)
+    assert (found["sql"], found["status"], found["samples"]) == (None, "no_sql", 3)

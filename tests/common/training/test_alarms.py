@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from typing import Any
 
@@ -117,7 +118,7 @@ def test_an_alarm_is_raised_again_only_after_it_had_passed() -> None:
 
     steps = [step for _, step in play(twice, steps=180)]
     assert len(steps) == 3
-    assert all(later - earlier > 30 for earlier, later in zip(steps, steps[1:], strict=False))
+    assert all(later - earlier > 30 for earlier, later in itertools.pairwise(steps))
 
 
 def test_the_monitor_can_be_replayed_from_the_log() -> None:
@@ -158,12 +159,14 @@ def test_trend_against_a_line_and_against_noise() -> None:
 
 
 def test_a_real_run_that_collapses_is_caught(new_run: Any) -> None:
-    """A policy that is paid 0.1 for a cheap trick, with too high a learning rate, learns the trick and nothing else."""
+    """A policy that is paid 0.1 for a cheap trick, at too high a learning rate, learns the trick and nothing else."""
     run = new_run()
     config = GrpoConfig(
         steps=40, prompts_per_step=4, generations=8, learning_rate=2e-2, max_completion_length=8, eval_every=20
     )
-    run_grpo(run, tiny.model(), tiny.tokenizer(), tiny.grpo_rows(), tiny.FlatBonus(), config, lambda model: {"right": 0.0})
+    run_grpo(
+        run, tiny.model(), tiny.tokenizer(), tiny.grpo_rows(), tiny.FlatBonus(), config, lambda model: {"right": 0.0}
+    )
     alarms = {alarm["kind"]: alarm for alarm in run.alarms("grpo")}
     assert "flat_positive_reward" in alarms
     assert alarms["flat_positive_reward"]["values"]["groups/value"] == pytest.approx(0.1, abs=0.01)

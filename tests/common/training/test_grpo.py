@@ -26,7 +26,9 @@ def config(**changes: Any) -> GrpoConfig:
     return GrpoConfig(**{**settings, **changes})
 
 
-def go(run: Any, reward: Any = None, model: Any = None, tokenizer: Any = None, rows: Any = None, **changes: Any) -> Any:
+def go(
+    run: Any, reward: Any = None, model: Any = None, tokenizer: Any = None, rows: Any = None, **changes: Any
+) -> Any:
     return run_grpo(
         run,
         model if model is not None else tiny.model(),
@@ -78,9 +80,9 @@ def test_a_run_writes_what_was_promised(new_run: Any) -> None:
 
 def test_the_policy_learns(new_run: Any) -> None:
     run = new_run()
-    go(run, steps=25, generations=8)
+    go(run, steps=15, generations=8)
     rewards = [row["reward"] for row in run.rows()]
-    assert sum(rewards[-5:]) / 5 > sum(rewards[:5]) / 5 + 0.15
+    assert sum(rewards[-3:]) / 3 > sum(rewards[:3]) / 3 + 0.15
 
 
 # --- the faster step is the same step
@@ -111,7 +113,9 @@ def test_shared_prompts_give_the_same_numbers_and_gradient(cut: int, adapters: b
     add_fused_lm_head(model, temperature=0.7, outputs=("log_probs", "entropy"))
     if adapters:
         model = get_peft_model(model, peft_config(LoraConfig(rank=2, dropout=0.0)))
-        torch.nn.init.normal_(model.base_model.model.model.layers[0].self_attn.q_proj.lora_B["default"].weight, std=0.1)
+        torch.nn.init.normal_(
+            model.base_model.model.model.layers[0].self_attn.q_proj.lora_B["default"].weight, std=0.1
+        )
     ids, mask, length = batch()
     ids, mask = ids[:, cut:], mask[:, cut:].clone()
     mask[:, : ids.shape[1] - length][:, -1] = 1
@@ -228,9 +232,10 @@ def test_where_it_can_be_scored_the_policy_moves(new_run: Any) -> None:
     assert not tiny.same_weights(go(new_run(), tiny.SometimesBroken()), tiny.model())
 
 
-def test_a_grader_that_fails_stops_the_run(new_run: Any) -> None:
+def test_a_grader_that_fails_stops_the_run(new_run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     from common.errors import GraderFailure
 
+    monkeypatch.setattr(grpo, "_try_reward", lambda *_: None)
     run = new_run()
     with pytest.raises(GraderFailure, match="--resume"):
         go(run, Constant("shaky", math.nan), steps=20, save_every=2)
@@ -247,7 +252,7 @@ def test_a_grader_that_fails_stops_the_run(new_run: Any) -> None:
         ({"extra": {"epsilon_hgih": 0.3}}, "epsilon_high"),
         ({"extra": {"num_generations": 4}}, "set grpo.generations instead"),
         ({"extra": {"per_device_train_batch_size": 4}}, "prompts_per_step"),
-        ({"loss_type": "dappo"}, "dappo"),
+        ({"loss_type": "dappo"}, "'dapo'"),
     ],
 )
 def test_settings_that_cannot_work_are_explained(new_run: Any, changes: dict[str, Any], message: str) -> None:

@@ -11,8 +11,8 @@ from common.rewards.base import Reward, RewardOutput
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz 0123456789"
 TEMPLATE = (
-    "{% for m in messages %}{% if m.role == 'user' %}<user>{{ m.content }}{% else %}<bot>{{ m.content }}<eos>{% endif %}"
-    "{% endfor %}{% if add_generation_prompt %}<bot>{% endif %}"
+    "{% for m in messages %}{% if m.role == 'user' %}<user>{{ m.content }}"
+    "{% else %}<bot>{{ m.content }}<eos>{% endif %}{% endfor %}{% if add_generation_prompt %}<bot>{% endif %}"
 )
 
 

@@ -1,0 +1,78 @@
+"""A demo page with a scripted model, and a headless Chromium to look at it; shared by the test and the screenshot."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from apps.text2sql.assistant import Answer, vote
+from apps.text2sql.workbench import Workbench
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+DRIVER = shutil.which("chromedriver")
+FLAGS = (
+    "--headless=new",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--disable-dev-shm-usage",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--hide-scrollbars",
+    # Nothing but this machine can be reached, so a page that needs more than itself fails here.
+    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost",
+)
+
+
+class Scripted:
+    """Answers each question with the queries it was given for it; what it has no answer for, it says so."""
+
+    def __init__(self, judge: Any, answers: Mapping[str, Sequence[str]]) -> None:
+        self.judge = judge
+        self.answers = dict(answers)
+
+    def ask(self, question: str, database: str) -> Answer:
+        queries = list(self.answers.get(question, [""]))
+        return Answer(question, vote(self.judge, database, queries), len(queries), queries[0] or "I do not know.")
+
+
+@contextmanager
+def served(workbench: Workbench) -> Iterator[str]:
+    """The page on a free port of this machine; yields its address."""
+    from apps.text2sql.demo import build_page, launch
+
+    blocks = build_page(workbench)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    address = launch(blocks, port)
+    try:
+        yield address
+    finally:
+        blocks.close()
+
+
+@contextmanager
+def chromium(profile: Path, width: int = 1280, height: int = 1400) -> Iterator[Any]:
+    """A headless Chromium with an empty profile; skips the test where there is none."""
+    if CHROMIUM is None or DRIVER is None:
+        pytest.skip("needs Chromium and ChromeDriver (Debian: apt install chromium chromium-driver)")
+    webdriver = pytest.importorskip("selenium.webdriver")
+    options = webdriver.ChromeOptions()
+    options.binary_location = CHROMIUM
+    for flag in (*FLAGS, f"--user-data-dir={profile}", f"--window-size={width},{height}"):
+        options.add_argument(flag)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(DRIVER))
+    try:
+        yield driver
+    finally:
+        driver.quit()
