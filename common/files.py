@@ -85,6 +85,13 @@ def read_jsonl(path: Path | str) -> Iterator[tuple[int, dict[str, Any]]]:
         yield number, row
 
 
+def locate(path: Path | str) -> Path:
+    """A relative path as it is or, where nothing lies there, inside the checkout: shipped files work from any folder."""
+    path = Path(path)
+    inside = Path(__file__).resolve().parent.parent / path
+    return inside if not path.exists() and not path.is_absolute() and inside.exists() else path
+
+
 def _read_text(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8-sig")

@@ -215,7 +215,7 @@ def launch(blocks: gradio.Blocks, port: int = 7860, share: bool = False, css: st
             **settings,
         )
     except OSError as error:
-        raise UsageError(f"port {port} cannot be used ({error}); choose another with --port") from error
+        raise UsageError(f"port {port} cannot be used, most likely it is taken; choose another with --port") from error
     return str(address)
 
 

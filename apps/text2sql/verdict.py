@@ -10,8 +10,9 @@ from enum import Enum
 from apps.text2sql import conventions
 from apps.text2sql.compare import FULL, Overlap, overlap, same
 from apps.text2sql.database import Database, Execution, refusal
+from apps.text2sql.inner_ties import inner_choices
 from apps.text2sql.statement import Refused, Statement, parse_query, strip_distinct, translate
-from apps.text2sql.ties import Legal, inner_choices, is_cut, is_ordered, legal_rows
+from apps.text2sql.ties import Legal, is_cut, is_ordered, legal_rows
 from common.errors import UsageError
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from common.config import LanguageModelConfig, LoraConfig
 from common.errors import MissingDependency, UsageError
+from common.files import locate
 
 if TYPE_CHECKING:
     import peft
@@ -31,7 +32,7 @@ def load_language_model(
     LoRA adapters are not added here: the trainers add them, so that the untouched model stays the reference.
 
     Args:
-        config: where the model is (a folder, a hub id, or `package:NAME` for the folder of an installed Python package),
+        config: where the model is (a folder, a hub id, or `package:NAME`, the folder of an installed Python package),
             its dtype and its device.
         training: return the model in training mode; on a CPU this needs float32.
 
@@ -324,13 +325,13 @@ def peft_config(config: LoraConfig) -> peft.LoraConfig:
 
 
 def located(path: str) -> str:
-    """A model's path with `package:NAME` replaced by that package's folder; the package is not imported.
+    """A model's path: `package:NAME` becomes that package's folder (it is not imported), a shipped one is found.
 
     Raises:
         UsageError: the package is not installed.
     """
     if not path.startswith("package:"):
-        return path
+        return str(locate(path))
     name = path.removeprefix("package:")
     found = importlib.util.find_spec(name) if name.isidentifier() else None
     if found is None or not found.submodule_search_locations:

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from common.errors import DataError, MissingDependency, UsageError
-from common.files import read_json, write_bytes, write_json
+from common.files import locate, read_json, write_bytes, write_json
 
 CONFIG_FILE = "encoder.json"
 WEIGHTS_FILE = "encoder.safetensors"
@@ -61,13 +61,13 @@ def load_encoder(name: str | Path, device: str = "cpu", dtype: str = "float32") 
     """
     if str(name) == "hash":
         return HashEncoder()
-    folder = Path(name)
+    folder = locate(name)
     if (folder / CONFIG_FILE).is_file():
         return NgramEncoder.load(folder)
     if (folder / "modules.json").is_file():
-        return SentenceTransformerEncoder(str(name), device, dtype)
+        return SentenceTransformerEncoder(str(folder), device, dtype)
     if (folder / "config.json").is_file():
-        return TransformerEncoder(str(name), device, dtype)
+        return TransformerEncoder(str(folder), device, dtype)
     if _is_hub_id(str(name)):
         # sentence-transformers knows each model's own pooling and gives any other transformers model mean pooling.
         if find_spec("sentence_transformers") is not None:

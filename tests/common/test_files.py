@@ -49,3 +49,11 @@ def test_a_bad_row_is_named_by_file_and_line(tmp_path, content, message):
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(DataError, match="absent.json: no such file"):
         files.read_json(tmp_path / "absent.json")
+
+
+def test_shipped_files_are_found_from_any_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert files.locate("pyproject.toml").is_file()
+    (tmp_path / "pyproject.toml").write_text("")
+    assert files.locate("pyproject.toml").resolve() == (tmp_path / "pyproject.toml").resolve()
+    assert files.locate("nowhere").parent.name == ""

@@ -5,11 +5,13 @@ from __future__ import annotations
 import io
 import json
 import math
+import socket
 
 import pytest
 from rich.console import Console
 
 from common import ui
+from common.errors import UsageError
 from common.stats import Interval
 
 
@@ -94,3 +96,13 @@ def test_pages_use_no_web_font_and_no_analytics():
     assert blocks.analytics_enabled is False
     assert "http" not in "".join(str(value) for value in ui.theme()._stylesheets)
     assert not ui.theme()._stylesheets
+
+
+def test_a_taken_port_is_said_readably():
+    pytest.importorskip("gradio")
+    with ui.page("Title", "What it does.") as blocks, socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        with pytest.raises(UsageError, match=rf"port {port} cannot be used.*--port"):
+            ui.launch(blocks, port, prevent_thread_lock=True, quiet=True)

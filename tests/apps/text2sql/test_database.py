@@ -88,7 +88,8 @@ def test_a_hot_journal_is_rolled_back_in_a_copy_only(tmp_path: Path) -> None:
     writer.execute("BEGIN")
     writer.execute("UPDATE book SET year = 0")
     writer.execute(
-        "CREATE TABLE filler AS WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x+1 FROM c LIMIT 20000) SELECT x FROM c"
+        "CREATE TABLE filler AS WITH RECURSIVE c(x) AS "
+        "(SELECT 1 UNION ALL SELECT x+1 FROM c LIMIT 20000) SELECT x FROM c"
     )
     crashed = tmp_path / "crashed"
     crashed.mkdir()
@@ -203,7 +204,8 @@ def duck(tmp_path: Path) -> Database:
     path = tmp_path / "d.duckdb"
     with duckdb.connect(str(path)) as connection:
         connection.execute(
-            "CREATE TABLE author(id INTEGER PRIMARY KEY, name VARCHAR); INSERT INTO author VALUES (1, 'Ada'), (2, NULL);"
+            "CREATE TABLE author(id INTEGER PRIMARY KEY, name VARCHAR);"
+            "INSERT INTO author VALUES (1, 'Ada'), (2, NULL);"
             "CREATE TABLE book(id INT, author INT REFERENCES author(id), price DECIMAL(6,2), sold DATE);"
             "INSERT INTO book VALUES (1, 1, 2.50, DATE '2020-01-02'), (2, 1, 3.00, NULL)"
         )

@@ -91,7 +91,10 @@ def test_a_killed_worker_comes_back(yard: Path) -> None:
 
 def test_memory_is_bounded(yard: Path) -> None:
     limits = Limits(seconds=60.0, memory_bytes=20_000_000)
-    bomb = "WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c LIMIT 2000000) SELECT max(x) FROM (SELECT x FROM c ORDER BY -x)"
+    bomb = (
+        "WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c LIMIT 2000000) "
+        "SELECT max(x) FROM (SELECT x FROM c ORDER BY -x)"
+    )
     with Judge(1, limits) as judge:
         assert verdicts(judge, yard, "SELECT 1", [bomb, "SELECT 1"]) == ["limit", "correct"]
 

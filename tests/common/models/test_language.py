@@ -250,7 +250,7 @@ def write_gguf(gguf: Any, model: Any, path: Path) -> None:
     writer.add_vocab_size(config.vocab_size)
     writer.add_tokenizer_model("gpt2")
     writer.add_tokenizer_pre("default")
-    tokens = ["<pad>", "<eos>", *(chr(ord("!") + number) for number in range(45)), '!"']
+    tokens = ["<pad>", "<|endoftext|>", *(chr(ord("!") + number) for number in range(45)), '!"']
     writer.add_token_list(tokens)
     writer.add_token_types([3, 3] + [1] * 46)
     writer.add_token_merges([f"{tokens[2]} {tokens[3]}"])
