@@ -44,7 +44,7 @@ def canonical_tree(sql: str, schema: Schema | None, dialect: str) -> exp.Expr:
     return _canonical_tree(sql, schema_view(schema) if schema is not None else None, dialect)
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=4096)
 def _canonical_tree(sql: str, view: SchemaView | None, dialect: str) -> exp.Expr:
     from sqlglot import exp
 

@@ -38,7 +38,7 @@ TEMPERATURE = 0.05
 MUTANTS = 6
 NEIGHBOURS = 3
 #: Golds of one database in the pool; few, so that their readings are soon all known.
-POOL = 24
+POOL = 8
 
 #: Other golds of each database, by the database's path.
 Pool = Mapping[str, tuple[str, ...]]

@@ -265,12 +265,16 @@ class _Surgeon:
                 known += self.values.get((table, column.name.lower()), ())
         others = [value for value in known if value.casefold() != node.name.strip("%").casefold()]
         if others:
-            picked = self.rng.choice(others)
-            yield f"%{picked}%" if node.name.startswith("%") else picked
-        elif node.name.strip("%").isdigit():
-            yield str(int(node.name.strip("%")) + 1)
+            yield self._like(node.name, self.rng.choice(others))
+        elif node.name.isdecimal():
+            yield str(int(node.name) + 1)
         else:
-            yield f"{node.name}x"
+            yield self._like(node.name, f"{node.name.strip('%')}x")
+
+    @staticmethod
+    def _like(old: str, new: str) -> str:
+        """`new` with the open ends of the pattern `old`."""
+        return "%" * old.startswith("%") + new + "%" * old.endswith("%")
 
 
 @lru_cache(maxsize=1)

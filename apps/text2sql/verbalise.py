@@ -118,7 +118,7 @@ class _Speaker:
         """`a and b and c …` without recursion: a model may write hundreds of conditions."""
         chain: list[tuple[str, exp.Expr]] = []
         while node.key in _OPERATORS and "expression" in node.args:
-            chain.append((_OPERATORS[node.key], node.args["expression"]))
+            chain.append((_operator(node), node.args["expression"]))
             node = node.this
         self.say(node)
         for word, operand in reversed(chain):
@@ -228,6 +228,16 @@ class _Speaker:
 
     def _bytes(self, node: exp.Expr) -> None:
         self.say("bytes")
+
+
+def _operator(node: exp.Expr) -> str:
+    """The word for an operator; LIKE says where the pattern is open."""
+    pattern = node.args["expression"]
+    if node.key in ("like", "ilike") and pattern.key == "literal":
+        if not pattern.name.startswith("%"):
+            return "starts with" if pattern.name.endswith("%") else "like"
+        return "contains" if pattern.name.endswith("%") else "ends with"
+    return _OPERATORS[node.key]
 
 
 _METHODS: dict[str, Callable[[_Speaker, exp.Expr], None]] = {

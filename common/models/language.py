@@ -331,7 +331,7 @@ def located(path: str) -> str:
         UsageError: the package is not installed.
     """
     if not path.startswith("package:"):
-        return str(locate(path))
+        return str(locate(path)) if path else path
     name = path.removeprefix("package:")
     found = importlib.util.find_spec(name) if name.isidentifier() else None
     if found is None or not found.submodule_search_locations:

@@ -221,13 +221,26 @@ class NgramEncoder:
         return encoder
 
 
+class _Buckets(dict[str, int]):
+    """`bucket` of every feature seen: texts repeat their words and word pairs, so each is hashed once."""
+
+    def __init__(self, buckets: int) -> None:
+        self.buckets = buckets
+
+    def __missing__(self, feature: str) -> int:
+        if len(self) > 500_000:
+            self.clear()
+        code = self[feature] = bucket(feature, self.buckets)
+        return code
+
+
+_buckets = lru_cache(maxsize=8)(_Buckets)
+
+
 @lru_cache(maxsize=32768)
 def _codes(text: str, buckets: int) -> tuple[int, ...]:
-    """`bucket` of each of the `ngrams`; texts repeat their words, so words and word pairs are hashed once."""
-    return tuple(_bucket(feature, buckets) for feature in ngrams(text)) or (0,)
-
-
-_bucket = lru_cache(maxsize=200_000)(bucket)
+    known = _buckets(buckets)
+    return tuple([known[feature] for feature in ngrams(text)]) or (0,)
 
 
 class TransformerEncoder:

@@ -55,6 +55,11 @@ def test_words() -> None:
     assert verbalise(GOLD, SCHEMA, values=values) == (
         "show name with age from singer where age greater than 30 and country is france sorted by age descending"
     )
+    patterns = {
+        verbalise(f"SELECT name FROM singer WHERE name LIKE '{p}'", SCHEMA, values={"a"})
+        for p in ("%a%", "a%", "%a", "a")
+    }
+    assert len(patterns) == 4
     assert OTHER_VALUE in verbalise(GOLD.replace("France", "Spain"), SCHEMA, values=values)
     assert (
         verbalise("SELECT count(DISTINCT country) FROM singer", SCHEMA)

@@ -54,7 +54,7 @@ def test_only_the_answer_is_scored(new_run: Any) -> None:
         whole = tokenizer.apply_chat_template(row["prompt"] + row["completion"])["input_ids"]
         logits = model(torch.tensor([whole])).logits[0, len(prompt) - 1 : -1]
         losses.append(torch.nn.functional.cross_entropy(logits, torch.tensor(whole[len(prompt) :]), reduction="none"))
-    assert run.rows()[0]["loss"] == pytest.approx(float(torch.cat(losses).mean()), rel=1e-4)
+    assert run.rows()[0]["loss"] == pytest.approx(float(torch.cat(losses).detach().mean()), rel=1e-4)
 
 
 def test_rows_that_are_too_long_are_left_out_not_cut(new_run: Any, caplog: pytest.LogCaptureFixture) -> None:
