@@ -86,7 +86,7 @@ def read_jsonl(path: Path | str) -> Iterator[tuple[int, dict[str, Any]]]:
 
 
 def locate(path: Path | str) -> Path:
-    """A relative path as it is or, where nothing lies there, inside the checkout: shipped files work from any folder."""
+    """A relative path as it is or, where nothing lies there, in the checkout: shipped files work from any folder."""
     path = Path(path)
     inside = Path(__file__).resolve().parent.parent / path
     return inside if not path.exists() and not path.is_absolute() and inside.exists() else path

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from common.rewards.audit import AuditReport
     from common.stats import Interval
 
-#: A reward that scores one query this differently by language teaches the language, not the query.
+#: A reward that scores one query this differently by language (share of its range) teaches languages, not queries.
 LARGEST_SPREAD = 0.1
 
 
@@ -112,9 +112,9 @@ def audit_reward(config: Text2SqlConfig, examples: Sequence[Example], everything
         if (found := assay.language_spread(one, examples, mutants, style)) is not None
     }
     flags = [*general.flags]
-    for name, spread in spreads.items():
-        if spread.mean.mean > LARGEST_SPREAD:
-            flags.append(f"{name}: the same query scores {spread.mean.mean:.2f} apart from language to language")
+    spread, span = spreads.get(config.reward.recipe), reward.bounds[1] - reward.bounds[0]
+    if spread is not None and spread.mean.mean > LARGEST_SPREAD * span:
+        flags.append(f"the same query scores {spread.mean.mean:.2f} apart from language to language")
     return Assay(general, assay.strengths(mutants, columns, parts, style), spreads, flags)
 
 

@@ -6,10 +6,12 @@ and in the words a string literal stands only where the caller lists its value. 
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from apps.text2sql.linking import SchemaView, bare_copy, resolve, schema_view
+from apps.text2sql.resolve import SchemaItems, SchemaView, items_of, resolved, schema_view
+from apps.text2sql.statement import parse_query
 
 if TYPE_CHECKING:
     from sqlglot import exp
@@ -39,27 +41,46 @@ def written(tree: exp.Expr, dialect: str) -> str:
     return tree.sql(dialect=dialect, comments=False, unsupported_level=ErrorLevel.IGNORE)
 
 
+@dataclass(frozen=True, eq=False)
+class Analysis:
+    """A query taken apart.
+
+    Attributes:
+        items: the tables and columns it reads; none without a schema.
+        tree: its canonical syntax tree. Copy before changing it.
+    """
+
+    items: SchemaItems
+    tree: exp.Expr
+
+
 def canonical_tree(sql: str, schema: Schema | None, dialect: str) -> exp.Expr:
     """The syntax tree behind `canonical`. Copy before changing it."""
-    return _canonical_tree(sql, schema_view(schema) if schema is not None else None, dialect)
+    parse_query(sql, dialect)
+    return analysed(sql, schema_view(schema) if schema is not None else None, dialect).tree
 
 
 @lru_cache(maxsize=4096)
-def _canonical_tree(sql: str, view: SchemaView | None, dialect: str) -> exp.Expr:
+def analysed(sql: str, view: SchemaView | None, dialect: str) -> Analysis:
+    """Take a query apart that has passed the gate (`parse_query`), by itself or by having run.
+
+    Raises:
+        Refused: too long to take apart.
+    """
     from sqlglot import exp
 
-    tree = bare_copy(sql, dialect) if view is None else resolve(sql, view, dialect).copy()
-    for node in tree.walk():
-        node.comments = None
-        if isinstance(node, exp.Identifier) and dialect == "sqlite":
-            node.set("this", node.name.lower())
+    tree = resolved(sql, view, dialect)
+    items = items_of(tree, view) if view is not None else SchemaItems(frozenset(), frozenset())
+    if dialect == "sqlite":
+        for name in tree.find_all(exp.Identifier):
+            name.set("this", name.name.lower())
     tree = _plain_names(tree, view)
     # Inner nodes first, so that a rewritten node finds its operands in their final form.
     for node in reversed(list(tree.find_all(exp.Paren, exp.Connector, exp.Predicate, exp.Join, exp.Ordered))):
         tidied = _tidy(node)
         if tidied is not node:
             tree = tidied if node is tree else node.replace(tidied) and tree
-    return tree
+    return Analysis(items, tree)
 
 
 def _plain_names(tree: exp.Expr, view: SchemaView | None) -> exp.Expr:

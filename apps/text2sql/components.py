@@ -16,12 +16,14 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from apps.text2sql.canonical import analysed
 from apps.text2sql.contrastive import TEMPERATURE, Pool, Reading, contrastive_scores, reading
 from apps.text2sql.grading import EXECUTABLE, NO_VERDICT, Graded, Grader, dialects, modified, schema_of
-from apps.text2sql.linking import linking_score
+from apps.text2sql.linking import overlap, schema_items
 from apps.text2sql.partial import is_well_formed, ngram_overlap, qatch, section
-from apps.text2sql.statement import Refused
-from apps.text2sql.verbalise import verbalise
+from apps.text2sql.resolve import schema_view
+from apps.text2sql.statement import Refused, parse_query
+from apps.text2sql.verbalise import verbalise_tree
 from apps.text2sql.verdict import Verdict
 from common.errors import RewardError
 from common.rewards.base import Reward, RewardOutput
@@ -116,10 +118,17 @@ class SchemaLinking(Reward):
     def _value(graded: Graded, database: str, gold: str, dialect: str) -> float:
         if graded.verdict in NO_VERDICT:
             return math.nan
+        schema = schema_of(database)
         try:
-            return linking_score(graded.sql, gold, schema_of(database), dialect)
+            wanted = analysed(gold, schema_view(schema), dialect).items
         except Refused:
             return math.nan
+        try:
+            if graded.verdict not in EXECUTABLE:
+                return overlap(schema_items(graded.sql, schema, dialect), wanted)
+            return overlap(analysed(graded.sql, schema_view(schema), dialect).items, wanted)
+        except Refused:
+            return 0.0
 
 
 class Ngram(Reward):
@@ -302,19 +311,31 @@ class ContrastiveSemantic(Reward):
             )
         return RewardOutput(values, info={"words": words})
 
-    def _said(self, sql: str, key: _Key) -> str | None:
-        """The prediction in words, empty where it is too long to take apart; None where the gold cannot be read."""
-        schema = schema_of(key[0])
+    def prepare(self, columns: Mapping[str, Any]) -> None:
+        """Read the golds while they are being executed elsewhere."""
+        states = {database: modified(str(database)) for database in set(columns["database"])}
+        rows = zip(columns["database"], columns["gold"], dialects(columns), strict=True)
+        for database, gold, dialect in dict.fromkeys(rows):
+            self._gold((str(database), states[database], gold, dialect))
+
+    def _gold(self, key: _Key) -> Reading | None:
+        """The gold in words; None where it cannot be read."""
         if key not in self._golds:
             try:
-                self._golds[key] = reading(key[2], schema, key[3], self.pool.get(key[0], ()))
+                parse_query(key[2], key[3])
+                self._golds[key] = reading(key[2], schema_of(key[0]), key[3], self.pool.get(key[0], ()))
             except Refused:
                 self._golds[key] = None
             _forget(self._golds, 8192)
-        gold = self._golds[key]
+        return self._golds[key]
+
+    def _said(self, sql: str, key: _Key) -> str | None:
+        """The prediction in words, empty where it is too long to take apart; None where the gold cannot be read."""
+        schema, gold = schema_of(key[0]), self._gold(key)
         if gold is not None and (key, sql) not in self._words:
             try:
-                self._words[key, sql] = verbalise(sql, schema, key[3], gold.values)
+                tree = analysed(sql, schema_view(schema), key[3]).tree
+                self._words[key, sql] = verbalise_tree(tree, schema, gold.values)
             except Refused:
                 self._words[key, sql] = ""
             _forget(self._words, 32768)

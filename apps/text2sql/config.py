@@ -55,7 +55,7 @@ class PretrainConfig:
     heads: int = 4
     examples: int = 56_000
     sft: SftConfig = field(default_factory=SftConfig)
-    encoder_steps: int = 600
+    encoder_steps: int = 1200
 
 
 @dataclass

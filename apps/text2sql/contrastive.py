@@ -24,10 +24,11 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from apps.text2sql.canonical import canonical_tree
+from apps.text2sql.canonical import analysed
 from apps.text2sql.mutations import each_mutant
-from apps.text2sql.statement import Refused
-from apps.text2sql.verbalise import string_values, verbalise, verbalise_tree
+from apps.text2sql.resolve import schema_view
+from apps.text2sql.statement import Refused, parse_query
+from apps.text2sql.verbalise import strings_of, verbalise, verbalise_tree
 
 if TYPE_CHECKING:
     from apps.text2sql.data import Example
@@ -86,6 +87,7 @@ def negative_texts(
     Raises:
         Refused: the gold does not parse.
     """
+    parse_query(gold, dialect)
     return reading(gold, schema, dialect, others, mutants, neighbours).negatives
 
 
@@ -112,9 +114,9 @@ def reading(
     mutants: int = MUTANTS,
     neighbours: int = NEIGHBOURS,
 ) -> Reading:
-    """Gold and negatives in words; see `negative_texts`."""
-    tree = canonical_tree(gold, schema, dialect)
-    values = string_values(gold, schema, dialect)
+    """Gold and negatives in words; see `negative_texts`. Only for golds that have passed the gate or have run."""
+    tree = analysed(gold, schema_view(schema), dialect).tree
+    values = strings_of(tree)
     own = verbalise_tree(tree, schema, values)
     texts: dict[str, None] = {}
     for _, mutant in each_mutant(tree, schema, _seed(gold)) if mutants else ():

@@ -15,7 +15,7 @@ from torch.nn.functional import cross_entropy
 
 from apps.text2sql.contrastive import MUTANTS, TEMPERATURE, reading
 from apps.text2sql.grading import schema_of
-from apps.text2sql.statement import Refused
+from apps.text2sql.statement import Refused, parse_query
 from common.errors import DataError
 from common.files import write_json, write_text
 from common.models.text import NgramEncoder
@@ -56,6 +56,7 @@ def collect(examples: Iterable[Example], mutants: int = 2 * MUTANTS) -> list[Mea
 
 
 def _meaning(example: Example, mutants: int) -> Meaning:
+    parse_query(example.sql, example.dialect)
     read = reading(example.sql, schema_of(example.path), example.dialect, mutants=mutants)
     return Meaning(str(example.path), read.text, read.negatives)
 

@@ -10,7 +10,7 @@ from itertools import zip_longest
 from typing import TYPE_CHECKING
 
 from apps.text2sql.canonical import canonical_tree, written
-from apps.text2sql.linking import schema_view
+from apps.text2sql.resolve import schema_view
 
 if TYPE_CHECKING:
     from sqlglot import exp

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import torch
@@ -99,7 +100,13 @@ class ExecutionFirst(Reward):
 
     def score(self, **columns: Any) -> RewardOutput:
         """Execute all rows, ask the parts about the wrong ones; see `Reward.score`."""
-        graded = self.grader(columns)
+        with ThreadPoolExecutor(max_workers=1) as pool:
+            running = pool.submit(self.grader, columns)
+            # The workers have the queries now; what is known without their results is done meanwhile.
+            for part, _ in self.parts.values():
+                if isinstance(part, ContrastiveSemantic):
+                    part.prepare(columns)
+            graded = running.result()
         size = len(graded)
         lucky = [_is_lucky(*row) for row in zip(graded, columns["gold"], dialects(columns), strict=True)]
         execution = torch.tensor([_is_right(*row) for row in zip(graded, lucky, strict=True)], dtype=torch.float32)

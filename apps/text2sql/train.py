@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -72,14 +73,16 @@ def train_one(
     """
     from apps.text2sql.data import load_examples
     from apps.text2sql.evaluate import make_judge
-    from apps.text2sql.rewards import build_reward
+    from apps.text2sql.rewards import build_reward, gold_pool
     from apps.text2sql.training_report import write_report
     from common.models.language import load_language_model, save_language_model
     from common.training.grpo import run_grpo
     from common.training.run import Run, seed_everything
     from common.training.sft import run_sft
 
-    run = Run.resume(resume) if resume else Run.create(Path(config.runs), name, config, config.seed, command)
+    folder = resume or Path(config.runs) / (name or f"{datetime.now():%Y%m%d-%H%M%S}")
+    command = command or f"python -m apps.text2sql train --resume {folder}"
+    run = Run.resume(folder) if resume else Run.create(folder.parent, folder.name, config, config.seed, command)
     train, heldout = load_examples(config.train), load_examples(config.heldout)
     refuse_overlap(train, heldout)
     seed_everything(run.seed)
@@ -93,7 +96,7 @@ def train_one(
         before = measured(run, "before", model, tokenizer, heldout, judge, config)
         sft_check(before, config)
         if config.grpo.steps:
-            reward = build_reward(config.reward)
+            reward = build_reward(config.reward, gold_pool(train))
             model = run_grpo(
                 run, model, tokenizer, rows, reward, config.grpo, quick, config.model.lora, resume is not None
             )

@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Iterable
 from typing import TYPE_CHECKING
 
 from apps.text2sql.canonical import canonical_tree
-from apps.text2sql.linking import schema_view
+from apps.text2sql.resolve import schema_view
 
 if TYPE_CHECKING:
     from sqlglot import exp
@@ -47,10 +47,14 @@ def string_values(sql: str, schema: Schema | None = None, dialect: str = "sqlite
     Raises:
         Refused: `sql` is no single query that parses.
     """
+    return strings_of(canonical_tree(sql, schema, dialect))
+
+
+def strings_of(tree: exp.Expr) -> frozenset[str]:
+    """`string_values` of a canonical syntax tree."""
     from sqlglot import exp
 
-    literals = canonical_tree(sql, schema, dialect).find_all(exp.Literal)
-    return frozenset(_fold(literal.name) for literal in literals if literal.is_string)
+    return frozenset(_fold(literal.name) for literal in tree.find_all(exp.Literal) if literal.is_string)
 
 
 def verbalise(

@@ -9,7 +9,7 @@ from common.errors import DataError
 def test_a_failed_write_leaves_the_old_file_and_no_temporary(tmp_path):
     target = tmp_path / "value.json"
     files.write_json(target, {"a": 1})
-    with pytest.raises(ValueError, match="Out of range|not JSON compliant"):
+    with pytest.raises(ValueError, match=r"Out of range|not JSON compliant"):
         files.write_json(target, {"a": float("nan")})
     with pytest.raises(TypeError):
         files.write_bytes(target, "text")  # type: ignore[arg-type]
@@ -47,7 +47,7 @@ def test_a_bad_row_is_named_by_file_and_line(tmp_path, content, message):
 
 
 def test_a_missing_file_is_named(tmp_path):
-    with pytest.raises(DataError, match="absent.json: no such file"):
+    with pytest.raises(DataError, match=r"absent\.json: no such file"):
         files.read_json(tmp_path / "absent.json")
 
 

@@ -2,13 +2,12 @@
 
 Training and held-out questions never share a pair of database and SQL:
 
-* `heldout_databases` asks about databases that training never sees;
-* `heldout_compositions` asks for pairs of features that training never sees together (`HELD_OUT_PAIRS`);
-* `dev` takes the pairs of database and SQL whose hash falls into a reserved bucket, `train` the others.
-
-`demonstrations` is the part of training that the supervised pocket model is made from: it leaves the practice databases
-out. `train` draws every second question from those, so that reinforcement, which sees no query but only whether a
-result is right, has something to find out.
+* `demonstrations` is what the supervised pocket model is made from; `train` asks about the practice databases, which
+  no demonstration is about: there reinforcement finds out, from results alone, how they are to be queried;
+* `heldout_compositions` asks, about the practice databases, for pairs of features that neither of them shows together
+  (`HELD_OUT_PAIRS`);
+* `heldout_databases` asks about databases that neither is about;
+* `dev` takes, from all databases but those, the pairs of database and SQL whose hash falls into a reserved bucket.
 """
 
 from __future__ import annotations
@@ -28,7 +27,13 @@ from apps.text2sql.pocket.hardness import hardness
 from apps.text2sql.pocket.languages import say
 from apps.text2sql.pocket.meaning import Query
 from apps.text2sql.pocket.sql import to_sql
-from apps.text2sql.pocket.world import DATABASES, DEMONSTRATED_DATABASES, HELD_OUT_DATABASES, PRACTICE_DATABASES
+from apps.text2sql.pocket.world import (
+    DATABASES,
+    DEMONSTRATED_DATABASES,
+    HELD_OUT_DATABASES,
+    PRACTICE_DATABASES,
+    TRAINING_DATABASES,
+)
 from common.errors import UsageError
 
 SPLITS = ("demonstrations", "train", "dev", "heldout_compositions", "heldout_databases", "heldout")
@@ -36,8 +41,13 @@ SPLITS = ("demonstrations", "train", "dev", "heldout_compositions", "heldout_dat
 # Questions a split has in each language when no limit is given.
 SIZES = {"demonstrations": 8000, "train": 8000, "dev": 300, "heldout_compositions": 300, "heldout_databases": 300}
 _DEV_PERCENT = 6
-# Databases that a split draws from, each group as often as the other; the splits not named draw from both kinds.
-_POOLS = {"demonstrations": (DEMONSTRATED_DATABASES,), "heldout_databases": (HELD_OUT_DATABASES,)}
+_DATABASES = {
+    "demonstrations": DEMONSTRATED_DATABASES,
+    "train": PRACTICE_DATABASES,
+    "dev": TRAINING_DATABASES,
+    "heldout_compositions": PRACTICE_DATABASES,
+    "heldout_databases": HELD_OUT_DATABASES,
+}
 # Splits to train on, with a mixture of families of their own.
 _MIXED = ("demonstrations", "train")
 _TRIES, _PATIENCE = 100, 4
@@ -129,7 +139,7 @@ def _bucket(database: str, sql: str) -> int:
 def questions(split: str, count: int, seed: int = 0) -> Iterator[Question]:
     """Up to `count` different questions of one of the basic splits, in a random order that `seed` fixes."""
     rng = random.Random(f"pocket/{split}/{seed}")
-    pools = _POOLS.get(split, (DEMONSTRATED_DATABASES, PRACTICE_DATABASES))
+    names = _DATABASES[split]
     # Training has its own mixture; the other splits go round the families, so that each counts alike.
     weights = {family: _WEIGHTS.get(family, 1.0) for family in FAMILIES}
     deck: list[str] = []
@@ -144,7 +154,7 @@ def questions(split: str, count: int, seed: int = 0) -> Iterator[Question]:
         family = deck.pop()
         if family not in weights:
             continue
-        question = _draw_new(rng, family, pools, split, seen)
+        question = _draw_new(rng, family, names, split, seen)
         if question:
             failures[family] = 0
             seen.add((question.database, question.sql))
@@ -156,10 +166,10 @@ def questions(split: str, count: int, seed: int = 0) -> Iterator[Question]:
 
 
 def _draw_new(
-    rng: random.Random, family: str, pools: Sequence[Sequence[str]], split: str, seen: set[tuple[str, str]]
+    rng: random.Random, family: str, names: Sequence[str], split: str, seen: set[tuple[str, str]]
 ) -> Question | None:
     for _ in range(_TRIES):
-        question = _draw(rng, family, rng.choice(rng.choice(pools)), split)
+        question = _draw(rng, family, rng.choice(names), split)
         if question and (question.database, question.sql) not in seen:
             return question
     return None

@@ -1,4 +1,4 @@
-"""Every recipe in configs/text2sql is dry-run: on the real architecture's configuration, and data in the real layout."""
+"""Every recipe in configs/text2sql is dry-run: on the real architecture's shape, and data in the real layout."""
 
 from __future__ import annotations
 

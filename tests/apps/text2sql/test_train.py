@@ -49,7 +49,7 @@ def test_a_run_leaves_what_its_user_needs(uninterrupted):
         assert (folder / file).is_file(), file
     assert (folder / "model" / "model.safetensors").is_file()
     assert list((folder / "samples").glob("grpo-*.jsonl"))
-    steps = [row for row in uninterrupted.run.rows("grpo")]
+    steps = uninterrupted.run.rows("grpo")
     assert [row["step"] for row in steps] == [1, 2, 3, 4]
     assert [row["step"] for row in steps if "heldout/execution_accuracy" in row] == [2, 4]
     page = (folder / "report.html").read_text("utf-8")
