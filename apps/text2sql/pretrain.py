@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+import shlex
+import sys
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -29,7 +31,7 @@ def run_pretrain(
     """
     if config.train.format != "pocket":
         raise UsageError("pretrain makes the pocket model: train.format must be pocket; for other data use train")
-    command = f"python -m apps.text2sql pretrain --out {out}" + (f" --only {only}" if only else "")
+    command = f"python -m apps.text2sql {shlex.join(sys.argv[1:])}"
     if only in (None, "model"):
         pretrain_model(config, Path(out) / "model", command, Path(resume) if resume else None)
     if only in (None, "encoder"):
@@ -119,7 +121,10 @@ def pretrain_encoder(config: Text2SqlConfig, out: Path, command: str) -> dict[st
     from common.ui import progress
 
     use_threads(config)
-    examples: Sequence[Example] = load_examples(replace(config.train, limit=config.pretrain.examples))
+    half = config.pretrain.examples // 2
+    examples: list[Example] = []
+    for split in ("demonstrations", "train"):
+        examples += load_examples(replace(config.train, split=split, limit=half))
     heldout = load_examples(config.heldout)
     with progress("encoder", total=config.pretrain.encoder_steps) as bar:
         advance: Callable[[int, int, float], None] = lambda step, total, loss: bar(step)  # noqa: E731
