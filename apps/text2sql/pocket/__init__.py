@@ -7,18 +7,14 @@ from apps.text2sql.pocket.descriptions import DESCRIPTIONS
 from apps.text2sql.pocket.splits import SPLITS, load_pocket
 from apps.text2sql.pocket.world import (
     DATABASES,
-    DEMONSTRATED_DATABASES,
     HELD_OUT_DATABASES,
-    PRACTICE_DATABASES,
     TRAINING_DATABASES,
 )
 
 __all__ = [
     "DATABASES",
-    "DEMONSTRATED_DATABASES",
     "DESCRIPTIONS",
     "HELD_OUT_DATABASES",
-    "PRACTICE_DATABASES",
     "SPLITS",
     "TRAINING_DATABASES",
     "build_databases",

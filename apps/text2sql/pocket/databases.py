@@ -7,11 +7,13 @@ import os
 import random
 import sqlite3
 import tempfile
+from collections.abc import Iterable
 from functools import cache, lru_cache
 from pathlib import Path
 
 from apps.text2sql.pocket.concepts import DATE, NUMBER, SPANS, TEXT, THINGS, YEAR
 from apps.text2sql.pocket.meaning import Value
+from apps.text2sql.pocket.recombine import find_database
 from apps.text2sql.pocket.world import DATABASES, Database, Table
 from common.files import write_bytes
 
@@ -188,28 +190,29 @@ def _build(path: Path, database: Database, signature: int) -> None:
     write_bytes(path, bytes(data))
 
 
-def build_databases(folder: Path) -> dict[str, Path]:
+def build_databases(folder: Path, names: Iterable[str] = tuple(DATABASES)) -> dict[str, Path]:
     """Write every pocket database that is missing or out of date.
 
     Args:
         folder: where `<name>.sqlite` go; made if absent.
+        names: which ones.
 
     Returns:
         The file of each database.
     """
     paths = {}
-    for name, database in DATABASES.items():
+    for name in names:
         path = Path(folder) / f"{name}.sqlite"
         signature = _cached_signature(name)
         if not _current(path, signature):
-            _build(path, database, signature)
+            _build(path, find_database(name), signature)
         paths[name] = path
     return paths
 
 
 @cache
 def _cached_signature(name: str) -> int:
-    return _signature(DATABASES[name])
+    return _signature(find_database(name))
 
 
 @lru_cache(maxsize=1)
@@ -221,6 +224,10 @@ def default_folder() -> Path:
         complete = all(_current(folder / f"{name}.sqlite", _cached_signature(name)) for name in DATABASES)
         if complete or os.access(folder if folder.is_dir() else root, os.W_OK):
             return folder
+    return _cache_folder()
+
+
+def _cache_folder() -> Path:
     home = Path.home() / ".cache"
     try:
         home.mkdir(parents=True, exist_ok=True)
@@ -229,3 +236,14 @@ def default_folder() -> Path:
         writable = False
     base = home if writable else Path(tempfile.gettempdir())
     return base / "touchstone" / "text2sql" / "databases"
+
+
+def database_files(names: Iterable[str], folder: Path | None = None) -> dict[str, Path]:
+    """The files of these databases, written where missing: in `folder`, or else the named ones in
+    `default_folder()` and the recombined ones in the user's cache.
+    """
+    named, recombined = [], []
+    for name in sorted(names):
+        (named if name in DATABASES else recombined).append(name)
+    paths = build_databases(folder or default_folder(), named)
+    return paths | build_databases(folder or _cache_folder(), recombined)

@@ -11,8 +11,9 @@ from functools import cache
 from apps.text2sql.pocket.concepts import DATE, NUMBER, TEXT, YEAR
 from apps.text2sql.pocket.databases import fill, table_rows
 from apps.text2sql.pocket.meaning import Population, Query, Value
+from apps.text2sql.pocket.recombine import find_database
 from apps.text2sql.pocket.sql import to_sql
-from apps.text2sql.pocket.world import DATABASES, Database, Table
+from apps.text2sql.pocket.world import Database, Table
 
 Rows = list[tuple[Value, ...]]
 
@@ -90,7 +91,7 @@ class Facts:
 @cache
 def facts(name: str) -> Facts:
     """The facts of a pocket database, made once a process."""
-    return Facts(DATABASES[name])
+    return Facts(find_database(name))
 
 
 def is_text(table: Table, column: str) -> bool:

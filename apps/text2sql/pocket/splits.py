@@ -2,12 +2,13 @@
 
 Training and held-out questions never share a pair of database and SQL:
 
-* `demonstrations` is what the supervised pocket model is made from; `train` asks about the practice databases, which
-  no demonstration is about: there reinforcement finds out, from results alone, how they are to be queried;
-* `heldout_compositions` asks, about the practice databases, for pairs of features that neither of them shows together
-  (`HELD_OUT_PAIRS`);
-* `heldout_databases` asks about databases that neither is about;
-* `dev` takes, from all databases but those, the pairs of database and SQL whose hash falls into a reserved bucket.
+* `demonstrations` is what the supervised pocket model is made from: questions about hundreds of recombined databases
+  (`recombine.py`);
+* `train` asks about the named databases, which no demonstration is about: there reinforcement learns from results;
+* `heldout_compositions` asks, about the same databases, for pairs of features that neither of the two above ever shows
+  together (`HELD_OUT_PAIRS`);
+* `heldout_databases` asks about databases that none of the others is about;
+* `dev` takes, from the databases of `train`, the queries whose hash falls into a reserved bucket.
 """
 
 from __future__ import annotations
@@ -19,19 +20,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from apps.text2sql.data import LANGUAGES, Example
-from apps.text2sql.pocket.databases import build_databases, default_folder
+from apps.text2sql.pocket.databases import database_files
 from apps.text2sql.pocket.facts import facts
 from apps.text2sql.pocket.fairness import is_fair
 from apps.text2sql.pocket.grammar import FAMILIES
 from apps.text2sql.pocket.hardness import hardness
 from apps.text2sql.pocket.languages import say
 from apps.text2sql.pocket.meaning import Query
+from apps.text2sql.pocket.recombine import RECOMBINED, find_database
 from apps.text2sql.pocket.sql import to_sql
 from apps.text2sql.pocket.world import (
-    DATABASES,
-    DEMONSTRATED_DATABASES,
     HELD_OUT_DATABASES,
-    PRACTICE_DATABASES,
     TRAINING_DATABASES,
 )
 from common.errors import UsageError
@@ -42,10 +41,10 @@ SPLITS = ("demonstrations", "train", "dev", "heldout_compositions", "heldout_dat
 SIZES = {"demonstrations": 8000, "train": 8000, "dev": 300, "heldout_compositions": 300, "heldout_databases": 300}
 _DEV_PERCENT = 6
 _DATABASES = {
-    "demonstrations": DEMONSTRATED_DATABASES,
-    "train": PRACTICE_DATABASES,
+    "demonstrations": RECOMBINED,
+    "train": TRAINING_DATABASES,
     "dev": TRAINING_DATABASES,
-    "heldout_compositions": PRACTICE_DATABASES,
+    "heldout_compositions": TRAINING_DATABASES,
     "heldout_databases": HELD_OUT_DATABASES,
 }
 # Splits to train on, with a mixture of families of their own.
@@ -106,7 +105,7 @@ class Question:
 
 def features(query: Query, database: str) -> tuple[str, ...]:
     """What a question is made of: its family first, then frame, table, aggregates, operators and clauses, sorted."""
-    schema = DATABASES[database]
+    schema = find_database(database)
     population, found = query.population, {f"frame:{query.frame}", f"table:{query.population.table}"}
     found |= {f"aggregate:{a}" for a in query.aggregates}
     for part in (population, *([query.other] if query.other else [])):
@@ -201,7 +200,7 @@ def load_pocket(
         limit: at most so many examples, all languages together; `limit // len(languages)` questions (at least one)
             are taken, each in all languages. None takes `SIZES` questions.
         seed: other questions for other seeds; same seed, same examples, also in another process.
-        folder: where the database files are (built if missing); None is `databases.default_folder()`.
+        folder: where the database files are (built if missing); None as in `databases.database_files`.
 
     Returns:
         Examples, the translations of a question one after another. A shorter list is a prefix of a longer one.
@@ -216,10 +215,11 @@ def load_pocket(
         raise UsageError(
             f"unknown language {', '.join(map(repr, unknown)) or '(none)'}; known: {', '.join(LANGUAGES)}"
         )
-    paths = build_databases(folder if folder is not None else default_folder())
     wanted = None if limit is None else max(1, limit // len(languages))
     examples: list[Example] = []
-    for part, number, question in _numbered(split, wanted, seed):
+    drawn = list(_numbered(split, wanted, seed))
+    paths = database_files({question.database for _, _, question in drawn}, folder)
+    for part, number, question in drawn:
         examples += _examples(question, f"pocket-{part}-{seed}-{number}", languages, paths[question.database])
     return examples
 
@@ -239,7 +239,7 @@ def _numbered(split: str, count: int | None, seed: int) -> Iterator[tuple[str, i
 
 
 def _examples(question: Question, parallel: str, languages: Sequence[str], path: Path) -> Iterator[Example]:
-    database = DATABASES[question.database]
+    database = find_database(question.database)
     level, tags = hardness(question.sql), features(question.query, question.database)
     for language in languages:
         rng = random.Random(f"{parallel}/{language}")

@@ -92,7 +92,6 @@ _SPECIFICATION = {
         "employee: name age? salary >department",
     ),
     "trains": ("station: name city country", "train: name speed seats? >station", "ticket: date price? >train"),
-    # For practice: known things and properties in new company.
     "safari": ("keeper: name age salary?", "animal: name type weight? >keeper", "visit: date price? >animal"),
     "league": ("team: name city points", "player: name age goals? >team", "rental: date days? >player"),
     "garage": ("brand: name country", "car: name color year? >brand", "visit: date price >car"),
@@ -107,8 +106,4 @@ DATABASES: dict[str, Database] = {
     name: Database(name, tuple(_table(text) for text in tables)) for name, tables in _SPECIFICATION.items()
 }
 HELD_OUT_DATABASES: tuple[str, ...] = ("opera", "market", "clinic")
-PRACTICE_DATABASES: tuple[str, ...] = ("safari", "league", "garage", "press")
-DEMONSTRATED_DATABASES: tuple[str, ...] = tuple(
-    name for name in DATABASES if name not in HELD_OUT_DATABASES + PRACTICE_DATABASES
-)
-TRAINING_DATABASES: tuple[str, ...] = DEMONSTRATED_DATABASES + PRACTICE_DATABASES
+TRAINING_DATABASES: tuple[str, ...] = tuple(name for name in DATABASES if name not in HELD_OUT_DATABASES)

@@ -16,10 +16,8 @@ import pytest
 from apps.text2sql.data import LANGUAGES, Example
 from apps.text2sql.pocket import (
     DATABASES,
-    DEMONSTRATED_DATABASES,
     DESCRIPTIONS,
     HELD_OUT_DATABASES,
-    PRACTICE_DATABASES,
     TRAINING_DATABASES,
     build_databases,
     load_pocket,
@@ -30,6 +28,7 @@ from apps.text2sql.pocket.hardness import hardness
 from apps.text2sql.pocket.languages import say
 from apps.text2sql.pocket.languages.words import de, en, es, fr, ja, vi, zh
 from apps.text2sql.pocket.meaning import Condition, Population, Query
+from apps.text2sql.pocket.recombine import RECOMBINED, find_database
 from apps.text2sql.pocket.splits import HELD_OUT_PAIRS
 from common.errors import UsageError
 
@@ -153,17 +152,31 @@ def test_every_table_and_column_is_described(folder: Path, run: Runner) -> None:
 
 def test_heldout_databases_are_made_of_known_words() -> None:
     def words(names: tuple[str, ...]) -> set[str]:
-        return {w for n in names for t in DATABASES[n].tables for w in (t.name, *t.columns)}
+        return {w for n in names for t in find_database(n).tables for w in (t.name, *t.columns)}
 
     assert len(TRAINING_DATABASES) >= 14
     assert len(HELD_OUT_DATABASES) == 3
-    assert words(HELD_OUT_DATABASES) | words(PRACTICE_DATABASES) <= words(DEMONSTRATED_DATABASES)
+    assert words(HELD_OUT_DATABASES) <= words(TRAINING_DATABASES) <= words(RECOMBINED)
     used = words(tuple(DATABASES))
     assert used == THINGS.keys() | PROPERTIES.keys()
     for language in (en, de, fr, es, ja, zh, vi):
         assert set(language.COLUMNS) == set(PROPERTIES)
         if language is not en:
             assert set(language.THINGS) == set(THINGS)
+
+
+def test_recombined_databases_are_linked_and_never_a_held_out_one() -> None:
+    held = [{t.name for t in DATABASES[name].tables} for name in HELD_OUT_DATABASES]
+    for name in RECOMBINED:
+        database = find_database(name)
+        assert find_database(name) is database
+        assert {t.name for t in database.tables} not in held
+        for place, table in enumerate(database.tables):
+            assert bool(table.parents) == (place > 0)
+            assert set(table.parents) <= {t.name for t in database.tables[:place]}
+            assert len(set(table.columns)) == len(table.columns) >= 2
+    with pytest.raises(KeyError):
+        find_database("mix999")
 
 
 # --- golds -------------------------------------------------------------------------------------------
@@ -234,10 +247,11 @@ def test_a_wrong_query_is_seldom_right_by_luck(examples: list[Example], run: Run
 
 
 def test_different_queries_have_different_answers(train: list[Example], run: Runner) -> None:
-    """A database's golds do not collapse onto a few answers: two of them seldom agree."""
+    """Where results are paid for, a database's golds do not collapse onto a few answers: two of them seldom agree."""
     by_database = defaultdict(set)
     for example in train:
-        by_database[example.path].add(example.sql)
+        if example.id.startswith("pocket-train"):
+            by_database[example.path].add(example.sql)
     for path, golds in by_database.items():
         answers = Counter(tuple(sorted(map(repr, run(path, sql)))) for sql in golds)
         agreeing = sum(n * (n - 1) for n in answers.values()) / (len(golds) * (len(golds) - 1))
@@ -275,14 +289,13 @@ def test_training_shares_no_question_with_the_other_splits(
     dev = {(e.database, e.sql) for e in load_pocket("dev", ("en",), folder=folder)}
     assert not trained & dev
     assert not trained & {(e.database, e.sql) for e in heldout}
-    assert {e.database for e in train} == set(TRAINING_DATABASES)
     names = {e.id.split("-")[1]: set() for e in heldout}
     for e in heldout:
         names[e.id.split("-")[1]].add(e.database)
     assert names["heldout_databases"] == set(HELD_OUT_DATABASES)
-    assert names["heldout_compositions"] == set(PRACTICE_DATABASES)
-    assert {e.database for e in train if "demonstrations" in e.id} == set(DEMONSTRATED_DATABASES)
-    assert {e.database for e in train if "train" in e.id} == set(PRACTICE_DATABASES)
+    assert names["heldout_compositions"] == set(TRAINING_DATABASES)
+    assert {e.database for e in train if "demonstrations" in e.id} == set(RECOMBINED)
+    assert {e.database for e in train if "train" in e.id} == set(TRAINING_DATABASES)
 
 
 def test_heldout_compositions_are_new_pairs_of_known_features(folder: Path, train: list[Example]) -> None:
