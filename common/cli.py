@@ -7,6 +7,7 @@ Exit codes: 0 done, 1 a run failed, 2 wrong usage or input, 130 interrupted.
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -83,6 +84,9 @@ class App:
         except KeyboardInterrupt:
             _say("interrupted", sys.stderr)
             return 130
+        except BrokenPipeError:  # `--help | head`: the reader has seen enough
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 0
 
     def _run(self, arguments: list[str]) -> int:
         if not arguments or arguments[0] in ("-h", "--help", "help"):

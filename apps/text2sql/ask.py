@@ -10,7 +10,7 @@ from common import ui
 from common.errors import TouchstoneError
 
 if TYPE_CHECKING:
-    from apps.text2sql.database import Execution
+    from apps.text2sql.execution.database import Execution
 
 
 def run_ask(
@@ -35,9 +35,9 @@ def run_ask(
         UsageError: the question is empty, or the database cannot be read.
         TouchstoneError: the model wrote no query, or none that runs.
     """
-    from apps.text2sql.database import Limits
+    from apps.text2sql.execution.database import Limits
+    from apps.text2sql.execution.workers import Judge
     from apps.text2sql.train import use_threads
-    from apps.text2sql.workers import Judge
 
     use_threads(config)
     inspect_database(database)

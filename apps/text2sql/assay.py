@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from apps.text2sql.components import ContrastiveSemantic, Execution, Ngram, PartialResult, SchemaLinking
-from apps.text2sql.contrastive import Pool
-from apps.text2sql.grading import NO_VERDICT, Grader, modified, schema_of
-from apps.text2sql.mutations import Values, mutate
+from apps.text2sql.execution.statement import Refused
+from apps.text2sql.meaning.mutations import Values, mutate
+from apps.text2sql.parts.components import ContrastiveSemantic, Execution, Ngram, PartialResult, SchemaLinking
+from apps.text2sql.parts.contrastive import Pool
+from apps.text2sql.parts.grading import NO_VERDICT, Grader, modified, schema_of
 from apps.text2sql.reward_config import RewardConfig
-from apps.text2sql.statement import Refused
-from apps.text2sql.verdict import Verdict
+from apps.text2sql.verdicts.verdict import Verdict
 from common.rewards.base import Reward
 from common.stats import Interval, bootstrap, wilson
 
@@ -133,7 +133,7 @@ def column_values(database: str, most: int = 20) -> Values:
 
 @lru_cache(maxsize=64)
 def _values(path: str, _modified: int, most: int) -> Values:
-    from apps.text2sql.database import open_database
+    from apps.text2sql.execution.database import open_database
 
     database = open_database(path)
     try:

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from apps.text2sql.config import Text2SqlConfig
 from apps.text2sql.data import Example
-from apps.text2sql.statement import extract_sql
+from apps.text2sql.execution.statement import extract_sql
 from common.errors import DataError, UsageError
 
 if TYPE_CHECKING:
-    from apps.text2sql.database import Execution, Schema
-    from apps.text2sql.workers import Judge
+    from apps.text2sql.execution.database import Execution, Schema
+    from apps.text2sql.execution.workers import Judge
 
 SHOWN_ROWS = 200
 SAME = ("correct", "correct_empty")
@@ -161,7 +161,7 @@ def inspect_database(database: str) -> Schema:
     Raises:
         UsageError: no such file, no database, damaged, not readable, or without a table.
     """
-    from apps.text2sql.database import open_database
+    from apps.text2sql.execution.database import open_database
 
     try:
         opened = open_database(database)
@@ -181,7 +181,7 @@ def vote(judge: Judge, database: str, queries: Sequence[str]) -> tuple[Candidate
 
     Queries that run rank before those that do not, then votes count, then order.
     """
-    from apps.text2sql.database import cut
+    from apps.text2sql.execution.database import cut
 
     distinct = [query for query in dict.fromkeys(queries) if query]
     if not distinct:

@@ -82,10 +82,10 @@ def audit_reward(config: Text2SqlConfig, examples: Sequence[Example], everything
         everything: questions whose golds form the pool of contrastive neighbours.
     """
     from apps.text2sql import assay
-    from apps.text2sql.contrastive import gold_pool
-    from apps.text2sql.grading import Grader
+    from apps.text2sql.parts.contrastive import gold_pool
+    from apps.text2sql.parts.grading import Grader
     from apps.text2sql.rewards import build_reward
-    from apps.text2sql.verdict import Verdict
+    from apps.text2sql.verdicts.verdict import Verdict
     from common.rewards.audit import Mutant, audit
 
     style, pool = config.reward.style, gold_pool(everything)

@@ -15,7 +15,7 @@ from common.errors import TouchstoneError
 if TYPE_CHECKING:
     import gradio
 
-    from apps.text2sql.database import Execution
+    from apps.text2sql.execution.database import Execution
 
 TITLE = "Ask a database"
 DESCRIPTION = (
@@ -51,10 +51,10 @@ def build_demo(config: Text2SqlConfig) -> gradio.Blocks:
 
 def build_workbench(config: Text2SqlConfig) -> Workbench:
     """The configured model, the pocket databases with example questions, and the configured reward."""
-    from apps.text2sql.database import Limits
+    from apps.text2sql.execution.database import Limits
+    from apps.text2sql.execution.workers import Judge
     from apps.text2sql.pocket import build_databases, default_folder, load_pocket
     from apps.text2sql.rewards import build_reward
-    from apps.text2sql.workers import Judge
 
     limits = Limits(seconds=config.evaluate.seconds)
     judge = Judge(workers=1, limits=limits, preset=config.reward.preset)

@@ -11,7 +11,7 @@ from apps.text2sql.ask import cell, row_note
 from apps.text2sql.assistant import Answer
 
 if TYPE_CHECKING:
-    from apps.text2sql.database import Execution, Schema
+    from apps.text2sql.execution.database import Execution, Schema
 
 CSS = """
 .html-container { padding: 0 !important; }

@@ -10,19 +10,19 @@ from typing import TYPE_CHECKING, Any
 
 from apps.text2sql.config import Text2SqlConfig
 from apps.text2sql.data import Example, load_examples
-from apps.text2sql.error_classes import error_classes
-from apps.text2sql.evaluation import RIGHT, UNJUDGED, Evaluation, Item, powers
-from apps.text2sql.hardness import hardness
-from apps.text2sql.metrics import efficiency, time_ratio
-from apps.text2sql.statement import Refused, extract_sql
-from apps.text2sql.verdict import Judgement, Verdict, find_preset
-from apps.text2sql.workers import Judge
+from apps.text2sql.execution.statement import Refused, extract_sql
+from apps.text2sql.execution.workers import Judge
+from apps.text2sql.measures.error_classes import error_classes
+from apps.text2sql.measures.evaluation import RIGHT, UNJUDGED, Evaluation, Item, powers
+from apps.text2sql.measures.hardness import hardness
+from apps.text2sql.measures.metrics import efficiency, time_ratio
+from apps.text2sql.verdicts.verdict import Judgement, Verdict, find_preset
 from common import ui
 from common.errors import UsageError
 from common.files import write_json
 
 if TYPE_CHECKING:
-    from apps.text2sql.database import Schema
+    from apps.text2sql.execution.database import Schema
 
 __all__ = ["Evaluation", "evaluate_model", "evaluate_predictions", "make_judge", "run_evaluate"]
 
@@ -43,7 +43,7 @@ def run_evaluate(
     json_output: bool = False,
 ) -> int:
     """Measure the configured model, or a file of predictions, on the held-out questions."""
-    from apps.text2sql.evaluation_report import print_tables, write_report
+    from apps.text2sql.measures.evaluation_report import print_tables, write_report
     from apps.text2sql.predictions import read_predictions
 
     for preset in config.evaluate.presets:
@@ -74,7 +74,7 @@ def run_evaluate(
     write_json(folder / "evaluation.json", content)
     write_report(evaluation, folder / "report.html", other)
     if json_output:
-        from apps.text2sql.evaluation_report import comparison
+        from apps.text2sql.measures.evaluation_report import comparison
 
         shown = {name: value for name, value in content.items() if name != "items"}
         tests = comparison(other, evaluation) if other is not None else None
@@ -87,7 +87,7 @@ def run_evaluate(
 
 def make_judge(config: Text2SqlConfig) -> Judge:
     """A judge for measuring: `strict`, with the configured time limit; use it as a context manager."""
-    from apps.text2sql.database import Limits
+    from apps.text2sql.execution.database import Limits
 
     return Judge(workers=config.reward.workers, limits=Limits(seconds=config.evaluate.seconds))
 
@@ -244,7 +244,7 @@ def _take(items: Sequence[Item], preset: str, judgements: Sequence[Judgement]) -
 def _add_details(
     items: Sequence[Item], examples: Sequence[Example], judgements: Sequence[Judgement], advance: Progress
 ) -> None:
-    from apps.text2sql.schema_cache import database_view
+    from apps.text2sql.schemas.schema_cache import database_view
 
     found = iter(judgements)
     for item, example in zip(items, examples, strict=True):
@@ -259,7 +259,7 @@ def _add_details(
 
 
 def _matches(pred: str, example: Example, schema: Schema) -> bool:
-    from apps.text2sql.clauses import exact_match
+    from apps.text2sql.measures.clauses import exact_match
 
     try:
         return exact_match(pred, example.sql, schema, example.dialect)

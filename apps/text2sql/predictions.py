@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from apps.text2sql.data import Example
-from apps.text2sql.statement import extract_sql
+from apps.text2sql.execution.statement import extract_sql
 from common.errors import DataError, UsageError
 from common.files import read_json, read_jsonl
 

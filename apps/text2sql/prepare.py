@@ -11,8 +11,8 @@ from apps.text2sql.config import Text2SqlConfig
 from apps.text2sql.data import Example, check_databases, limited, missing_databases, read_public, to_row
 from apps.text2sql.data_config import DataConfig
 from apps.text2sql.evaluate import make_judge
-from apps.text2sql.hardness import hardness
-from apps.text2sql.workers import Judge
+from apps.text2sql.execution.workers import Judge
+from apps.text2sql.measures.hardness import hardness
 from common import ui
 from common.errors import DataError, UsageError
 from common.files import write_json, write_jsonl

@@ -116,7 +116,7 @@ def pocket_model(tokenizer: PreTrainedTokenizerFast, config: PretrainConfig) -> 
 def pretrain_encoder(config: Text2SqlConfig, out: Path, command: str) -> dict[str, Any]:
     """Train the encoder of the contrastive reward; returns its held-out figures."""
     from apps.text2sql.data import load_examples
-    from apps.text2sql.encoder_training import train_encoder
+    from apps.text2sql.parts.encoder_training import train_encoder
     from apps.text2sql.train import use_threads
     from common.ui import progress
 

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 from apps.text2sql.data import Example
 from apps.text2sql.data_config import PromptConfig
-from apps.text2sql.schema import Values, compact, ddl, mschema, show
+from apps.text2sql.schemas.schema import Values, compact, ddl, mschema, show
 
 if TYPE_CHECKING:
-    from apps.text2sql.database import Schema
-    from apps.text2sql.retrieval import Hit
+    from apps.text2sql.execution.database import Schema
+    from apps.text2sql.schemas.retrieval import Hit
 
 Message = dict[str, str]
 
@@ -94,7 +94,7 @@ def build_completion(sql: str, style: str = "pocket") -> str:
 
 def prompt_for(example: Example, style: PromptConfig | str = "pocket") -> list[Message]:
     """The conversation for one example; schema, example values and value index are read once for each database."""
-    from apps.text2sql.schema_cache import database_view
+    from apps.text2sql.schemas.schema_cache import database_view
 
     settings = PromptConfig(style=style) if isinstance(style, str) else style  # type: ignore[arg-type]
     plain = settings.style == "pocket"
@@ -102,7 +102,7 @@ def prompt_for(example: Example, style: PromptConfig | str = "pocket") -> list[M
     view = database_view(path, example.database, 0 if plain or settings.schema == "compact" else settings.values)
     hits: Sequence[Hit] = ()
     if not plain and settings.hits:
-        from apps.text2sql.retrieval import value_index
+        from apps.text2sql.schemas.retrieval import value_index
 
         hits = value_index(path).search(f"{example.question} {example.evidence}", settings.hits)
     return build_prompt(example, view.schema, settings, hits, view.values)

@@ -14,7 +14,8 @@ from typing import Any
 
 import torch
 
-from apps.text2sql.components import (
+from apps.text2sql.execution.statement import parse_query
+from apps.text2sql.parts.components import (
     ContrastiveSemantic,
     Execution,
     Format,
@@ -26,12 +27,11 @@ from apps.text2sql.components import (
     VerdictReward,
     describe,
 )
-from apps.text2sql.contrastive import Pool, gold_pool
-from apps.text2sql.grading import NO_VERDICT, Graded, Grader, dialects
-from apps.text2sql.llm_judge import LlmJudge
+from apps.text2sql.parts.contrastive import Pool, gold_pool
+from apps.text2sql.parts.grading import NO_VERDICT, Graded, Grader, dialects
+from apps.text2sql.parts.llm_judge import LlmJudge
 from apps.text2sql.reward_config import RECIPE_NAMES, RewardConfig
-from apps.text2sql.statement import parse_query
-from apps.text2sql.verdict import Verdict
+from apps.text2sql.verdicts.verdict import Verdict
 from common.config import nearest
 from common.errors import RewardError, UsageError
 from common.rewards.base import Reward, RewardOutput, nan_like, scatter_rows, take_rows
@@ -238,8 +238,8 @@ def contrastive(config: RewardConfig, pool: Pool | None = None) -> Reward:
     """The default: execution first; wrong queries share `cap` by meaning, schema linking and overlap of results.
 
     After the idea of Kattamuri et al. (arXiv 2510.13827), which publishes neither formula, weights nor code: the
-    formula (`apps.text2sql.contrastive`), the weights 2 : 1 : 1, the cap and the gate on execution are ours. Theirs
-    adds the two signals; here the semantic one can only order the wrong queries.
+    formula (`apps.text2sql.parts.contrastive`), the weights 2 : 1 : 1, the cap and the gate on execution are ours.
+    Theirs adds the two signals; here the semantic one can only order the wrong queries.
     """
     grader = _grader(config)
     parts: dict[str, tuple[Reward, float]] = {

@@ -13,9 +13,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from apps.text2sql.database import Limits
-from apps.text2sql.verdict import Judgement, Verdict, find_preset
-from apps.text2sql.workers import Judge
+from apps.text2sql.execution.database import Limits
+from apps.text2sql.execution.workers import Judge
+from apps.text2sql.verdicts.verdict import Judgement, Verdict, find_preset
 from common.errors import DataError, MissingDependency
 from common.files import write_text
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from apps.text2sql.evaluation import Evaluation, Item, aligned
+from apps.text2sql.measures.evaluation import Evaluation, Item, aligned
 from common import ui
 from common.files import read_jsonl
 from common.report import Change, Report

@@ -13,8 +13,8 @@ from apps.text2sql.data import LANGUAGES, Example
 from common.errors import DataError, UsageError
 
 if TYPE_CHECKING:
-    from apps.text2sql.database import Execution, Schema
-    from apps.text2sql.workers import Judge
+    from apps.text2sql.execution.database import Execution, Schema
+    from apps.text2sql.execution.workers import Judge
     from common.rewards.base import Reward
 
 LARGEST_UPLOAD = 50_000_000  # bytes
@@ -127,7 +127,7 @@ class Workbench:
         """
         if not query.strip() or not reference.strip():
             raise UsageError("both your query and the reference must hold a query")
-        from apps.text2sql.database import cut
+        from apps.text2sql.execution.database import cut
 
         with self._lock:
             judged = self.judge([database], [reference], [query])[0]

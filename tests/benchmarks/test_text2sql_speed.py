@@ -15,8 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from apps.text2sql.verdict import Verdict
-from apps.text2sql.workers import Judge
+from apps.text2sql.execution.workers import Judge
+from apps.text2sql.verdicts.verdict import Verdict
 
 pytestmark = [
     pytest.mark.benchmark,

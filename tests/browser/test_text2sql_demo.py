@@ -17,10 +17,10 @@ from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import WebDriverWait
 
 from apps.text2sql.data import Example
+from apps.text2sql.execution.workers import Judge
 from apps.text2sql.reward_config import RewardConfig
 from apps.text2sql.rewards import build_reward
 from apps.text2sql.workbench import Workbench
-from apps.text2sql.workers import Judge
 from tests.browser.pages import Scripted, chromium, served
 
 pytestmark = pytest.mark.browser

@@ -1,3 +1,5 @@
+import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -5,6 +7,8 @@ import pytest
 
 from common.cli import App, Flag, Verb
 from common.errors import DataError, TouchstoneError
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @dataclass
@@ -73,6 +77,14 @@ def test_help_teaches(app, capsys):
     page = capsys.readouterr().out
     for expected in ("seed of everything", "how often", "python -m app echo hello"):
         assert expected in page
+
+
+def test_a_reader_that_closes_the_pipe_is_no_error():
+    command = [sys.executable, "-m", "apps.text2sql", "train", "--help"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=ROOT) as process:
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == 0
 
 
 def test_the_applications_help_imports_nothing_heavy():

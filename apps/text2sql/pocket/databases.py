@@ -7,7 +7,7 @@ import os
 import random
 import sqlite3
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from functools import cache, lru_cache
 from pathlib import Path
 
@@ -238,12 +238,11 @@ def _cache_folder() -> Path:
     return base / "touchstone" / "text2sql" / "databases"
 
 
-def database_files(names: Iterable[str], folder: Path | None = None) -> dict[str, Path]:
+def database_files(names: Collection[str], folder: Path | None = None) -> dict[str, Path]:
     """The files of these databases, written where missing: in `folder`, or else the named ones in
     `default_folder()` and the recombined ones in the user's cache.
     """
-    named, recombined = [], []
-    for name in sorted(names):
-        (named if name in DATABASES else recombined).append(name)
+    named = sorted(name for name in names if name in DATABASES)
+    recombined = sorted(name for name in names if name not in DATABASES)
     paths = build_databases(folder or default_folder(), named)
     return paths | build_databases(folder or _cache_folder(), recombined)

@@ -8,8 +8,8 @@ from __future__ import annotations
 import random
 from functools import cache
 
-from apps.text2sql.pocket.concepts import NUMBER, THINGS, YEAR
-from apps.text2sql.pocket.world import DATABASES, HELD_OUT_DATABASES, PROPERTIES, Database, Table
+from apps.text2sql.pocket.concepts import NUMBER, PROPERTIES, THINGS, YEAR
+from apps.text2sql.pocket.world import DATABASES, HELD_OUT_DATABASES, Database, Table
 
 RECOMBINED: tuple[str, ...] = tuple(f"mix{number:03d}" for number in range(300))
 

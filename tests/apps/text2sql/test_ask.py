@@ -12,7 +12,7 @@ import pytest
 from apps.text2sql import ask
 from apps.text2sql.assistant import SHOWN_ROWS, Answer, ModelAssistant, inspect_database, vote
 from apps.text2sql.config import Text2SqlConfig
-from apps.text2sql.workers import Judge
+from apps.text2sql.execution.workers import Judge
 from common.errors import DataError, TouchstoneError, UsageError
 
 

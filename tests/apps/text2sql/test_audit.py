@@ -12,8 +12,8 @@ from apps.text2sql.assay import column_values, controls, language_spread, try_mu
 from apps.text2sql.audit import audit_reward, run_audit
 from apps.text2sql.config import Text2SqlConfig
 from apps.text2sql.data import Example
-from apps.text2sql.grading import Grader
-from apps.text2sql.verdict import Verdict
+from apps.text2sql.parts.grading import Grader
+from apps.text2sql.verdicts.verdict import Verdict
 from common.files import write_jsonl
 from common.rewards.base import Reward, RewardOutput
 from tests.apps.text2sql.reward_world import build

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from apps.text2sql.canonical import canonical
-from apps.text2sql.database import open_database
-from apps.text2sql.verbalise import OTHER_VALUE, string_values, verbalise
+from apps.text2sql.execution.database import open_database
+from apps.text2sql.meaning.canonical import canonical
+from apps.text2sql.meaning.verbalise import OTHER_VALUE, string_values, verbalise
 from tests.apps.text2sql.test_linking import SCHEMA
 
 GOLD = "SELECT name, age FROM singer WHERE age > 30 AND country = 'France' ORDER BY age DESC"

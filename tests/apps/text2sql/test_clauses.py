@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from apps.text2sql.clauses import exact_match, linked_columns, read_clauses
-from apps.text2sql.database import Column, ForeignKey, Schema, Table
-from apps.text2sql.error_classes import differences
-from apps.text2sql.schema_cache import database_view
-from apps.text2sql.statement import Refused
+from apps.text2sql.execution.database import Column, ForeignKey, Schema, Table
+from apps.text2sql.execution.statement import Refused
+from apps.text2sql.measures.clauses import exact_match, linked_columns, read_clauses
+from apps.text2sql.measures.error_classes import differences
+from apps.text2sql.schemas.schema_cache import database_view
 from tests.apps.text2sql import spider_script
 
 

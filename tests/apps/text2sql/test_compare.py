@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from apps.text2sql.compare import FULL, close, embeds, overlap, same
+from apps.text2sql.verdicts.compare import FULL, close, embeds, overlap, same
 
 cells = st.none() | st.integers(-2, 3) | st.sampled_from(["a", "b", b"a", "", 0.5, 0.5 + 1e-9, 1.0, -0.0, math.inf])
 tables = st.integers(1, 3).flatmap(lambda width: st.lists(st.tuples(*[cells] * width), max_size=6))

@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 import torch
 
-from apps.text2sql.components import ContrastiveSemantic
-from apps.text2sql.contrastive import contrastive_scores, gold_pool, negative_texts
 from apps.text2sql.data import Example
-from apps.text2sql.encoder_training import collect, measure_encoder, train_encoder
-from apps.text2sql.grading import Grader, schema_of
-from apps.text2sql.mutations import mutate
-from apps.text2sql.verbalise import verbalise
+from apps.text2sql.meaning.mutations import mutate
+from apps.text2sql.meaning.verbalise import verbalise
+from apps.text2sql.parts.components import ContrastiveSemantic
+from apps.text2sql.parts.contrastive import contrastive_scores, gold_pool, negative_texts
+from apps.text2sql.parts.encoder_training import collect, measure_encoder, train_encoder
+from apps.text2sql.parts.grading import Grader, schema_of
 from common.errors import DataError
 from common.models.text import load_encoder
 from tests.apps.text2sql.reward_world import GOLD, QUESTION, RIGHT, WRONG, build, rows

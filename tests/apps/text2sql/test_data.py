@@ -7,7 +7,7 @@ import pytest
 
 from apps.text2sql.data import load_examples, read_jsonl_examples, to_row
 from apps.text2sql.data_config import DataConfig
-from apps.text2sql.descriptions import find_descriptions
+from apps.text2sql.schemas.descriptions import find_descriptions
 from common.errors import DataError, UsageError
 from common.files import write_jsonl
 from tests.apps.text2sql.data_folders import (

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from apps.text2sql.database import (
+from apps.text2sql.execution.database import (
     Column,
     Database,
     Execution,
@@ -21,7 +21,7 @@ from apps.text2sql.database import (
     fingerprint,
     open_database,
 )
-from apps.text2sql.sqlite import SqliteDatabase
+from apps.text2sql.execution.sqlite import SqliteDatabase
 from common.errors import DataError
 
 SCRIPT = """
@@ -245,7 +245,7 @@ def test_duckdb_runs_queries_and_nothing_else(duck: Database, tmp_path: Path, mo
 
 
 def test_duckdb_schema_and_verdicts(duck: Database) -> None:
-    from apps.text2sql.verdict import judge
+    from apps.text2sql.verdicts.verdict import judge
 
     schema = duck.schema()
     assert [table.name for table in schema.tables] == ["author", "book"]

@@ -14,12 +14,12 @@ from pathlib import Path
 
 import pytest
 
-from apps.text2sql.compare import close, overlap
-from apps.text2sql.database import Limits
-from apps.text2sql.sqlite import SqliteDatabase
-from apps.text2sql.statement import extract_sql
-from apps.text2sql.verdict import PRESETS, judge
-from apps.text2sql.workers import Judge
+from apps.text2sql.execution.database import Limits
+from apps.text2sql.execution.sqlite import SqliteDatabase
+from apps.text2sql.execution.statement import extract_sql
+from apps.text2sql.execution.workers import Judge
+from apps.text2sql.verdicts.compare import close, overlap
+from apps.text2sql.verdicts.verdict import PRESETS, judge
 
 SCRIPT = """
 CREATE TABLE emp(id INTEGER PRIMARY KEY, name TEXT, pay REAL, value INT);

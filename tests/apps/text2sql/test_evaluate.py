@@ -13,11 +13,11 @@ from apps.text2sql.config import Text2SqlConfig
 from apps.text2sql.data import Example, load_examples
 from apps.text2sql.data_config import DataConfig
 from apps.text2sql.evaluate import evaluate_model, evaluate_predictions, make_judge, run_evaluate
-from apps.text2sql.evaluation import Evaluation, Item, aligned
-from apps.text2sql.evaluation_report import paired_tests
-from apps.text2sql.metrics import efficiency, interval, time_ratio
-from apps.text2sql.verdict import PRESETS
-from apps.text2sql.workers import Judge
+from apps.text2sql.execution.workers import Judge
+from apps.text2sql.measures.evaluation import Evaluation, Item, aligned
+from apps.text2sql.measures.evaluation_report import paired_tests
+from apps.text2sql.measures.metrics import efficiency, interval, time_ratio
+from apps.text2sql.verdicts.verdict import PRESETS
 from common.errors import DataError, UsageError
 from tests.apps.text2sql.data_folders import QUERIES, multispider_folder, spider_folder, write_database
 

@@ -8,8 +8,8 @@ import pytest
 
 from apps.text2sql.data import load_examples
 from apps.text2sql.data_config import DataConfig
-from apps.text2sql.hardness import Counts, count, hardness
-from apps.text2sql.statement import parse_query
+from apps.text2sql.execution.statement import parse_query
+from apps.text2sql.measures.hardness import Counts, count, hardness
 from tests.apps.text2sql import spider_script
 
 

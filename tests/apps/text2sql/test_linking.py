@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from apps.text2sql.database import Column, Schema, Table, open_database
-from apps.text2sql.linking import linking_score, schema_items
-from apps.text2sql.statement import Refused
+from apps.text2sql.execution.database import Column, Schema, Table, open_database
+from apps.text2sql.execution.statement import Refused
+from apps.text2sql.parts.linking import linking_score, schema_items
 
 
 def table(name: str, *columns: str) -> Table:

@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
-from apps.text2sql.grading import Grader
-from apps.text2sql.llm_judge import LlmJudge
+from apps.text2sql.parts.grading import Grader
+from apps.text2sql.parts.llm_judge import LlmJudge
 from apps.text2sql.reward_config import JudgeConfig, RewardConfig
 from apps.text2sql.rewards import build_reward
 from common.errors import DataError, UsageError

@@ -7,10 +7,10 @@ from collections import Counter
 
 import pytest
 
-from apps.text2sql.canonical import canonical, canonical_tree
-from apps.text2sql.mutations import OPERATORS, each_mutant, mutate
-from apps.text2sql.statement import Refused, parse_query
-from apps.text2sql.verbalise import string_values, verbalise, verbalise_tree
+from apps.text2sql.execution.statement import Refused, parse_query
+from apps.text2sql.meaning.canonical import canonical, canonical_tree
+from apps.text2sql.meaning.mutations import OPERATORS, each_mutant, mutate
+from apps.text2sql.meaning.verbalise import string_values, verbalise, verbalise_tree
 from tests.apps.text2sql.test_linking import SCHEMA
 
 GOLDS = [

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from apps.text2sql.partial import is_well_formed, ngram_overlap, section, sql_tokens
+from apps.text2sql.parts.partial import is_well_formed, ngram_overlap, section, sql_tokens
 
 FENCED = "```sql\nSELECT 1\n```"
 REASONED = f"<think>count</think><answer>{FENCED}</answer>"

@@ -9,13 +9,13 @@ from sqlglot import exp
 
 from apps.text2sql.data import Example, load_examples
 from apps.text2sql.data_config import DataConfig, PromptConfig
-from apps.text2sql.database import Column, ForeignKey, Schema, Table
-from apps.text2sql.partial import is_well_formed
+from apps.text2sql.execution.database import Column, ForeignKey, Schema, Table
+from apps.text2sql.execution.statement import extract_sql, parse_query
+from apps.text2sql.parts.partial import is_well_formed
 from apps.text2sql.prompts import build_completion, build_prompts, prompt_for
-from apps.text2sql.retrieval import value_index
-from apps.text2sql.schema import compact, ddl, mschema
-from apps.text2sql.schema_cache import database_view
-from apps.text2sql.statement import extract_sql, parse_query
+from apps.text2sql.schemas.retrieval import value_index
+from apps.text2sql.schemas.schema import compact, ddl, mschema
+from apps.text2sql.schemas.schema_cache import database_view
 from tests.apps.text2sql.data_folders import bird_folder, write_database
 
 ODD = Schema(

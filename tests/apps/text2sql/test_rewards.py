@@ -134,7 +134,7 @@ def test_pickled_reward_scores_alike(path: Path) -> None:
 
 
 def test_one_execution_for_all_parts(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from apps.text2sql import grading
+    from apps.text2sql.parts import grading
 
     asked: list[int] = []
     judge_call = grading.Judge.__call__

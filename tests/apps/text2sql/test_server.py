@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 
-from apps.text2sql.database import Column, ForeignKey, Limits, open_database
-from apps.text2sql.server import ServerDatabase
-from apps.text2sql.verdict import judge
-from apps.text2sql.workers import Judge
+from apps.text2sql.execution.database import Column, ForeignKey, Limits, open_database
+from apps.text2sql.execution.server import ServerDatabase
+from apps.text2sql.execution.workers import Judge
+from apps.text2sql.verdicts.verdict import judge
 from common.errors import DataError
 
 SCRIPT = """
@@ -113,7 +113,7 @@ def test_queries_run_and_nothing_else(database: ServerDatabase) -> None:
 
 
 def test_the_transaction_is_read_only_where_the_gate_is_passed_by(database: ServerDatabase) -> None:
-    from apps.text2sql.statement import Statement, parse_query
+    from apps.text2sql.execution.statement import Statement, parse_query
 
     for sql in ("DELETE FROM book", "CREATE TABLE x(y INT)", "INSERT INTO author VALUES (9, 'x') RETURNING id"):
         assert not database._run(Statement(sql, parse_query("SELECT 1").tree, "postgres")).ok

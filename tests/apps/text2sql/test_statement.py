@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from apps.text2sql.statement import Refused, extract_sql, parse_query, strip_distinct, translate
+from apps.text2sql.execution.statement import Refused, extract_sql, parse_query, strip_distinct, translate
 
 
 def refused(sql: str, dialect: str = "sqlite") -> tuple[str, str]:

@@ -12,7 +12,7 @@ import pytest
 from apps.text2sql import comparison, train
 from apps.text2sql.config import Text2SqlConfig
 from apps.text2sql.data import load_examples
-from apps.text2sql.evaluation import Evaluation
+from apps.text2sql.measures.evaluation import Evaluation
 from common.config import load
 from common.errors import TouchstoneError, UsageError
 from common.training.run import Interrupted

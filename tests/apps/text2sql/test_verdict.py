@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from apps.text2sql.database import Limits
-from apps.text2sql.sqlite import SqliteDatabase
-from apps.text2sql.verdict import PRESETS, Verdict, find_preset, judge
-from apps.text2sql.workers import Judge
+from apps.text2sql.execution.database import Limits
+from apps.text2sql.execution.sqlite import SqliteDatabase
+from apps.text2sql.execution.workers import Judge
+from apps.text2sql.verdicts.verdict import PRESETS, Verdict, find_preset, judge
 from common.errors import UsageError
 from tests.apps.text2sql.verdict_cases import FOREVER, OWN, SCRIPT, SECTION_8, Case
 

@@ -12,12 +12,12 @@ import pytest
 from apps.text2sql import demo_view, workbench
 from apps.text2sql.assistant import Answer, Candidate
 from apps.text2sql.data import LANGUAGES, Example
-from apps.text2sql.database import Column, Execution, ForeignKey, Schema, Table
+from apps.text2sql.execution.database import Column, Execution, ForeignKey, Schema, Table
+from apps.text2sql.execution.workers import Judge
 from apps.text2sql.reward_config import RewardConfig
 from apps.text2sql.rewards import build_reward
-from apps.text2sql.verdict import Verdict
+from apps.text2sql.verdicts.verdict import Verdict
 from apps.text2sql.workbench import Workbench, accept_upload, one_of_each_language, upload_name
-from apps.text2sql.workers import Judge
 from common.errors import DataError, UsageError
 
 HOSTILE = "<img src=x onerror=alert(1)>"

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from apps.text2sql.database import Limits
-from apps.text2sql.verdict import Verdict
-from apps.text2sql.worker import Worker, pack, unpack
-from apps.text2sql.workers import GRACE, Judge
+from apps.text2sql.execution.database import Limits
+from apps.text2sql.execution.worker import Worker, pack, unpack
+from apps.text2sql.execution.workers import GRACE, Judge
+from apps.text2sql.verdicts.verdict import Verdict
 from common.errors import RewardError, TouchstoneError
 from tests.apps.text2sql.verdict_cases import FOREVER, SCRIPT
 

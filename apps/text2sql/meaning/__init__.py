@@ -1,0 +1,1 @@
+"""What a query means, whatever it looks like: resolved names, canonical form, words, mutations."""
