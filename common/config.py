@@ -64,6 +64,7 @@ class SftConfig:
 
     Args:
         steps: optimiser steps; 0 leaves the stage out.
+        schedule: steps that the learning rate is laid out for, where training is to stop before; 0 is `steps`.
         batch_size: rows per device and forward pass.
         gradient_accumulation: forward passes per optimiser step.
         learning_rate: peak learning rate.
@@ -75,6 +76,7 @@ class SftConfig:
     """
 
     steps: int = 0
+    schedule: int = 0
     batch_size: int = 16
     gradient_accumulation: int = 1
     learning_rate: float = 1e-3

@@ -87,6 +87,7 @@ def run_sft(
             callbacks=[callback],
             peft_config=peft_config(lora) if lora is not None else None,
         )
+        trainer.schedule = config.schedule
         trainer.train_dataset = _fitting(trainer.train_dataset, config.max_length)
         _check_ends(trainer.train_dataset, eos_token_ids(model, tokenizer))
         if resume and (checkpoint := last_checkpoint(run, STAGE)) is not None:
@@ -104,6 +105,8 @@ def _check(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, rows: Dat
         raise UsageError(f"sft: rows need the columns prompt and completion; missing: {', '.join(missing)}")
     if config.steps < 1:
         raise UsageError(f"sft.steps: at least 1 is needed, not {config.steps}")
+    if 0 < config.schedule < config.steps:
+        raise UsageError(f"sft.schedule: {config.schedule} steps end before training does, after {config.steps}")
     check_tokens(model, tokenizer)
     if not isinstance(rows[0]["prompt"], str):
         check_chat_template(tokenizer)

@@ -17,6 +17,12 @@ class CompletionTrainer(SFTTrainer):
     """
 
     _name = "SFT"
+    schedule = 0
+    """Steps that the learning rate is laid out for; 0 is the number of steps trained."""
+
+    def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> Any:
+        """A schedule that may be longer than the training: the model is stopped early."""
+        return super().create_scheduler(self.schedule or num_training_steps, optimizer)
 
     def compute_loss(
         self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Tensor | int | None = None

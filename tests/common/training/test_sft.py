@@ -57,6 +57,17 @@ def test_only_the_answer_is_scored(new_run: Any) -> None:
     assert run.rows()[0]["loss"] == pytest.approx(float(torch.cat(losses).detach().mean()), rel=1e-4)
 
 
+def test_a_model_stopped_early_keeps_the_longer_schedule(new_run: Any) -> None:
+    short, whole = new_run("short"), new_run("whole")
+    go(short, steps=3, schedule=6)
+    go(whole, steps=6)
+    rates = [[row["learning_rate"] for row in run.rows("sft")] for run in (short, whole)]
+    assert rates[0] == rates[1][:3]
+    assert rates[0][-1] > rates[1][-1]
+    with pytest.raises(UsageError, match="end before training does"):
+        go(new_run("wrong"), steps=3, schedule=2)
+
+
 def test_rows_that_are_too_long_are_left_out_not_cut(new_run: Any, caplog: pytest.LogCaptureFixture) -> None:
     short, mixed = tiny.sft_rows(4), tiny.sft_rows(5)
     cells = mixed.to_list()
