@@ -38,9 +38,9 @@ def commands() -> list[str]:
 def test_the_two_set_up_commands_come_first_and_ci_runs_the_second():
     first, second = re.findall(r"```bash\n(.*?)```", README, re.S)[:2]
     assert first.strip().endswith("python -m apps.text2sql train")
-    assert second.strip().splitlines()[-1] in (ROOT / ".ci" / "run").read_text()
     for block in (first, second):
-        assert "pip install" in block
+        assert block.startswith("python3 -m venv .venv && source .venv/bin/activate && pip install -e ")
+    assert second.strip().partition("activate && ")[2] in (ROOT / ".ci" / "run").read_text().splitlines()
 
 
 def test_pictures_and_pages_that_are_named_exist():

@@ -91,14 +91,15 @@ def _plain_names(tree: exp.Expr, view: SchemaView | None) -> exp.Expr:
 
     try:
         scopes = list(traverse_scope(tree))
-    except SqlglotError:
+        sources = [scope.selected_sources for scope in scopes]
+    except SqlglotError:  # one alias for two tables, for instance, which SQLite lets pass
         return tree
     common_tables = {cte.alias: f"q{number}" for number, cte in enumerate(tree.find_all(exp.CTE), start=1)}
     names = _Names(offset=len(common_tables))
     renamed: dict[int, str] = {}
     outputs = {id(scope.expression): _output_names(scope.expression, view) for scope in scopes}
-    for scope in scopes:
-        for alias, (node, source) in scope.selected_sources.items():
+    for scope, selected in zip(scopes, sources, strict=True):
+        for alias, (node, source) in selected.items():
             name = names.take(node, source if isinstance(source, exp.Table) else None)
             columns = outputs.get(id(source.expression), {}) if isinstance(source, Scope) else {}
             for column in scope.columns:

@@ -21,9 +21,9 @@ POCKET = Path(__file__).resolve().parents[3] / "configs" / "text2sql" / "pocket.
 
 @pytest.mark.parametrize("recipe", ["contrastive", "execution"])
 def test_reinforcement_raises_accuracy_on_the_questions_practised(recipe, tmp_path):
-    options = ["--grpo.steps=24", "--grpo.prompts_per_step=8", "--grpo.learning_rate=5e-4", "--grpo.eval_every=0"]
+    options = ["--grpo.steps=30", "--grpo.prompts_per_step=8", "--grpo.learning_rate=5e-4", "--grpo.eval_every=0"]
     config = load(Text2SqlConfig, POCKET, [*options, f"--reward.recipe={recipe}", "--train.languages=[en]"])
-    config.train.limit = 400
+    config.train.limit = 1200
     # One database, and questions of medium difficulty for the model: there is something to reinforce and to gain.
     examples = [example for example in load_examples(config.train) if example.database == "press"][:48]
     model, tokenizer = load_language_model(config.model, training=True)
