@@ -1,4 +1,4 @@
-"""What the default reward costs of a GRPO step on the pocket model. Run with `-m benchmark`, best on an idle machine."""
+"""What the default reward costs of a GRPO step on the pocket model. Run with `-m benchmark`, on an idle machine."""
 
 from __future__ import annotations
 

@@ -264,19 +264,21 @@ def test_one_name_for_two_tables_is_scored_like_any_wrong_query(sql: str, path: 
         assert paid(recipe, path, [sql])[0] < paid(recipe, path, [GOLD])[0]
 
 
-_TOKENS = st.sampled_from(
+_WORDS = (
     "SELECT FROM WHERE JOIN ON AS GROUP BY ORDER LIMIT UNION IN NOT ( ) , . * = > 'France' 30 count max name age id "
-    "singer concert year T1 T2 T1.name T2.year singer.id concert.singer_id".split()
+    "singer concert year T1 T2 T1.name T2.year singer.id concert.singer_id"
 )
+_QUERY = (
+    "SELECT T1.name , count(*) FROM singer AS T1 JOIN concert AS T2 ON T2.singer_id = T1.id "
+    "WHERE T1.age > 30 AND T1.country = 'France' GROUP BY T1.id ORDER BY count(*) DESC LIMIT 3"
+)
+_TOKENS = st.sampled_from(_WORDS.split())
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(cuts=st.lists(st.tuples(st.integers(0, 40), _TOKENS, st.booleans()), max_size=5))
 def test_whatever_a_model_writes_is_scored(cuts: list[tuple[int, str, bool]], path: Path) -> None:
-    words = (
-        "SELECT T1.name , count(*) FROM singer AS T1 JOIN concert AS T2 ON T2.singer_id = T1.id "
-        "WHERE T1.age > 30 AND T1.country = 'France' GROUP BY T1.id ORDER BY count(*) DESC LIMIT 3"
-    ).split()
+    words = _QUERY.split()
     for place, word, insert in cuts:
         where = place % len(words)
         words[where : where + (not insert)] = [word]
