@@ -45,13 +45,34 @@ def load_language_model(
     config = replace(config, path=located(config.path))
     device = resolve_device(config.device)
     dtype = resolve_dtype(config.dtype, device, training)
+    options = {} if config.gguf_file is None else _unpacked()
     model = _load(
-        config, lambda **options: AutoModelForCausalLM.from_pretrained(config.path, dtype=dtype, **options), "a model"
+        config,
+        lambda **more: AutoModelForCausalLM.from_pretrained(config.path, dtype=dtype, **options, **more),
+        "a model",
     )
+    if config.gguf_file is not None:
+        _forget_gguf(model)
     tokenizer = load_tokenizer(config)
     check_tokens(model, tokenizer)
     model = model.to(device)
     return (model.train() if training else model.eval()), tokenizer
+
+
+def _unpacked() -> dict[str, Any]:
+    """Load options that unpack a GGUF file's weights; older versions of transformers know no other way."""
+    try:
+        from transformers import GgufConfig
+    except ImportError:
+        return {}
+    return {"quantization_config": GgufConfig(dequantize=True)}
+
+
+def _forget_gguf(model: Any) -> None:
+    """Unpacked weights are weights like any other, but transformers refuses to train what came from a GGUF file."""
+    model.hf_quantizer, model.quantization_method, model.is_quantized = None, None, False
+    if hasattr(model.config, "quantization_config"):
+        del model.config.quantization_config
 
 
 def load_tokenizer(config: LanguageModelConfig) -> PreTrainedTokenizerBase:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from transformers.trainer_utils import validate_quantization_for_training
 
 from common.config import LanguageModelConfig, LoraConfig
 from common.errors import UsageError
@@ -230,6 +231,10 @@ def test_gguf(tmp_path: Path) -> None:
     assert tokenizer.padding_side == "left"
     ids = torch.tensor([[5, 6, 7, 8, 9]])
     torch.testing.assert_close(loaded(ids).logits, model(ids).logits, atol=1e-4, rtol=1e-4)
+    validate_quantization_for_training(loaded)
+    save_language_model(loaded, tokenizer, tmp_path / "again")
+    again, _ = load_language_model(LanguageModelConfig(path=str(tmp_path / "again")))
+    torch.testing.assert_close(again(ids).logits, loaded(ids).logits)
     described = describe_on_meta(LanguageModelConfig(path=str(tmp_path), gguf_file="tiny.gguf"))
     assert described.architecture == "LlamaForCausalLM"
 
