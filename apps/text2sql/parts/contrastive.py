@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from apps.text2sql.execution.statement import Refused, parse_query
+from apps.text2sql.execution.statement import Refused
 from apps.text2sql.meaning.canonical import analysed
 from apps.text2sql.meaning.mutations import each_mutant
 from apps.text2sql.meaning.resolve import schema_view
@@ -66,31 +66,6 @@ def contrastive_scores(
     return torch.softmax(torch.cat([own, others], dim=1), dim=1)[:, 0]
 
 
-def negative_texts(
-    gold: str,
-    schema: Schema,
-    dialect: str = "sqlite",
-    others: Sequence[str] = (),
-    mutants: int = MUTANTS,
-    neighbours: int = NEIGHBOURS,
-) -> tuple[str, ...]:
-    """The verbalised hard negatives of a gold, without those that read like the gold itself.
-
-    Args:
-        gold: the gold query.
-        schema: its database's schema.
-        dialect: sqlglot's name of the SQL dialect.
-        others: golds of other questions on the same database.
-        mutants: how many single changes at most.
-        neighbours: how many of `others` at most, picked by a hash of gold and neighbour.
-
-    Raises:
-        Refused: the gold does not parse.
-    """
-    parse_query(gold, dialect)
-    return reading(gold, schema, dialect, others, mutants, neighbours).negatives
-
-
 @dataclass(frozen=True)
 class Reading:
     """A gold as the encoder is shown it.
@@ -114,7 +89,19 @@ def reading(
     mutants: int = MUTANTS,
     neighbours: int = NEIGHBOURS,
 ) -> Reading:
-    """Gold and negatives in words; see `negative_texts`. Only for golds that have passed the gate or have run."""
+    """A gold and its hard negatives in words, without those that read like the gold itself.
+
+    Args:
+        gold: the gold query; it has passed the gate (`parse_query`) or has run.
+        schema: its database's schema.
+        dialect: sqlglot's name of the SQL dialect.
+        others: golds of other questions on the same database.
+        mutants: how many single changes at most.
+        neighbours: how many of `others` at most, picked by a hash of gold and neighbour.
+
+    Raises:
+        Refused: too long to take apart.
+    """
     tree = analysed(gold, schema_view(schema), dialect).tree
     values = strings_of(tree)
     own = verbalise_tree(tree, schema, values)
@@ -135,7 +122,7 @@ def reading(
 
 
 def gold_pool(examples: Iterable[Example]) -> dict[str, tuple[str, ...]]:
-    """Up to `POOL` golds of each database, picked by their hash: the neighbours that `negative_texts` draws from."""
+    """Up to `POOL` golds of each database, picked by their hash: the neighbours that `reading` draws from."""
     golds: dict[str, dict[str, None]] = {}
     for example in examples:
         if example.sql:

@@ -13,7 +13,7 @@ from apps.text2sql.data import Example
 from apps.text2sql.meaning.mutations import mutate
 from apps.text2sql.meaning.verbalise import verbalise
 from apps.text2sql.parts.components import ContrastiveSemantic
-from apps.text2sql.parts.contrastive import contrastive_scores, gold_pool, negative_texts
+from apps.text2sql.parts.contrastive import contrastive_scores, gold_pool, reading
 from apps.text2sql.parts.encoder_training import collect, measure_encoder, train_encoder
 from apps.text2sql.parts.grading import Grader, schema_of
 from common.errors import DataError
@@ -85,12 +85,13 @@ def test_formula() -> None:
 def test_negatives_differ_from_the_gold_and_depend_on_it_alone(path: Path, examples: list[Example]) -> None:
     schema = schema_of(path)
     pool = gold_pool(examples)[str(path)]
-    texts = negative_texts(GOLD, schema, others=pool)
-    assert texts == negative_texts(GOLD, schema, others=tuple(reversed(pool)))
+    texts = reading(GOLD, schema, others=pool).negatives
+    assert texts == reading(GOLD, schema, others=tuple(reversed(pool))).negatives
     assert len(set(texts)) == len(texts) == 9
     assert verbalise(GOLD, schema, values={"france"}) not in texts
     assert all("show" in text for text in texts)
-    assert negative_texts(GOLD, schema, others=[RIGHT[1]], mutants=0) == (), "the gold in other words is no negative"
+    # The gold in other words is no negative.
+    assert reading(GOLD, schema, others=[RIGHT[1]], mutants=0).negatives == ()
 
 
 def test_right_answers_score_high_in_both_languages(reward: ContrastiveSemantic, path: Path) -> None:
@@ -103,7 +104,7 @@ def test_right_answers_score_high_in_both_languages(reward: ContrastiveSemantic,
 
 def test_a_negative_scores_at_most_one_half(reward: ContrastiveSemantic, path: Path, examples: list[Example]) -> None:
     schema = schema_of(path)
-    negatives = negative_texts(GOLD, schema, others=gold_pool(examples)[str(path)])
+    negatives = reading(GOLD, schema, others=gold_pool(examples)[str(path)]).negatives
     mutants = [m.sql for m in mutate(GOLD, schema) if verbalise(m.sql, schema, values={"france"}) in negatives]
     values = reward(**rows(path, mutants)).values
     known = ~values.isnan()
