@@ -25,7 +25,7 @@ Results = Mapping[tuple[str, int], Result]
 
 
 def run_comparison(config: Text2SqlConfig, name: str | None, json_output: bool) -> int:
-    """Train every recipe with every seed of `config.compare`, then compare them on the same held-out questions."""
+    """Train every recipe with every seed of `config.comparison`, then compare them on the same held-out questions."""
     import yaml
 
     from common.training.run import plain

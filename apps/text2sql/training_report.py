@@ -129,20 +129,26 @@ def write_report(result: Result) -> Path:
             keys = {"loss": "loss", **keys}
         if rows and keys:
             report.section(title).figure(curves(rows, keys, smooth=9), "Faint: each step. Strong: running mean.")
-    _hardness(report, result)
+    for name in ("hardness", "database"):
+        _breakdown(report, result, name)
+    _verdicts(report, result)
     _samples(report, result)
     report.section("Settings").facts({**run.facts, **run.facts.get("versions", {})})
     return report.save(run.folder / "report.html")
 
 
-def _hardness(report: Report, result: Result) -> None:
-    before, after = result.before.by("hardness"), result.after.by("hardness")
-    rows = [(name, before[name].text(100, 1), after[name].text(100, 1), after[name].n) for name in after]
-    report.section("By hardness").table(("hardness", "before %", "after %", "questions"), rows)
-    verdicts = result.after.verdict_counts()
-    first = result.before.verdict_counts()
-    names = list(dict.fromkeys([*verdicts, *first]))
-    report.table(("verdict", "before", "after"), [(name, first.get(name, 0), verdicts.get(name, 0)) for name in names])
+def _breakdown(report: Report, result: Result, name: str) -> None:
+    before, after = result.before.by(name), result.after.by(name)
+    rows = [(value, before[value].text(100, 1), after[value].text(100, 1), after[value].n) for value in after]
+    report.section(f"By {name}").table((name, "before %", "after %", "questions"), rows)
+
+
+def _verdicts(report: Report, result: Result) -> None:
+    before, after = result.before.verdict_counts(), result.after.verdict_counts()
+    names = list(dict.fromkeys([*after, *before]))
+    report.section("Verdicts").table(
+        ("verdict", "before", "after"), [(name, before.get(name, 0), after.get(name, 0)) for name in names]
+    )
 
 
 def _samples(report: Report, result: Result) -> None:

@@ -1,7 +1,7 @@
 """Sampling from a causal language model, without the work that `generate` repeats.
 
-A prompt with several samples is read once and its cache is copied; a finished sequence leaves the batch; the cache
-grows in place. On a small model on a CPU this is two to four times as fast as `generate`, and greedy text is equal.
+Samples of one prompt share a row of the batch until they differ; a finished sequence leaves the batch; the cache grows
+in place. On a small model on a CPU this is several times as fast as `generate`, and greedy text is equal.
 """
 
 from __future__ import annotations
@@ -51,39 +51,43 @@ def sample(
     ids, mask = pad_left(prompts, pad_id, device)
     cache = growing_cache(model)
     logits = _step(model, ids, mask, (mask.cumsum(-1) - 1).clamp(min=0), cache)
-    if n > 1:
-        cache.batch_repeat_interleave(n)
-        logits, mask = logits.repeat_interleave(n, 0), mask.repeat_interleave(n, 0)
-
-    rows = torch.arange(len(mask), device=device)
+    total = len(prompts) * n
+    samples = torch.arange(total, device=device)
+    # Which row each unfinished sample is in: all samples that have said the same so far are in the same one.
+    row_of = samples // n
     ends = torch.tensor(list(eos_ids), device=device)
-    tokens = torch.full((len(mask), max_new_tokens), pad_id, dtype=torch.long, device=device)
-    lengths = torch.full((len(mask),), max_new_tokens, dtype=torch.long, device=device)
+    tokens = torch.full((total, max_new_tokens), pad_id, dtype=torch.long, device=device)
+    lengths = torch.full((total,), max_new_tokens, dtype=torch.long, device=device)
     for position in range(max_new_tokens):
-        chosen = choose(logits, temperature)
-        alive = lengths[rows] == max_new_tokens
-        tokens[rows[alive], position] = chosen[alive]
-        ended = alive & torch.isin(chosen, ends)
-        lengths[rows[ended]] = position + 1
-        alive &= ~ended
-        left = int(alive.sum())
-        if left == 0 or position + 1 == max_new_tokens:
+        chosen = choose(logits, row_of, temperature)
+        tokens[samples, position] = chosen
+        ended = torch.isin(chosen, ends)
+        lengths[samples[ended]] = position + 1
+        samples, row_of, chosen = samples[~ended], row_of[~ended], chosen[~ended]
+        if len(samples) == 0 or position + 1 == max_new_tokens:
             break
-        if left < PACK_BELOW * len(rows):
-            keep = alive.nonzero().squeeze(1)
-            cache.batch_select_indices(keep)
-            rows, mask, chosen = rows[keep], mask[keep], chosen[keep]
+        width = logits.shape[-1]
+        said, which = torch.unique(row_of * width + chosen, return_inverse=True)
+        parents, following = said // width, said % width
+        split = len(parents) > 1 and bool((parents[1:] == parents[:-1]).any())
+        if split or len(parents) < PACK_BELOW * len(mask):
+            cache.batch_select_indices(parents)
+            mask, row_of = mask[parents], which
+        else:  # finished rows go along for a while
+            row_of = parents[which]
+            following = following.new_full((len(mask),), pad_id).scatter_(0, parents, following)
         mask = torch.cat([mask, mask.new_ones(len(mask), 1)], dim=1)
-        logits = _step(model, chosen.unsqueeze(1), mask, mask.sum(-1, keepdim=True) - 1, cache)
+        logits = _step(model, following.unsqueeze(1), mask, mask.sum(-1, keepdim=True) - 1, cache)
     flat = [row[:length] for row, length in zip(tokens.tolist(), lengths.tolist(), strict=True)]
     return [flat[start : start + n] for start in range(0, len(flat), n)]
 
 
-def choose(logits: Tensor, temperature: float) -> Tensor:
-    """One token for each row of `(B, V)` logits; greedy where the temperature is 0."""
+def choose(logits: Tensor, row_of: Tensor, temperature: float) -> Tensor:
+    """One token for each sample `(S,)` from its row of `(R, V)` logits; greedy where the temperature is 0."""
     if temperature <= 0:
-        return logits.argmax(-1)
-    return torch.multinomial(torch.softmax(logits.float() / temperature, dim=-1), 1).squeeze(1)
+        return logits.argmax(-1)[row_of]
+    shares = torch.softmax(logits.float() / temperature, dim=-1)
+    return torch.multinomial(shares[row_of], 1).squeeze(1)
 
 
 def pad_left(sequences: Sequence[Sequence[int]], pad_id: int, device: Any = None) -> tuple[Tensor, Tensor]:
@@ -135,15 +139,23 @@ def growing_cache(model: PreTrainedModel) -> Cache:
                 return self.keys, self.values
             used, more = self.keys.shape[-2], key_states.shape[-2]
             room = self.room
-            # After a copy or a selection of rows `keys` no longer looks into the buffers: they are made anew.
+            # After any other operation on the cache `keys` no longer looks into the buffers: they are made anew.
             if room is None or room[0].data_ptr() != self.keys.data_ptr() or room[0].shape[-2] < used + more:
-                size = used + max(more, used, 16)
+                size = used + max(more, used // 2, 16)
                 self.room = room = (_enlarged(self.keys, size), _enlarged(self.values, size))
             keys, values = room
             keys[..., used : used + more, :] = key_states
             values[..., used : used + more, :] = value_states
             self.keys, self.values = keys[..., : used + more, :], values[..., : used + more, :]
             return self.keys, self.values
+
+        def batch_select_indices(self, indices: Tensor) -> None:
+            if self.room is None or self.room[0].data_ptr() != self.keys.data_ptr():
+                super().batch_select_indices(indices)
+                return
+            used = self.keys.shape[-2]
+            self.room = keys, values = self.room[0][indices], self.room[1][indices]
+            self.keys, self.values = keys[..., :used, :], values[..., :used, :]
 
     cache = DynamicCache(config=model.config)
     cache.layers = [GrowingLayer() if type(layer) is DynamicLayer else layer for layer in cache.layers]

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from common.config import LanguageModelConfig, LoraConfig
 from common.errors import MissingDependency, UsageError
-from common.files import locate
+from common.files import locate, read_json
 
 if TYPE_CHECKING:
     import peft
@@ -77,23 +77,30 @@ def _forget_gguf(model: Any) -> None:
 
 def load_tokenizer(config: LanguageModelConfig) -> PreTrainedTokenizerBase:
     """Load the tokenizer of a model, or the one named by `config.tokenizer`; it pads on the left."""
-    from transformers import AutoTokenizer
-
     config = replace(config, path=located(config.path))
     if config.tokenizer is not None:
-        tokenizer = _load(
-            LanguageModelConfig(path=config.tokenizer),
-            lambda **options: AutoTokenizer.from_pretrained(config.tokenizer, **options),
-            "a tokenizer",
-        )
-    else:
-        tokenizer = _load(
-            config, lambda **options: AutoTokenizer.from_pretrained(config.path, **options), "a tokenizer"
-        )
+        config = LanguageModelConfig(path=config.tokenizer)
+    loader = _tokenizer_class(config.path)
+    tokenizer = _load(config, lambda **options: loader.from_pretrained(config.path, **options), "a tokenizer")
     tokenizer.padding_side = "left"
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
     return tokenizer
+
+
+def _tokenizer_class(path: str) -> Any:
+    """What reads the tokenizer in `path`.
+
+    Where a folder names transformers' general class, its tokenizer.json holds all there is to know. AutoTokenizer
+    then goes by the model's type instead: a Qwen2 model's text is split as Qwen splits it, whatever the file says.
+    """
+    from transformers import AutoTokenizer, PreTrainedTokenizerFast
+
+    file = Path(path) / "tokenizer_config.json"
+    if not (file.is_file() and (file.parent / "tokenizer.json").is_file()):
+        return AutoTokenizer
+    general = read_json(file).get("tokenizer_class") in ("TokenizersBackend", "PreTrainedTokenizerFast")
+    return PreTrainedTokenizerFast if general else AutoTokenizer
 
 
 def save_language_model(model: Any, tokenizer: PreTrainedTokenizerBase, folder: Path | str) -> Path:

@@ -1,7 +1,8 @@
-"""The two dear parts of a GRPO step, without reading a prompt once for every completion of its group.
+"""The two dear parts of a GRPO step, without reading the same thing twice.
 
 Sampling reads each prompt once (trl's public `rollout_func`), and so does the pass that gives the completions' log
-probabilities: same numbers and same gradient, up to the order of summation.
+probabilities, which also reads a completion once that was sampled several times: same numbers and same gradient, up to
+the order of summation.
 """
 
 from __future__ import annotations
@@ -79,7 +80,7 @@ def _runs(prompts: list[Any]) -> list[tuple[Any, int]]:
 
 
 class SharedPromptTrainer(GRPOTrainer):
-    """trl's GRPOTrainer that reads the prompt of a group once in the log-probability pass."""
+    """trl's GRPOTrainer that reads a group's prompt and equal completions once in the log-probability pass."""
 
     _name = "GRPO"
 
@@ -131,7 +132,7 @@ def only_full_attention(model: Any) -> bool:
 def shared_prompt_log_probs(
     model: Any, input_ids: Tensor, attention_mask: Tensor, completion_length: int, with_entropy: bool
 ) -> tuple[Tensor, Tensor | None]:
-    """Log probabilities of completions, whose equal prompts are read once.
+    """Log probabilities of completions; equal prompts, and equal completions of one prompt, are read once.
 
     Args:
         model: a causal language model with trl's fused head (`add_fused_lm_head`), possibly with adapters.
@@ -145,10 +146,11 @@ def shared_prompt_log_probs(
     """
     from transformers import DynamicCache
 
+    distinct, of_answer = first_of_each(torch.cat([input_ids, attention_mask], dim=1))
+    input_ids, attention_mask = input_ids[distinct], attention_mask[distinct]
     # The prompt's last token is read with the completion, whose first token it predicts.
     split = input_ids.shape[1] - completion_length - 1
-    prompts, of_row = torch.unique(input_ids[:, : split + 1], dim=0, return_inverse=True)
-    first = torch.stack([(of_row == prompt).nonzero()[0, 0] for prompt in range(len(prompts))])
+    first, of_row = first_of_each(input_ids[:, : split + 1])
     prompt_mask = attention_mask[first][:, :split]
     inner = model.get_base_model() if hasattr(model, "get_base_model") else model
     name = cache_argument(inner)
@@ -157,7 +159,7 @@ def shared_prompt_log_probs(
     if split > 0:
         positions = (prompt_mask.cumsum(-1) - 1).clamp(min=0)
         inner.base_model(
-            input_ids=prompts[:, :split],
+            input_ids=input_ids[first][:, :split],
             attention_mask=prompt_mask,
             position_ids=positions,
             use_cache=True,
@@ -188,5 +190,13 @@ def shared_prompt_log_probs(
         parts.append(torch.nn.functional.pad(output.log_probs, pad))
         if with_entropy:
             entropies.append(torch.nn.functional.pad(output.entropy, pad))
-    back = torch.argsort(order)
+    back = torch.argsort(order)[of_answer]
     return torch.cat(parts)[back], torch.cat(entropies)[back] if with_entropy else None
+
+
+def first_of_each(rows: Tensor) -> tuple[Tensor, Tensor]:
+    """Where each distinct row of `(B, N)` stands first, `(D,)`, and which of them each row is, `(B,)`."""
+    _, which = torch.unique(rows, dim=0, return_inverse=True)
+    places = torch.arange(len(rows), device=rows.device)
+    first = places.new_full((int(which.max()) + 1,), len(rows)).scatter_reduce_(0, which, places, "amin")
+    return first, which

@@ -111,14 +111,16 @@ class SchemaLinking(Reward):
 
     def score(self, **columns: Any) -> RewardOutput:
         """Compare the names each row's queries resolve to; see `Reward.score`."""
+        states = {database: modified(str(database)) for database in set(columns["database"])}
         rows = zip(self.grader(columns), columns["database"], columns["gold"], dialects(columns), strict=True)
-        return RewardOutput(torch.tensor([self._value(*row) for row in rows], dtype=torch.float32))
+        values = [self._value(graded, database, states[database], *query) for graded, database, *query in rows]
+        return RewardOutput(torch.tensor(values, dtype=torch.float32))
 
     @staticmethod
-    def _value(graded: Graded, database: str, gold: str, dialect: str) -> float:
+    def _value(graded: Graded, database: str, state: int, gold: str, dialect: str) -> float:
         if graded.verdict in NO_VERDICT:
             return math.nan
-        schema = schema_of(database)
+        schema = schema_of(database, state)
         try:
             wanted = analysed(gold, schema_view(schema), dialect).items
         except Refused:
@@ -323,7 +325,7 @@ class ContrastiveSemantic(Reward):
         if key not in self._golds:
             try:
                 parse_query(key[2], key[3])
-                self._golds[key] = reading(key[2], schema_of(key[0]), key[3], self.pool.get(key[0], ()))
+                self._golds[key] = reading(key[2], schema_of(key[0], key[1]), key[3], self.pool.get(key[0], ()))
             except Refused:
                 self._golds[key] = None
             _forget(self._golds, 8192)
@@ -331,8 +333,9 @@ class ContrastiveSemantic(Reward):
 
     def _said(self, sql: str, key: _Key) -> str | None:
         """The prediction in words, empty where it is too long to take apart; None where the gold cannot be read."""
-        schema, gold = schema_of(key[0]), self._gold(key)
+        gold = self._gold(key)
         if gold is not None and (key, sql) not in self._words:
+            schema = schema_of(key[0], key[1])
             try:
                 tree = analysed(sql, schema_view(schema), key[3]).tree
                 self._words[key, sql] = verbalise_tree(tree, schema, gold.values)

@@ -138,9 +138,9 @@ def modified(path: str) -> int:
         return 0
 
 
-def schema_of(path: str | Path) -> Schema:
-    """A database's schema, read again only where its file changed."""
-    return _schema(str(path), modified(str(path)))
+def schema_of(path: str | Path, state: int | None = None) -> Schema:
+    """A database's schema, read again only where its file changed; `state`: what `modified` has just said of it."""
+    return _schema(str(path), modified(str(path)) if state is None else state)
 
 
 @lru_cache(maxsize=512)

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from transformers import Qwen2Config, Qwen2ForCausalLM
 from transformers.trainer_utils import validate_quantization_for_training
 
 from common.config import LanguageModelConfig, LoraConfig
@@ -17,6 +18,7 @@ from common.models.language import (
     describe_on_meta,
     generate,
     load_language_model,
+    load_tokenizer,
     peft_config,
     prompt_ids,
     resolve_device,
@@ -84,15 +86,20 @@ def test_other_architectures_answer_as_transformers_does(kind: str) -> None:
 
 
 def test_samples_follow_the_model(folder: Path) -> None:
-    """The first sampled tokens are distributed as the softmax says, and a cold sample is the greedy answer."""
+    """First and second sampled tokens are distributed as the softmax says, and a cold sample is the greedy answer."""
     model, tokenizer = load_language_model(LanguageModelConfig(path=str(folder)))
     torch.manual_seed(0)
     ids = prompt_ids(tokenizer, PROMPTS[:2])
-    drawn = decoding.sample(model, ids, n=4000, max_new_tokens=1, temperature=1.5, eos_ids=[1], pad_id=0)
+    drawn = decoding.sample(model, ids, n=6000, max_new_tokens=2, temperature=1.5, eos_ids=[1], pad_id=0)
     for row, group in zip(ids, drawn, strict=True):
         expected = torch.softmax(model(torch.tensor([row])).logits[0, -1] / 1.5, -1)
-        found = torch.bincount(torch.tensor([tokens[0] for tokens in group]), minlength=48) / 4000
+        found = torch.bincount(torch.tensor([tokens[0] for tokens in group]), minlength=48) / len(group)
         assert (found - expected).abs().max() < 0.03
+        first = int(found[2:].argmax()) + 2
+        after = torch.tensor([tokens[1] for tokens in group if tokens[0] == first])
+        expected = torch.softmax(model(torch.tensor([[*row, first]])).logits[0, -1] / 1.5, -1)
+        assert (torch.bincount(after, minlength=48) / len(after) - expected).abs().max() < 0.06
+        assert len(after) > 300
     cold = generate(model, tokenizer, PROMPTS, max_new_tokens=6, temperature=1e-4, n=3)
     greedy = generate(model, tokenizer, PROMPTS, max_new_tokens=6)
     assert cold == [answers * 3 for answers in greedy]
@@ -125,6 +132,18 @@ def test_saved_and_loaded_is_the_same(folder: Path, tmp_path: Path) -> None:
     save_language_model(model, tokenizer, target)
     assert not (target / "left over").exists()
     assert tiny.same_weights(load_language_model(LanguageModelConfig(path=str(target)))[0], model)
+
+
+def test_a_qwen2_model_keeps_the_tokenizer_it_was_saved_with(tmp_path: Path) -> None:
+    # transformers gives this type of model Qwen's own splitting of texts, whatever the folder's tokenizer.json says.
+    tokenizer = tiny.tokenizer()
+    sizes = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 1, "num_attention_heads": 2}
+    model = Qwen2ForCausalLM(Qwen2Config(vocab_size=48, num_key_value_heads=1, **sizes))
+    saved = save_language_model(model, tokenizer, tmp_path / "model")
+    loaded = load_language_model(LanguageModelConfig(path=str(saved)))[1]
+    named = load_tokenizer(LanguageModelConfig(path="elsewhere", tokenizer=str(saved)))
+    expected = tokenizer("how many 42")["input_ids"]
+    assert loaded("how many 42")["input_ids"] == named("how many 42")["input_ids"] == expected
 
 
 def test_adapters_are_saved_merged(tmp_path: Path) -> None:

@@ -97,6 +97,8 @@ def batch() -> tuple[torch.Tensor, torch.Tensor, int]:
     for row in range(5):
         prompt_mask[row, : 2 * row] = 0
     completion_mask = (torch.arange(7) <= torch.randint(0, 7, (20, 1), generator=generator)).long()
+    for row in (1, 3, 4):  # said again in its own group, and to another prompt
+        completions[row], completion_mask[row] = completions[0], completion_mask[0]
     ids = torch.cat([(prompts * prompt_mask).repeat_interleave(4, 0), completions * completion_mask], 1)
     mask = torch.cat([prompt_mask.repeat_interleave(4, 0), completion_mask], 1)
     order = torch.randperm(20, generator=generator)
@@ -105,7 +107,7 @@ def batch() -> tuple[torch.Tensor, torch.Tensor, int]:
 
 @pytest.mark.parametrize("adapters", [False, True])
 @pytest.mark.parametrize("cut", [0, 8])  # whole prompts, and prompts of one token
-def test_shared_prompts_give_the_same_numbers_and_gradient(cut: int, adapters: bool) -> None:
+def test_shared_prompts_and_completions_give_the_same_numbers_and_gradient(cut: int, adapters: bool) -> None:
     from peft import get_peft_model
     from trl.trainer.utils import add_fused_lm_head
 
