@@ -16,9 +16,6 @@ from torch import Tensor
 if TYPE_CHECKING:
     from transformers import Cache, PreTrainedModel
 
-# Below this share of unfinished rows the batch is packed: copying the cache costs about one step.
-PACK_BELOW = 0.75
-
 
 @torch.no_grad()
 def sample(
@@ -68,26 +65,42 @@ def sample(
             break
         width = logits.shape[-1]
         said, which = torch.unique(row_of * width + chosen, return_inverse=True)
-        parents, following = said // width, said % width
-        split = len(parents) > 1 and bool((parents[1:] == parents[:-1]).any())
-        if split or len(parents) < PACK_BELOW * len(mask):
-            cache.batch_select_indices(parents)
-            mask, row_of = mask[parents], which
-        else:  # finished rows go along for a while
-            row_of = parents[which]
-            following = following.new_full((len(mask),), pad_id).scatter_(0, parents, following)
-        mask = torch.cat([mask, mask.new_ones(len(mask), 1)], dim=1)
+        source, place = _seats(said // width)
+        cache.batch_select_indices(source)
+        row_of = place[which]
+        following = torch.empty_like(said).scatter_(0, place, said % width)
+        mask = torch.cat([mask[source], mask.new_ones(len(source), 1)], dim=1)
         logits = _step(model, following.unsqueeze(1), mask, mask.sum(-1, keepdim=True) - 1, cache)
     flat = [row[:length] for row, length in zip(tokens.tolist(), lengths.tolist(), strict=True)]
     return [flat[start : start + n] for start in range(0, len(flat), n)]
+
+
+def _seats(parents: Tensor) -> tuple[Tensor, Tensor]:
+    """Where the rows that go on from `parents` `(N,)`, sorted, find their place in a batch of N, moving few of them.
+
+    Returns:
+        `source` `(N,)`, the old row that each new row is a copy of, and `place` `(N,)`, the new row of each entry.
+    """
+    number = torch.arange(len(parents), device=parents.device)
+    stays = parents < len(parents)
+    stays[1:] &= parents[1:] != parents[:-1]
+    free = torch.ones_like(stays).scatter_(0, parents[stays], False)
+    place = parents.clone()
+    place[~stays] = number[free]
+    return torch.empty_like(parents).scatter_(0, place, parents), place
 
 
 def choose(logits: Tensor, row_of: Tensor, temperature: float) -> Tensor:
     """One token for each sample `(S,)` from its row of `(R, V)` logits; greedy where the temperature is 0."""
     if temperature <= 0:
         return logits.argmax(-1)[row_of]
-    shares = torch.softmax(logits.float() / temperature, dim=-1)
-    return torch.multinomial(shares[row_of], 1).squeeze(1)
+    # All rows' distribution functions one after another, each raised by its number: one search finds every token.
+    # torch.multinomial would draw a number for each word of the vocabulary.
+    rows, width = logits.shape
+    reached = torch.softmax(logits.double() / temperature, dim=-1).cumsum(-1)
+    reached = reached / reached[:, -1:] + torch.arange(rows, device=logits.device).unsqueeze(1)
+    drawn = row_of + torch.rand(len(row_of), dtype=torch.double, device=logits.device)
+    return (torch.searchsorted(reached.flatten(), drawn, right=True) - row_of * width).clamp(0, width - 1)
 
 
 def pad_left(sequences: Sequence[Sequence[int]], pad_id: int, device: Any = None) -> tuple[Tensor, Tensor]:
@@ -138,31 +151,40 @@ def growing_cache(model: PreTrainedModel) -> Cache:
                 self.keys, self.values = key_states, value_states
                 return self.keys, self.values
             used, more = self.keys.shape[-2], key_states.shape[-2]
-            room = self.room
-            # After any other operation on the cache `keys` no longer looks into the buffers: they are made anew.
-            if room is None or room[0].data_ptr() != self.keys.data_ptr() or room[0].shape[-2] < used + more:
-                size = used + max(more, used // 2, 16)
-                self.room = room = (_enlarged(self.keys, size), _enlarged(self.values, size))
-            keys, values = room
-            keys[..., used : used + more, :] = key_states
-            values[..., used : used + more, :] = value_states
-            self.keys, self.values = keys[..., : used + more, :], values[..., : used + more, :]
+            keys, values = self._room(len(self.keys), used + more)
+            keys[..., used:, :] = key_states
+            values[..., used:, :] = value_states
+            self.keys, self.values = keys, values
             return self.keys, self.values
 
         def batch_select_indices(self, indices: Tensor) -> None:
-            if self.room is None or self.room[0].data_ptr() != self.keys.data_ptr():
-                super().batch_select_indices(indices)
-                return
-            used = self.keys.shape[-2]
-            self.room = keys, values = self.room[0][indices], self.room[1][indices]
-            self.keys, self.values = keys[..., :used, :], values[..., :used, :]
+            """Copy only the rows that change their place."""
+            moved = (indices != torch.arange(len(indices), device=indices.device)).nonzero().squeeze(1)
+            before = self.keys, self.values
+            self.keys, self.values = self._room(len(indices), self.keys.shape[-2])
+            for now, then in zip((self.keys, self.values), before, strict=True):
+                now[moved] = then[indices[moved]]
+
+        def _room(self, rows: int, width: int) -> tuple[Tensor, Tensor]:
+            """The first `rows` rows and `width` tokens of the buffers, which hold what keys and values hold."""
+            room, filled = self.room, len(self.keys)
+            # After any other operation on the cache `keys` no longer looks into the buffers: they are made anew.
+            if (
+                room is None
+                or room[0].data_ptr() != self.keys.data_ptr()
+                or room[0].shape[0] < rows
+                or room[0].shape[-2] < width
+            ):
+                size = (max(rows, filled) * 5 // 4, width + max(width // 2, 16))
+                self.room = room = (_enlarged(self.keys, *size), _enlarged(self.values, *size))
+            return room[0][:rows, :, :width], room[1][:rows, :, :width]
 
     cache = DynamicCache(config=model.config)
     cache.layers = [GrowingLayer() if type(layer) is DynamicLayer else layer for layer in cache.layers]
     return cache
 
 
-def _enlarged(states: Tensor, size: int) -> Tensor:
-    buffer = states.new_empty(*states.shape[:-2], size, states.shape[-1])
-    buffer[..., : states.shape[-2], :] = states
+def _enlarged(states: Tensor, rows: int, width: int) -> Tensor:
+    buffer = states.new_empty(rows, states.shape[1], width, states.shape[-1])
+    buffer[: len(states), :, : states.shape[-2]] = states
     return buffer
