@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Any, cast
 
 import torch
+import trl.trainer.utils
 from torch import Tensor
 from trl.trainer.grpo_trainer import GRPOTrainer
 
@@ -21,6 +22,10 @@ from common.training.recorder import Recorder
 
 # Completions in one forward pass: fewer waste the matrix units, more waste padding.
 CHUNK = 32
+# trl 1.15 brought a head that never holds all logits at once. Before it (Python 3.10 knows no newer trl) all are held,
+# so that only so many may come together here.
+FUSED = hasattr(trl.trainer.utils, "add_fused_lm_head")
+MOST_LOGITS = 2**27
 
 
 def rollout(recorder: Recorder, temperature: float, max_new_tokens: int) -> Callable[..., dict[str, Any]]:
@@ -103,6 +108,7 @@ class SharedPromptTrainer(GRPOTrainer):
             and not compute_aux_loss
             and all(value is None for value in images.values())
             and only_full_attention(model)
+            and (FUSED or len(input_ids) * logits_to_keep * model.config.vocab_size <= MOST_LOGITS)
         )
         if not shareable:
             return super()._get_per_token_logps_and_entropies(
@@ -110,13 +116,18 @@ class SharedPromptTrainer(GRPOTrainer):
                 input_ids,
                 attention_mask,
                 logits_to_keep,
-                batch_size,
-                compute_entropy,
-                compute_aux_loss,
+                batch_size=batch_size,
+                compute_entropy=compute_entropy,
+                compute_aux_loss=compute_aux_loss,
                 **images,
             )
         log_probs, entropy = shared_prompt_log_probs(
-            self.accelerator.unwrap_model(model), input_ids, attention_mask, logits_to_keep, compute_entropy
+            self.accelerator.unwrap_model(model),
+            input_ids,
+            attention_mask,
+            logits_to_keep,
+            compute_entropy,
+            None if FUSED else self.temperature,
         )
         return log_probs, entropy, None
 
@@ -130,16 +141,22 @@ def only_full_attention(model: Any) -> bool:
 
 
 def shared_prompt_log_probs(
-    model: Any, input_ids: Tensor, attention_mask: Tensor, completion_length: int, with_entropy: bool
+    model: Any,
+    input_ids: Tensor,
+    attention_mask: Tensor,
+    completion_length: int,
+    with_entropy: bool,
+    temperature: float | None = None,
 ) -> tuple[Tensor, Tensor | None]:
     """Log probabilities of completions; equal prompts, and equal completions of one prompt, are read once.
 
     Args:
-        model: a causal language model with trl's fused head (`add_fused_lm_head`), possibly with adapters.
+        model: a causal language model, possibly with adapters.
         input_ids: `(B, P + C)`, prompts padded on the left, completions on the right.
         attention_mask: the same shape.
         completion_length: C.
         with_entropy: compute the entropies too.
+        temperature: divides the logits; None where trl's fused head (`add_fused_lm_head`) does so.
 
     Returns:
         `(B, C)` log probabilities, and `(B, C)` entropies in nats or None; 0 at padding.
@@ -178,20 +195,37 @@ def shared_prompt_log_probs(
                 layer.update(filled.keys[shared], filled.values[shared])
         seen = torch.cat([prompt_mask[shared], mask[rows, :width]], dim=1)
         targets = ids[rows, 1 : width + 1].masked_fill(mask[rows, 1 : width + 1] == 0, -100)
+        head = {"shift_labels": targets, "fused_lm_head": True} if temperature is None else {}
         output = model(
             input_ids=ids[rows, :width],
             attention_mask=seen,
             position_ids=(seen.cumsum(-1) - 1).clamp(min=0)[:, -width:],
-            shift_labels=targets,
-            fused_lm_head=True,
+            **head,
             **{name: cache},
         )
+        log_probs, spread = (
+            (output.log_probs, output.entropy if with_entropy else None)
+            if temperature is None
+            else of_logits(output.logits / temperature, targets, with_entropy)
+        )
         pad = (0, completion_length - width)
-        parts.append(torch.nn.functional.pad(output.log_probs, pad))
-        if with_entropy:
-            entropies.append(torch.nn.functional.pad(output.entropy, pad))
+        parts.append(torch.nn.functional.pad(log_probs, pad))
+        if spread is not None:
+            entropies.append(torch.nn.functional.pad(spread, pad))
     back = torch.argsort(order)[of_answer]
     return torch.cat(parts)[back], torch.cat(entropies)[back] if with_entropy else None
+
+
+def of_logits(logits: Tensor, targets: Tensor, with_entropy: bool) -> tuple[Tensor, Tensor | None]:
+    """Log probabilities of `(B, T)` targets under `(B, T, V)` logits, and entropies in nats; 0 where they are -100."""
+    shares = torch.log_softmax(logits.float(), dim=-1)
+    padding = targets == -100
+    chosen = shares.gather(-1, targets.masked_fill(padding, 0).unsqueeze(-1)).squeeze(-1).masked_fill(padding, 0.0)
+    if not with_entropy:
+        return chosen, None
+    with torch.no_grad():
+        entropy = -(shares.exp() * shares).sum(-1).masked_fill(padding, 0.0)
+    return chosen, entropy
 
 
 def first_of_each(rows: Tensor) -> tuple[Tensor, Tensor]:

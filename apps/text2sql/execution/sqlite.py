@@ -86,8 +86,10 @@ class SqliteDatabase:
             connection.setlimit(_LIMIT_LENGTH, self.limits.value_bytes)
             connection.setlimit(_LIMIT_WORKER_THREADS, 0)
         else:
-            # Python 3.10 cannot bound a value inside a query; the heap of all SQLite in the process is bounded.
-            connection.execute(f"PRAGMA hard_heap_limit = {4 * self.limits.value_bytes + 64_000_000}")
+            # Python 3.10 cannot bound a value inside a query. The heap can be bounded, but that of all SQLite in the
+            # process and for good, so that it must leave room for other connections.
+            heap = 4 * max(self.limits.value_bytes, Limits.value_bytes) + 64_000_000
+            connection.execute(f"PRAGMA hard_heap_limit = {heap}")
         if hasattr(connection, "setconfig"):
             # Some builds do not read an unknown "name" as text; Spider's golds count on it.
             connection.setconfig(_CONFIG_DQS_DML, True)

@@ -105,14 +105,15 @@ def batch() -> tuple[torch.Tensor, torch.Tensor, int]:
     return ids[order], mask[order], 7
 
 
+@pytest.mark.parametrize("fused", [False, True])
 @pytest.mark.parametrize("adapters", [False, True])
 @pytest.mark.parametrize("cut", [0, 8])  # whole prompts, and prompts of one token
-def test_shared_prompts_and_completions_give_the_same_numbers_and_gradient(cut: int, adapters: bool) -> None:
+def test_shared_prompts_and_completions_give_the_same_numbers_and_gradient(
+    cut: int, adapters: bool, fused: bool
+) -> None:
     from peft import get_peft_model
-    from trl.trainer.utils import add_fused_lm_head
 
     model = tiny.model()
-    add_fused_lm_head(model, temperature=0.7, outputs=("log_probs", "entropy"))
     if adapters:
         model = get_peft_model(model, peft_config(LoraConfig(rank=2, dropout=0.0)))
         torch.nn.init.normal_(
@@ -122,19 +123,29 @@ def test_shared_prompts_and_completions_give_the_same_numbers_and_gradient(cut: 
     ids, mask = ids[:, cut:], mask[:, cut:].clone()
     mask[:, : ids.shape[1] - length][:, -1] = 1
     ids[:, ids.shape[1] - length - 1].clamp_(min=5)
-    labels = ids.masked_fill(mask == 0, -100)
-    labels[:, :-length] = -100
     scored = mask[:, -length:].bool()
     weight = torch.randn(20, length, generator=torch.Generator().manual_seed(2))[scored]
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
 
-    plain = model(input_ids=ids, attention_mask=mask, labels=labels, fused_lm_head=True)
-    expected = torch.autograd.grad((plain.log_probs[:, -length:][scored] * weight).sum(), trained)
-    log_probs, entropy = grpo_step.shared_prompt_log_probs(model, ids, mask, length, True)
+    logits = model(input_ids=ids, attention_mask=mask).logits[:, -length - 1 : -1] / 0.7
+    plain, plain_entropy = grpo_step.of_logits(logits, ids[:, -length:].masked_fill(~scored, -100), True)
+    reference = torch.distributions.Categorical(logits=logits)
+    assert plain_entropy is not None
+    torch.testing.assert_close(plain[scored], reference.log_prob(ids[:, -length:])[scored])
+    torch.testing.assert_close(plain_entropy[scored], reference.entropy()[scored])
+    expected = torch.autograd.grad((plain[scored] * weight).sum(), trained)
+    if fused:
+        if not grpo_step.FUSED:
+            pytest.skip("this trl has no fused head")
+        from trl.trainer.utils import add_fused_lm_head
+
+        inner = model.get_base_model() if adapters else model
+        add_fused_lm_head(inner, temperature=0.7, outputs=("log_probs", "entropy"))
+    log_probs, entropy = grpo_step.shared_prompt_log_probs(model, ids, mask, length, True, None if fused else 0.7)
     found = torch.autograd.grad((log_probs[scored] * weight).sum(), trained)
     assert entropy is not None
-    torch.testing.assert_close(log_probs[scored], plain.log_probs[:, -length:][scored], atol=1e-5, rtol=1e-4)
-    torch.testing.assert_close(entropy[scored], plain.entropy[:, -length:][scored], atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(log_probs[scored], plain[scored], atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(entropy[scored], plain_entropy[scored], atol=1e-5, rtol=1e-4)
     for one, other in zip(found, expected, strict=True):
         assert (one - other).norm() <= 1e-4 * other.norm() + 1e-4
 
