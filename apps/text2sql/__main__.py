@@ -42,7 +42,7 @@ APP = App(
             "apps.text2sql.evaluate:run_evaluate",
             (
                 Flag("--predictions", "file of predictions made elsewhere", OPTIONAL),
-                Flag("--format", "its format", {"default": None, "choices": ["spider", "bird", "jsonl"]}),
+                Flag("--format", "its format", {"choices": ["spider", "bird", "jsonl"]}),
                 Flag("--compare", "evaluation.json of another run: paired test", OPTIONAL),
                 Flag("--out", "folder for evaluation.json and report.html", OPTIONAL),
                 JSON,
@@ -107,7 +107,7 @@ APP = App(
                 Flag(
                     "--only",
                     "make one of the two",
-                    {"default": None, "choices": ["model", "encoder"]},
+                    {"choices": ["model", "encoder"]},
                 ),
             ),
             (f"{RUN} pretrain --out /somewhere/assets",),

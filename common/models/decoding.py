@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Sequence
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -22,25 +23,25 @@ def sample(
     model: PreTrainedModel,
     prompts: Sequence[Sequence[int]],
     *,
-    n: int,
+    n: int | Sequence[int],
     max_new_tokens: int,
     temperature: float,
     eos_ids: Sequence[int],
     pad_id: int,
 ) -> list[list[list[int]]]:
-    """Continue every prompt `n` times.
+    """Continue every prompt `n` times, or each its own number of times.
 
     Args:
         model: a decoder-only model; its training mode is left as it is.
         prompts: token ids, each at least one.
-        n: continuations of each prompt.
+        n: continuations of each prompt: one number, or one for each prompt.
         max_new_tokens: longest continuation, in tokens.
         temperature: divides the logits before sampling from torch's global generator; 0 takes the likeliest token.
         eos_ids: tokens that end a continuation; the one that was drawn is kept as its last token.
         pad_id: any valid token, put where there is nothing to read.
 
     Returns:
-        For each prompt, in the order given, `n` lists of token ids.
+        For each prompt, in the order given, its continuations: lists of token ids.
     """
     if not prompts:
         return []
@@ -48,10 +49,11 @@ def sample(
     ids, mask = pad_left(prompts, pad_id, device)
     cache = growing_cache(model)
     logits = _step(model, ids, mask, (mask.cumsum(-1) - 1).clamp(min=0), cache)
-    total = len(prompts) * n
+    counts = [n] * len(prompts) if isinstance(n, int) else list(n)
+    total = sum(counts)
     samples = torch.arange(total, device=device)
     # Which row each unfinished sample is in: all samples that have said the same so far are in the same one.
-    row_of = samples // n
+    row_of = torch.arange(len(prompts), device=device).repeat_interleave(torch.tensor(counts, device=device))
     ends = torch.tensor(list(eos_ids), device=device)
     tokens = torch.full((total, max_new_tokens), pad_id, dtype=torch.long, device=device)
     lengths = torch.full((total,), max_new_tokens, dtype=torch.long, device=device)
@@ -71,8 +73,8 @@ def sample(
         following = torch.empty_like(said).scatter_(0, place, said % width)
         mask = torch.cat([mask[source], mask.new_ones(len(source), 1)], dim=1)
         logits = _step(model, following.unsqueeze(1), mask, mask.sum(-1, keepdim=True) - 1, cache)
-    flat = [row[:length] for row, length in zip(tokens.tolist(), lengths.tolist(), strict=True)]
-    return [flat[start : start + n] for start in range(0, len(flat), n)]
+    flat = iter(row[:length] for row, length in zip(tokens.tolist(), lengths.tolist(), strict=True))
+    return [list(islice(flat, count)) for count in counts]
 
 
 def _seats(parents: Tensor) -> tuple[Tensor, Tensor]:

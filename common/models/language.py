@@ -56,7 +56,7 @@ def load_language_model(
     tokenizer = load_tokenizer(config)
     check_tokens(model, tokenizer)
     model = model.to(device)
-    return (model.train() if training else model.eval()), tokenizer
+    return model.train(training), tokenizer
 
 
 def _unpacked() -> dict[str, Any]:
@@ -275,9 +275,7 @@ def generate(
     order = sorted(range(len(ids)), key=lambda row: len(ids[row]))
     answers: list[list[str]] = [[] for _ in ids]
     per_batch = max(1, batch_size // n)
-    was_training = model.training
-    model.eval()
-    try:
+    with evaluating(model):
         for start in range(0, len(order), per_batch):
             rows = order[start : start + per_batch]
             sampled = sample(
@@ -293,9 +291,19 @@ def generate(
                 answers[row] = tokenizer.batch_decode(group, skip_special_tokens=True)
             if progress is not None:
                 progress(len(rows))
-    finally:
-        model.train(was_training)
     return answers
+
+
+@contextlib.contextmanager
+def evaluating(model: torch.nn.Module) -> Iterator[None]:
+    """Switch dropout and its like off for the block; afterwards every module is in the mode it was in before."""
+    training = [module for module in model.modules() if module.training]
+    model.eval()
+    try:
+        yield
+    finally:
+        for module in training:
+            module.training = True
 
 
 @dataclass(frozen=True)

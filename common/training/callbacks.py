@@ -18,6 +18,7 @@ import torch
 from transformers import TrainerCallback
 
 from common.files import write_json
+from common.models.language import evaluating
 from common.training.alarms import AlarmMonitor
 from common.training.run import (
     COMPLETE,
@@ -216,16 +217,11 @@ class RunCallback(TrainerCallback):
 
     def _measure(self, step: int, model: Any) -> None:
         assert self.evaluate is not None
-        was_training = model.training
-        model.eval()
         began = time.perf_counter()
-        try:
-            with undisturbed_rng(), torch.no_grad():
-                # Its own draws: the same whether it is done in passing or caught up with after resuming.
-                seed_everything(self.run.seed + step)
-                measured = self.evaluate(model)
-        finally:
-            model.train(was_training)
+        with evaluating(model), undisturbed_rng(), torch.no_grad():
+            # Its own draws: the same whether it is done in passing or caught up with after resuming.
+            seed_everything(self.run.seed + step)
+            measured = self.evaluate(model)
         self.pending.update({HELD_OUT + name: float(value) for name, value in measured.items()})
         self.pending["time/heldout"] = time.perf_counter() - began
         self._name_gold(self.pending)

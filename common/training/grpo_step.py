@@ -17,7 +17,7 @@ from torch import Tensor
 from trl.trainer.grpo_trainer import GRPOTrainer
 
 from common.models.decoding import cache_argument, sample
-from common.models.language import prompt_ids
+from common.models.language import evaluating, prompt_ids
 from common.training.recorder import Recorder
 
 # Completions in one forward pass: fewer waste the matrix units, more waste padding.
@@ -40,37 +40,25 @@ def rollout(recorder: Recorder, temperature: float, max_new_tokens: int) -> Call
         tokenizer = trainer.processing_class
         groups = _runs(prompts)
         ids = prompt_ids(tokenizer, [prompt for prompt, _ in groups])
-        was_training = model.training
         # Dropout and gradient checkpointing are for the loss; checkpointing would also switch the cache off.
-        model.eval()
-        try:
-            completions = _sample(model, ids, [count for _, count in groups], trainer, temperature, max_new_tokens)
-        finally:
-            model.train(was_training)
+        with evaluating(model):
+            answers = sample(
+                model,
+                ids,
+                n=[count for _, count in groups],
+                max_new_tokens=max_new_tokens,
+                temperature=temperature,
+                eos_ids=trainer.eos_token_ids,
+                pad_id=tokenizer.pad_token_id,
+            )
         recorder.seconds["generation"] += time.perf_counter() - began
         return {
             "prompt_ids": [ids[row] for row, (_, count) in enumerate(groups) for _ in range(count)],
-            "completion_ids": completions,
+            "completion_ids": [completion for group in answers for completion in group],
             "logprobs": None,
         }
 
     return roll
-
-
-def _sample(
-    model: Any, ids: list[list[int]], counts: list[int], trainer: Any, temperature: float, max_new_tokens: int
-) -> list[list[int]]:
-    settings: dict[str, Any] = {
-        "max_new_tokens": max_new_tokens,
-        "temperature": temperature,
-        "eos_ids": trainer.eos_token_ids,
-        "pad_id": trainer.processing_class.pad_token_id,
-    }
-    if len(set(counts)) == 1:
-        return [row for group in sample(model, ids, n=counts[0], **settings) for row in group]
-    # The same prompt was drawn twice in a row.
-    spread = [row for row, count in zip(ids, counts, strict=True) for _ in range(count)]
-    return [group[0] for group in sample(model, spread, n=1, **settings)]
 
 
 def _runs(prompts: list[Any]) -> list[tuple[Any, int]]:
@@ -108,7 +96,7 @@ class SharedPromptTrainer(GRPOTrainer):
             and not compute_aux_loss
             and all(value is None for value in images.values())
             and only_full_attention(model)
-            and (FUSED or len(input_ids) * logits_to_keep * model.config.vocab_size <= MOST_LOGITS)
+            and (FUSED or len(input_ids) * logits_to_keep * model.config.get_text_config().vocab_size <= MOST_LOGITS)
         )
         if not shareable:
             return super()._get_per_token_logps_and_entropies(
@@ -195,34 +183,30 @@ def shared_prompt_log_probs(
                 layer.update(filled.keys[shared], filled.values[shared])
         seen = torch.cat([prompt_mask[shared], mask[rows, :width]], dim=1)
         targets = ids[rows, 1 : width + 1].masked_fill(mask[rows, 1 : width + 1] == 0, -100)
-        head = {"shift_labels": targets, "fused_lm_head": True} if temperature is None else {}
-        output = model(
-            input_ids=ids[rows, :width],
-            attention_mask=seen,
-            position_ids=(seen.cumsum(-1) - 1).clamp(min=0)[:, -width:],
-            **head,
-            **{name: cache},
-        )
-        log_probs, spread = (
-            (output.log_probs, output.entropy if with_entropy else None)
-            if temperature is None
-            else of_logits(output.logits / temperature, targets, with_entropy)
-        )
+        inputs = {
+            "input_ids": ids[rows, :width],
+            "attention_mask": seen,
+            "position_ids": (seen.cumsum(-1) - 1).clamp(min=0)[:, -width:],
+            name: cache,
+        }
+        if temperature is None:
+            output = model(**inputs, shift_labels=targets, fused_lm_head=True)
+            log_probs, entropy = output.log_probs, output.entropy
+        else:
+            log_probs, entropy = of_logits(model(**inputs).logits / temperature, targets)
         pad = (0, completion_length - width)
         parts.append(torch.nn.functional.pad(log_probs, pad))
-        if spread is not None:
-            entropies.append(torch.nn.functional.pad(spread, pad))
+        if with_entropy:  # the fused head of a reference model has none
+            entropies.append(torch.nn.functional.pad(entropy, pad))
     back = torch.argsort(order)[of_answer]
     return torch.cat(parts)[back], torch.cat(entropies)[back] if with_entropy else None
 
 
-def of_logits(logits: Tensor, targets: Tensor, with_entropy: bool) -> tuple[Tensor, Tensor | None]:
+def of_logits(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
     """Log probabilities of `(B, T)` targets under `(B, T, V)` logits, and entropies in nats; 0 where they are -100."""
     shares = torch.log_softmax(logits.float(), dim=-1)
     padding = targets == -100
     chosen = shares.gather(-1, targets.masked_fill(padding, 0).unsqueeze(-1)).squeeze(-1).masked_fill(padding, 0.0)
-    if not with_entropy:
-        return chosen, None
     with torch.no_grad():
         entropy = -(shares.exp() * shares).sum(-1).masked_fill(padding, 0.0)
     return chosen, entropy

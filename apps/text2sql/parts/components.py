@@ -21,7 +21,7 @@ from apps.text2sql.meaning.canonical import analysed
 from apps.text2sql.meaning.resolve import schema_view
 from apps.text2sql.meaning.verbalise import verbalise_tree
 from apps.text2sql.parts.contrastive import TEMPERATURE, Pool, Reading, contrastive_scores, reading
-from apps.text2sql.parts.grading import EXECUTABLE, NO_VERDICT, Graded, Grader, dialects, modified, schema_of
+from apps.text2sql.parts.grading import EXECUTABLE, NO_VERDICT, Graded, Grader, dialects, schema_of, states_of
 from apps.text2sql.parts.linking import overlap, schema_items
 from apps.text2sql.parts.partial import is_well_formed, ngram_overlap, qatch, section
 from apps.text2sql.verdicts.verdict import Verdict
@@ -111,7 +111,7 @@ class SchemaLinking(Reward):
 
     def score(self, **columns: Any) -> RewardOutput:
         """Compare the names each row's queries resolve to; see `Reward.score`."""
-        states = {database: modified(str(database)) for database in set(columns["database"])}
+        states = states_of(columns)
         rows = zip(self.grader(columns), columns["database"], columns["gold"], dialects(columns), strict=True)
         values = [self._value(graded, database, states[database], *query) for graded, database, *query in rows]
         return RewardOutput(torch.tensor(values, dtype=torch.float32))
@@ -294,7 +294,7 @@ class ContrastiveSemantic(Reward):
         """Score the rows that run; see `Reward.score`."""
         graded = self.grader(columns)
         values = torch.tensor([math.nan if g.verdict in NO_VERDICT else 0.0 for g in graded])
-        states = {database: modified(str(database)) for database in set(columns["database"])}
+        states = states_of(columns)
         spoken = dialects(columns)
         words = [""] * len(graded)
         keys: dict[int, _Key] = {}
@@ -315,7 +315,7 @@ class ContrastiveSemantic(Reward):
 
     def prepare(self, columns: Mapping[str, Any]) -> None:
         """Read the golds while they are being executed elsewhere."""
-        states = {database: modified(str(database)) for database in set(columns["database"])}
+        states = states_of(columns)
         rows = zip(columns["database"], columns["gold"], dialects(columns), strict=True)
         for database, gold, dialect in dict.fromkeys(rows):
             self._gold((str(database), states[database], gold, dialect))

@@ -85,7 +85,7 @@ class Grader:
 
     def __call__(self, columns: Mapping[str, Sequence[Any]]) -> list[Graded]:
         """Grade rows with the columns `completion`, `database`, `gold` and, if present, `dialect`."""
-        states = {database: modified(str(database)) for database in set(columns["database"])}
+        states = states_of(columns)
         keys = [
             (str(database), states[database], gold, self.sql(completion), dialect)
             for completion, database, gold, dialect in zip(
@@ -128,6 +128,11 @@ def _extracted(completion: str, tag: str) -> str:
 def dialects(columns: Mapping[str, Sequence[Any]]) -> Sequence[str]:
     """The `dialect` column, or SQLite for every row."""
     return columns["dialect"] if "dialect" in columns else ["sqlite"] * len(columns["completion"])
+
+
+def states_of(columns: Mapping[str, Sequence[Any]]) -> dict[Any, int]:
+    """`modified` of every database of a batch, each looked at once."""
+    return {database: modified(str(database)) for database in set(columns["database"])}
 
 
 def modified(path: str) -> int:

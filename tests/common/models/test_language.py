@@ -16,6 +16,7 @@ from common.errors import UsageError
 from common.models import decoding
 from common.models.language import (
     describe_on_meta,
+    evaluating,
     generate,
     load_language_model,
     load_tokenizer,
@@ -100,6 +101,9 @@ def test_samples_follow_the_model(folder: Path) -> None:
         expected = torch.softmax(model(torch.tensor([[*row, first]])).logits[0, -1] / 1.5, -1)
         assert (torch.bincount(after, minlength=48) / len(after) - expected).abs().max() < 0.06
         assert len(after) > 300
+    uneven = decoding.sample(model, ids, n=[1, 3], max_new_tokens=5, temperature=1e-4, eos_ids=[1], pad_id=0)
+    even = decoding.sample(model, ids, n=1, max_new_tokens=5, temperature=0.0, eos_ids=[1], pad_id=0)
+    assert uneven == [even[0], even[1] * 3]
     cold = generate(model, tokenizer, PROMPTS, max_new_tokens=6, temperature=1e-4, n=3)
     greedy = generate(model, tokenizer, PROMPTS, max_new_tokens=6)
     assert cold == [answers * 3 for answers in greedy]
@@ -144,6 +148,16 @@ def test_a_qwen2_model_keeps_the_tokenizer_it_was_saved_with(tmp_path: Path) -> 
     named = load_tokenizer(LanguageModelConfig(path="elsewhere", tokenizer=str(saved)))
     expected = tokenizer("how many 42")["input_ids"]
     assert loaded("how many 42")["input_ids"] == named("how many 42")["input_ids"] == expected
+
+
+def test_evaluating_gives_every_module_its_mode_back() -> None:
+    model = tiny.model().train()
+    model.lm_head.eval()  # a part that is frozen on purpose
+    with evaluating(model):
+        assert not any(module.training for module in model.modules())
+    assert model.training
+    assert not model.lm_head.training
+    assert all(module.training for module in model.model.modules())
 
 
 def test_adapters_are_saved_merged(tmp_path: Path) -> None:

@@ -128,9 +128,8 @@ def test_shared_prompts_and_completions_give_the_same_numbers_and_gradient(
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
 
     logits = model(input_ids=ids, attention_mask=mask).logits[:, -length - 1 : -1] / 0.7
-    plain, plain_entropy = grpo_step.of_logits(logits, ids[:, -length:].masked_fill(~scored, -100), True)
+    plain, plain_entropy = grpo_step.of_logits(logits, ids[:, -length:].masked_fill(~scored, -100))
     reference = torch.distributions.Categorical(logits=logits)
-    assert plain_entropy is not None
     torch.testing.assert_close(plain[scored], reference.log_prob(ids[:, -length:])[scored])
     torch.testing.assert_close(plain_entropy[scored], reference.entropy()[scored])
     expected = torch.autograd.grad((plain[scored] * weight).sum(), trained)
@@ -159,7 +158,7 @@ def test_the_fast_pass_trains_like_trl(new_run: Any, monkeypatch: pytest.MonkeyP
 
 
 def test_other_sampling_settings_go_through_trl(new_run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(grpo_step, "_sample", lambda *_: pytest.fail("top_k is not known here"))
+    monkeypatch.setattr(grpo_step, "sample", lambda *_, **__: pytest.fail("top_k is not known here"))
     run = new_run()
     go(run, extra={"top_k": 1})
     assert all(row["groups/flat"] == 1.0 for row in run.rows())
