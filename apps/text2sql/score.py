@@ -13,6 +13,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sqlglot.dialects.dialect import Dialect
+
 from apps.text2sql.execution.database import Limits
 from apps.text2sql.execution.workers import Judge
 from apps.text2sql.verdicts.verdict import Judgement, Verdict, find_preset
@@ -150,8 +152,6 @@ def _databases(rows: Mapping[int, Row], folder: Path, problems: dict[int, str]) 
 
 
 def _is_dialect(name: str) -> bool:
-    from sqlglot.dialects.dialect import Dialect
-
     try:
         Dialect.get_or_raise(name)
     except ValueError:

@@ -9,7 +9,11 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
+
+from sqlglot import exp
+from sqlglot.dialects.dialect import Dialect
+from sqlglot.errors import SqlglotError
 
 from apps.text2sql.execution.extraction import extract_sql
 from apps.text2sql.execution.sql_words import (
@@ -22,9 +26,6 @@ from apps.text2sql.execution.sql_words import (
     REFUSED_FUNCTIONS,
     WRITES,
 )
-
-if TYPE_CHECKING:
-    from sqlglot import exp
 
 __all__ = ["Refused", "Statement", "extract_sql", "parse_query", "strip_distinct", "translate"]
 
@@ -122,8 +123,6 @@ class _Scan:
 
 @lru_cache(maxsize=8)
 def _dialect(name: str) -> Any:
-    from sqlglot.dialects.dialect import Dialect
-
     return Dialect.get_or_raise(name)
 
 
@@ -152,9 +151,6 @@ def _parse(sql: str, dialect: str) -> Statement:
 
 
 def _tree(reader: Any, part: _Part, sql: str) -> exp.Query:
-    from sqlglot import exp
-    from sqlglot.errors import SqlglotError
-
     try:
         trees = reader.parser().parse(part.tokens, sql)
     except (SqlglotError, RecursionError, ValueError, TypeError, AttributeError, KeyError, IndexError) as error:
@@ -185,8 +181,6 @@ def _check_text(sql: str) -> None:
 
 
 def _tokenize(reader: Any, sql: str) -> list[Any]:
-    from sqlglot.errors import SqlglotError
-
     try:
         return list(reader.tokenize(sql))
     except SqlglotError as error:
@@ -273,8 +267,6 @@ def _bare_joins(part: _Part) -> int:
 
 
 def _check_no_write(tree: exp.Query) -> None:
-    from sqlglot import exp
-
     if tree.find(exp.DML, exp.DDL, exp.Into, exp.Lock, exp.Command, exp.Drop, exp.Alter) is not None:
         node = tree.find(exp.Insert, exp.Update, exp.Delete, exp.Merge, exp.Into, exp.Create, exp.Drop, exp.Alter)
         if node is not None:
@@ -302,8 +294,6 @@ def _flags(tree: exp.Query, part: _Part, scan: _Scan) -> frozenset[str]:
 
 
 def _reads_table(tree: exp.Query, part: _Part) -> bool:
-    from sqlglot import exp
-
     if "WITH" not in part.kinds:
         # Usually the tokens tell: `FROM name`, but not `IS DISTINCT FROM name`.
         for index, kind in enumerate(part.kinds):
@@ -381,7 +371,6 @@ def translate(statement: Statement, dialect: str) -> Statement:
     """
     if statement.dialect == dialect:
         return statement
-    from sqlglot.errors import SqlglotError
 
     try:
         return parse_query(statement.tree.sql(dialect=dialect), dialect)

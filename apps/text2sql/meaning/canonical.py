@@ -10,12 +10,14 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
+from sqlglot import ErrorLevel, exp
+from sqlglot.errors import SqlglotError
+from sqlglot.optimizer.scope import Scope, traverse_scope
+
 from apps.text2sql.execution.statement import parse_query
 from apps.text2sql.meaning.resolve import SchemaItems, SchemaView, items_of, resolved, schema_view
 
 if TYPE_CHECKING:
-    from sqlglot import exp
-
     from apps.text2sql.execution.database import Schema
 
 _FLIPPED = {"gt": "lt", "gte": "lte", "lt": "gt", "lte": "gte", "eq": "eq", "neq": "neq"}
@@ -35,8 +37,6 @@ def canonical(sql: str, schema: Schema | None = None, dialect: str = "sqlite") -
 
 def written(tree: exp.Expr, dialect: str) -> str:
     """A syntax tree as SQL."""
-    from sqlglot import ErrorLevel
-
     # What the dialect cannot say (EXCEPT ALL in SQLite) would be logged for every query a model writes.
     return tree.sql(dialect=dialect, comments=False, unsupported_level=ErrorLevel.IGNORE)
 
@@ -67,8 +67,6 @@ def analysed(sql: str, view: SchemaView | None, dialect: str) -> Analysis:
     Raises:
         Refused: too long to take apart.
     """
-    from sqlglot import exp
-
     tree = resolved(sql, view, dialect)
     items = items_of(tree, view) if view is not None else SchemaItems(frozenset(), frozenset())
     if dialect == "sqlite":
@@ -85,10 +83,6 @@ def analysed(sql: str, view: SchemaView | None, dialect: str) -> Analysis:
 
 def _plain_names(tree: exp.Expr, view: SchemaView | None) -> exp.Expr:
     """Replace every name the query gives itself: table aliases, derived tables, CTEs, output columns."""
-    from sqlglot import exp
-    from sqlglot.errors import SqlglotError
-    from sqlglot.optimizer.scope import Scope, traverse_scope
-
     try:
         scopes = list(traverse_scope(tree))
         sources = [scope.selected_sources for scope in scopes]
@@ -133,14 +127,10 @@ class _Names:
 
 
 def _set_name(node: exp.Expr, key: str, name: str) -> None:
-    from sqlglot import exp
-
     node.set(key, exp.to_identifier(name))
 
 
 def _rename_source(node: exp.Expr, name: str, common_tables: dict[str, str]) -> None:
-    from sqlglot import exp
-
     if isinstance(node, exp.Table) and node.name in common_tables and not node.args.get("db"):
         node.set("this", exp.to_identifier(common_tables[node.name]))
     plain = isinstance(node, exp.Table) and node.name == name
@@ -149,8 +139,6 @@ def _rename_source(node: exp.Expr, name: str, common_tables: dict[str, str]) -> 
 
 def _output_names(query: exp.Expr, view: SchemaView | None) -> dict[str, str]:
     """Old to new names of a query's output columns: a plain column keeps its own, anything else is numbered."""
-    from sqlglot import exp
-
     if not isinstance(query, exp.Query):
         return {}
     names: dict[str, str] = {}
@@ -164,8 +152,6 @@ def _output_names(query: exp.Expr, view: SchemaView | None) -> dict[str, str]:
 
 def _name_outputs(query: exp.Expr, names: dict[str, str], top: bool) -> None:
     """Write the new output names, and put what ORDER BY means in place of the name it uses."""
-    from sqlglot import exp
-
     if not isinstance(query, exp.Select):
         return
     meaning = {item.alias: item.this for item in query.selects if isinstance(item, exp.Alias)}
@@ -186,8 +172,6 @@ def _name_outputs(query: exp.Expr, names: dict[str, str], top: bool) -> None:
 
 def _tidy(node: exp.Expr) -> exp.Expr:
     """Local rewrites that keep the meaning: brackets, `3 < a`, the order of AND/OR operands, INNER."""
-    from sqlglot import exp
-
     if isinstance(node, exp.Paren) and _is_redundant(node):
         inner: exp.Expr = node.this
         return inner
@@ -207,8 +191,6 @@ def _tidy(node: exp.Expr) -> exp.Expr:
 
 
 def _is_redundant(brackets: exp.Paren) -> bool:
-    from sqlglot import exp
-
     inner, parent = brackets.this, brackets.parent
     if isinstance(parent, (exp.Where, exp.Having, exp.Paren)) or isinstance(
         inner, (exp.Column, exp.Literal, exp.Func)
@@ -220,8 +202,6 @@ def _is_redundant(brackets: exp.Paren) -> bool:
 
 
 def _tidy_comparison(node: exp.Expr) -> exp.Expr:
-    from sqlglot import exp
-
     left, right = node.this, node.expression
     ranks = [(isinstance(side, exp.Literal), not isinstance(side, exp.Column)) for side in (left, right)]
     symmetric = isinstance(node, (exp.EQ, exp.NEQ))

@@ -9,12 +9,12 @@ from functools import lru_cache
 from itertools import zip_longest
 from typing import TYPE_CHECKING
 
+from sqlglot import exp
+
 from apps.text2sql.meaning.canonical import canonical_tree, written
 from apps.text2sql.meaning.resolve import schema_view
 
 if TYPE_CHECKING:
-    from sqlglot import exp
-
     from apps.text2sql.execution.database import Schema
 
 OPERATORS = (
@@ -142,14 +142,10 @@ def _only(side: str) -> Change:
 
 
 def _negated(node: exp.Expr) -> exp.Expr:
-    from sqlglot import exp
-
     return exp.Not(this=node.copy())
 
 
 def _copied(value: object) -> object:
-    from sqlglot import exp
-
     if isinstance(value, list):
         return [_copied(item) for item in value]
     return value.copy() if isinstance(value, exp.Expression) else value
@@ -166,8 +162,6 @@ class _Surgeon:
         self.types = view.types if view is not None else {}
 
     def changes(self, node: exp.Expr) -> Iterator[tuple[str, Change]]:
-        from sqlglot import exp
-
         yield from self._class_swaps(node)
         if isinstance(node, exp.Column):
             yield from self._columns(node)
@@ -193,8 +187,6 @@ class _Surgeon:
             yield "condition", _only("expression")
 
     def _clauses(self, node: exp.Select) -> Iterator[tuple[str, Change]]:
-        from sqlglot import exp
-
         yield "distinct", _set(distinct=None if node.args.get("distinct") else exp.Distinct())
         if node.args.get("order") is not None and node.args.get("limit") is None:
             yield "order", _set(order=None)
@@ -213,8 +205,6 @@ class _Surgeon:
 
     def _columns(self, node: exp.Column) -> Iterator[tuple[str, Change]]:
         """The other columns of the same table, those of the same type first; at most three."""
-        from sqlglot import exp
-
         name = node.name.lower()
         tables = [table for table in self._tables_of(node) if name in self.tables.get(table, ())]
         if not tables or isinstance(node.this, exp.Star):
@@ -229,8 +219,6 @@ class _Surgeon:
             yield "column", _set(this=exp.to_identifier(other, quoted=not other.isidentifier() or None))
 
     def _tables_of(self, node: exp.Column) -> list[str]:
-        from sqlglot import exp
-
         select = node.find_ancestor(exp.Select)
         tables: list[str] = []
         while select is not None:
@@ -242,8 +230,6 @@ class _Surgeon:
         return tables
 
     def _literals(self, node: exp.Literal) -> Iterator[tuple[str, Change]]:
-        from sqlglot import exp
-
         if isinstance(node.parent, (exp.Limit, exp.Fetch)):
             number = int(node.name) if node.name.isdigit() else 1
             yield "limit", _set(this=str(number + 1))
@@ -255,8 +241,6 @@ class _Surgeon:
             yield "literal", _set(this=text)
 
     def _other_texts(self, node: exp.Literal) -> Iterator[str]:
-        from sqlglot import exp
-
         parent = node.parent
         column = parent.find(exp.Column) if parent is not None else None
         known: list[str] = []
@@ -279,8 +263,6 @@ class _Surgeon:
 
 @lru_cache(maxsize=1)
 def _swaps() -> dict[type[exp.Expr], dict[str, tuple[type[exp.Expr], ...]]]:
-    from sqlglot import exp
-
     return {
         exp.EQ: {"comparison": (exp.NEQ,)},
         exp.NEQ: {"comparison": (exp.EQ,)},

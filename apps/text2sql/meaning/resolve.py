@@ -6,12 +6,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import sqlglot
+from sqlglot import exp
+from sqlglot.errors import SqlglotError
+from sqlglot.optimizer.qualify import qualify
+from sqlglot.optimizer.scope import Scope, traverse_scope
+from sqlglot.schema import MappingSchema
+
 from apps.text2sql.execution.statement import Refused, parse_query
 
 if TYPE_CHECKING:
-    from sqlglot import exp
-    from sqlglot.schema import MappingSchema
-
     from apps.text2sql.execution.database import Schema
 
 #: Longest query that is looked into: the resolver takes quadratic time, and models write endless conditions.
@@ -73,8 +77,6 @@ def schema_view(schema: Schema) -> SchemaView:
 
 
 def _view(schema: Schema) -> SchemaView:
-    from sqlglot.schema import MappingSchema
-
     types = {table.name.lower(): {c.name.lower(): c.type or "text" for c in table.columns} for table in schema.tables}
     # An unknown type name (SQLite takes any word) must not fail the resolver, which needs the names only.
     mapping = MappingSchema(
@@ -93,9 +95,6 @@ def resolved(sql: str, view: SchemaView | None, dialect: str) -> exp.Expr:
     Raises:
         Refused: too long to take apart.
     """
-    from sqlglot.errors import SqlglotError
-    from sqlglot.optimizer.qualify import qualify
-
     tree = _parsed(sql, view, dialect)
     if view is None:
         return tree
@@ -114,10 +113,6 @@ def resolved(sql: str, view: SchemaView | None, dialect: str) -> exp.Expr:
 
 
 def _parsed(sql: str, view: SchemaView | None, dialect: str) -> exp.Expr:
-    import sqlglot
-    from sqlglot import exp
-    from sqlglot.errors import SqlglotError
-
     try:
         # Parsed anew, because copying the gate's tree takes longer.
         tree: exp.Expr | None = sqlglot.parse_one(sql, dialect=dialect)
@@ -141,8 +136,6 @@ def _read_unknown_quotes_as_text(tree: exp.Expr, view: SchemaView) -> None:
 
     Without this sqlglot's `qualify` fails on a fifth of Spider's golds (`WHERE name = "Bob"`).
     """
-    from sqlglot import exp
-
     quoted = [c for c in tree.find_all(exp.Column) if not c.table and getattr(c.this, "quoted", False)]
     if not quoted:
         return
@@ -154,8 +147,6 @@ def _read_unknown_quotes_as_text(tree: exp.Expr, view: SchemaView) -> None:
 
 def _names(tree: exp.Expr, known: dict[str, tuple[str, ...]]) -> Iterator[str]:
     """Every name a quoted word of this query may stand for."""
-    from sqlglot import exp
-
     yield from ROW_NAMES
     for table in tree.find_all(exp.Table):
         yield from known.get(table.name.lower(), ())
@@ -167,9 +158,6 @@ def _names(tree: exp.Expr, known: dict[str, tuple[str, ...]]) -> Iterator[str]:
 
 def items_of(tree: exp.Expr, view: SchemaView) -> SchemaItems:
     """Tables and columns that a resolved tree reads."""
-    from sqlglot import exp
-    from sqlglot.optimizer.scope import Scope, traverse_scope
-
     known = view.columns
     tables: set[str] = set()
     columns: set[str] = set()
@@ -200,8 +188,6 @@ def _column_item(column: exp.Column, source: object, known: dict[str, tuple[str,
 
 def _is_output_name(column: exp.Column) -> bool:
     """Whether an unqualified name, as in ORDER BY, stands for an output column of its own query."""
-    from sqlglot import exp
-
     if column.table:
         return False
     clause = column.find_ancestor(exp.Order, exp.Group, exp.Having, exp.Query)

@@ -10,12 +10,12 @@ import re
 from collections.abc import Callable, Collection, Iterable
 from typing import TYPE_CHECKING
 
+from sqlglot import exp
+
 from apps.text2sql.meaning.canonical import canonical_tree
 from apps.text2sql.meaning.resolve import schema_view
 
 if TYPE_CHECKING:
-    from sqlglot import exp
-
     from apps.text2sql.execution.database import Schema
 
 _OPERATORS = {
@@ -52,8 +52,6 @@ def string_values(sql: str, schema: Schema | None = None, dialect: str = "sqlite
 
 def strings_of(tree: exp.Expr) -> frozenset[str]:
     """`string_values` of a canonical syntax tree."""
-    from sqlglot import exp
-
     return frozenset(_fold(literal.name) for literal in tree.find_all(exp.Literal) if literal.is_string)
 
 

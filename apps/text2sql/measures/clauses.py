@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+from sqlglot import exp
+
 from apps.text2sql.execution.statement import parse_query
 from apps.text2sql.measures.hardness import leaves, outside_subqueries, subqueries
 
 if TYPE_CHECKING:
-    from sqlglot import exp
-
     from apps.text2sql.execution.database import Schema
 
 _FLIPPED = {"GT": "LT", "GTE": "LTE", "LT": "GT", "LTE": "GTE"}
@@ -116,8 +116,6 @@ class _Reader:
         self.known = {t.name.lower(): frozenset(c.name.lower() for c in t.columns) for t in self.schema.tables}
 
     def read(self, tree: exp.Expr, outer: Mapping[str, _Source]) -> Clauses:
-        from sqlglot import exp
-
         outer = {**outer, **self._common_tables(tree, outer)}
         if isinstance(tree, exp.Subquery):
             return self.read(tree.this, outer)
@@ -131,8 +129,6 @@ class _Reader:
         return self._select(tree, outer) if isinstance(tree, exp.Select) else Clauses(select=(tree.sql(),))
 
     def _select(self, tree: exp.Select, outer: Mapping[str, _Source]) -> Clauses:
-        from sqlglot import exp
-
         joins = tree.args.get("joins") or []
         start = tree.args.get("from_") or tree.args.get("from")
         nodes = [*([start.this] if start is not None else []), *(join.this for join in joins)]
@@ -173,8 +169,6 @@ class _Reader:
 
     def _source(self, node: exp.Expr, outer: Mapping[str, _Source]) -> tuple[str, _Source]:
         """The name by which a query calls a thing in FROM, and what it is."""
-        from sqlglot import exp
-
         name = node.alias_or_name.lower()
         if isinstance(node, exp.Table):
             common = outer.get(f"with {node.name.lower()}")
@@ -198,8 +192,6 @@ class _Reader:
 
     def _is_text(self, node: exp.Expr, scope: Mapping[str, _Source]) -> bool:
         """Whether SQLite reads this word in double quotes as a text, because nothing has that name."""
-        from sqlglot import exp
-
         if not (self.quotes_may_be_text and isinstance(node, exp.Column) and getattr(node.this, "quoted", False)):
             return False
         return not node.table and not any(node.name.lower() in source.columns for source in scope.values())
@@ -228,8 +220,6 @@ class _Reader:
 
     def _left_first(self, condition: exp.Expr, scope: Mapping[str, _Source]) -> exp.Expr:
         """A comparison with its column on the left; of two columns, the one whose name sorts first."""
-        from sqlglot import exp
-
         if not isinstance(condition, (exp.EQ, exp.NEQ, exp.GT, exp.GTE, exp.LT, exp.LTE)):
             return condition
         ranks = [
@@ -245,7 +235,6 @@ class _Reader:
 
     def _text(self, node: exp.Expr, scope: Mapping[str, _Source], own: Mapping[str, _Source]) -> str:
         """An expression in one spelling: columns with their tables, inner queries by their clauses."""
-        from sqlglot import exp
 
         def plain(inner: exp.Expr) -> Any:
             if isinstance(inner, exp.Query):
@@ -321,8 +310,6 @@ def _with(clauses: Clauses, **changes: object) -> Clauses:
 
 
 def _columns(node: exp.Expr) -> Iterator[exp.Expr]:
-    from sqlglot import exp
-
     yield from (inner for inner in outside_subqueries(node) if isinstance(inner, exp.Column))
 
 
@@ -331,15 +318,11 @@ def _outputs(query: exp.Expr) -> frozenset[str]:
 
 
 def _distinct_functions(functions: Sequence[exp.Expr]) -> tuple[str, ...]:
-    from sqlglot import exp
-
     return tuple(sorted(type(f).__name__.lower() for f in functions if isinstance(f.this, exp.Distinct)))
 
 
 def _meant(item: exp.Expr, aliases: Mapping[str, exp.Expr], items: list[exp.Expr]) -> exp.Expr:
     """What ORDER BY or GROUP BY means by the name or the number of an output column."""
-    from sqlglot import exp
-
     if isinstance(item, exp.Column) and not item.table and item.name.lower() in aliases:
         return aliases[item.name.lower()]
     if isinstance(item, exp.Literal) and item.is_int and 1 <= int(item.this) <= len(items):

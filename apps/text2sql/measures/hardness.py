@@ -9,12 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+
+from sqlglot import exp
 
 from apps.text2sql.execution.statement import Refused, parse_query
-
-if TYPE_CHECKING:
-    from sqlglot import exp
 
 GRADES = ("easy", "medium", "hard", "extra")
 
@@ -54,8 +52,6 @@ def hardness(sql: str, dialect: str = "sqlite") -> str:
 
 def count(tree: exp.Expr) -> Counts:
     """Spider's three counts of a parsed query."""
-    from sqlglot import exp
-
     core, combined = first_select(tree)
     where, having, group, order = (core.args.get(name) for name in ("where", "having", "group", "order"))
     joins = core.args.get("joins") or []
@@ -93,8 +89,6 @@ def count(tree: exp.Expr) -> Counts:
 
 def first_select(tree: exp.Expr) -> tuple[exp.Select, bool]:
     """The leftmost SELECT of a query, and whether another query is combined with it."""
-    from sqlglot import exp
-
     combined = False
     while not isinstance(tree, exp.Select):
         if isinstance(tree, exp.SetOperation):
@@ -105,8 +99,6 @@ def first_select(tree: exp.Expr) -> tuple[exp.Select, bool]:
 
 def leaves(condition: exp.Expr) -> list[exp.Expr]:
     """The conditions that AND, OR and brackets join, in order."""
-    from sqlglot import exp
-
     if isinstance(condition, (exp.And, exp.Or)):
         return [*leaves(condition.left), *leaves(condition.right)]
     if isinstance(condition, exp.Paren):
@@ -116,29 +108,21 @@ def leaves(condition: exp.Expr) -> list[exp.Expr]:
 
 def outside_subqueries(node: exp.Expr) -> Iterator[exp.Expr]:
     """The nodes of an expression, without those of queries inside it."""
-    from sqlglot import exp
-
     yield from node.walk(prune=lambda inner: isinstance(inner, exp.Query))
 
 
 def subqueries(node: exp.Expr) -> list[exp.Expr]:
     """The queries directly inside an expression."""
-    from sqlglot import exp
-
     found = (inner for inner in outside_subqueries(node) if isinstance(inner, exp.Query))
     return [inner.unnest() if isinstance(inner, exp.Subquery) else inner for inner in found]
 
 
 def is_negated(condition: exp.Expr) -> bool:
     """NOT before the condition or inside it (NOT IN, NOT LIKE, NOT BETWEEN)."""
-    from sqlglot import exp
-
     return isinstance(condition, exp.Not) and not isinstance(condition.this, exp.Is)
 
 
 def is_like(condition: exp.Expr) -> bool:
     """LIKE or NOT LIKE."""
-    from sqlglot import exp
-
     inner = condition.this if isinstance(condition, exp.Not) else condition
     return isinstance(inner, exp.Like)

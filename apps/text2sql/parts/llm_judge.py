@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from sqlglot import exp
+
 from apps.text2sql.execution.statement import Refused
 from apps.text2sql.meaning.canonical import canonical, canonical_tree, written
 from apps.text2sql.meaning.verbalise import string_values
@@ -194,8 +196,6 @@ def _shown(sql: str, gold: str, database: str, dialect: str) -> str:
     Raises:
         Refused: `sql` is no single query that can be taken apart.
     """
-    from sqlglot import exp
-
     schema = schema_of(database)
     known = string_values(gold, schema, dialect)
     tree = canonical_tree(sql, schema, dialect).copy()

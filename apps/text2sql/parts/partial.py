@@ -6,6 +6,9 @@ import re
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
+import sqlglot
+from sqlglot.errors import SqlglotError
+
 if TYPE_CHECKING:
     from apps.text2sql.verdicts.compare import Overlap
 
@@ -19,9 +22,6 @@ _FOREIGN = re.compile(r"```|</?(?:think|answer|sql|solution|observation)\b[^>]*>
 @lru_cache(maxsize=8192)
 def sql_tokens(sql: str, dialect: str = "sqlite") -> tuple[str, ...]:
     """Lower-case tokens of a query by sqlglot's tokenizer, without comments; none where it cannot be tokenized."""
-    import sqlglot
-    from sqlglot.errors import SqlglotError
-
     try:
         tokens = sqlglot.tokenize(sql, dialect=dialect)
     except SqlglotError:

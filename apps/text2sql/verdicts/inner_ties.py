@@ -9,15 +9,14 @@ import itertools
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from sqlglot import exp
 
 from apps.text2sql.execution.database import Database, Execution
 from apps.text2sql.execution.statement import Refused, Statement, parse_query
 from apps.text2sql.execution.values import Row
 from apps.text2sql.verdicts.ties import Legal, legal_rows, outermost
-
-if TYPE_CHECKING:
-    from sqlglot import exp
 
 _MAX_VARIANTS = 64
 
@@ -41,8 +40,6 @@ def inner_choices(database: Database, statement: Statement) -> Variants:
     An inner query that stands on its own is replaced by the rows it may return; one that depends on the rows around it
     is given the two extreme tie-breaks.
     """
-    from sqlglot import exp
-
     sites = [
         node
         for node in statement.tree.find_all(exp.Select, exp.SetOperation)
@@ -92,8 +89,6 @@ def _options(database: Database, statement: Statement, site: exp.Query) -> tuple
 
 def _standing_alone(statement: Statement, site: exp.Query) -> Statement | None:
     """An inner query as a query of its own, with the WITH clauses it can see."""
-    from sqlglot import exp
-
     query = site.copy()
     clauses = [node.args["with_"] for node in _around(site) if node.args.get("with_") is not None]
     tables = []
@@ -148,8 +143,6 @@ def _row_choices(execution: Execution, legal: Legal, dialect: str) -> tuple[list
 
 
 def _constant(rows: Sequence[Row], columns: Sequence[str], dialect: str) -> exp.Query | None:
-    from sqlglot import exp
-
     lines = []
     for row in rows:
         cells = []
@@ -181,8 +174,6 @@ def _literal(value: Any) -> str | None:
 
 def _tie_breaks(site: exp.Query) -> list[exp.Query]:
     """The inner query with ties broken by its own columns, once upward and once downward."""
-    from sqlglot import exp
-
     if any(isinstance(item, exp.Star) or item.name == "*" for item in site.selects):
         return []
     variants = []

@@ -9,15 +9,14 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from sqlglot import exp
 
 from apps.text2sql.execution.database import Database, Execution
 from apps.text2sql.execution.statement import Statement
 from apps.text2sql.execution.values import Row
 from apps.text2sql.verdicts.compare import same
-
-if TYPE_CHECKING:
-    from sqlglot import exp
 
 
 @dataclass(frozen=True)
@@ -59,8 +58,6 @@ def is_cut(tree: exp.Query) -> bool:
 
 def outermost(tree: exp.Query) -> exp.Query:
     """The query inside any parentheses around the whole."""
-    from sqlglot import exp
-
     while isinstance(tree, exp.Subquery) and isinstance(tree.this, exp.Query) and not is_wrapped_with_clauses(tree):
         tree = tree.this
     return tree
@@ -73,8 +70,6 @@ def is_wrapped_with_clauses(tree: exp.Subquery) -> bool:
 
 def _keys(order: exp.Order) -> list[exp.Ordered]:
     """The sort terms up to the first random one, which leaves the rest without meaning."""
-    from sqlglot import exp
-
     keys = []
     for term in order.expressions:
         if any(_is_random(node) for node in term.find_all(exp.Func)):
@@ -84,8 +79,6 @@ def _keys(order: exp.Order) -> list[exp.Ordered]:
 
 
 def _is_random(node: exp.Expression) -> bool:
-    from sqlglot import exp
-
     return isinstance(node, exp.Rand) or (isinstance(node, exp.Anonymous) and str(node.this).lower() == "randomblob")
 
 
@@ -130,8 +123,6 @@ def _agrees(legal: Legal, gold: Execution) -> bool:
 
 
 def _offset(query: exp.Query) -> int | None:
-    from sqlglot import exp
-
     offset = query.args.get("offset")
     if offset is None:
         return 0
@@ -146,8 +137,6 @@ def _offset(query: exp.Query) -> int | None:
 
 def _ranked(query: exp.Query, gold: Execution, dialect: str, end: int | None, substitute: bool) -> str | None:
     """`query` without order and limit, each row followed by its rank."""
-    from sqlglot import exp
-
     if query.args.get("locks") or not isinstance(query, exp.Select | exp.SetOperation):
         return None
     order = query.args.get("order")
@@ -194,8 +183,6 @@ def _ranked(query: exp.Query, gold: Execution, dialect: str, end: int | None, su
 
 def _position(key: exp.Expression, query: exp.Query, gold: Execution) -> int | None:
     """Which column of the result a sort term means, by the rules of SQLite: number, alias, equal expression."""
-    from sqlglot import exp
-
     width = len(gold.columns)
     if isinstance(key, exp.Literal) and not key.is_string and str(key.this).isdigit():
         return int(key.this) - 1 if 1 <= int(key.this) <= width else None
@@ -226,8 +213,6 @@ def _position(key: exp.Expression, query: exp.Query, gold: Execution) -> int | N
 
 def _without_aliases(key: exp.Expression, query: exp.Select) -> exp.Expression:
     """`key` with the select list's aliases written out: they are visible in ORDER BY but not in the list itself."""
-    from sqlglot import exp
-
     meanings = {item.alias.lower(): item.this for item in query.selects if isinstance(item, exp.Alias)}
 
     def write_out(node: exp.Expression) -> exp.Expression:
