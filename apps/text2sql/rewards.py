@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from queue import SimpleQueue
 from typing import Any
 
 import torch
@@ -28,7 +29,7 @@ from apps.text2sql.parts.components import (
     describe,
 )
 from apps.text2sql.parts.contrastive import Pool, gold_pool
-from apps.text2sql.parts.grading import NO_VERDICT, Graded, Grader, dialects
+from apps.text2sql.parts.grading import NO_VERDICT, Graded, Grader, Key, dialects
 from apps.text2sql.parts.llm_judge import LlmJudge
 from apps.text2sql.reward_config import RECIPE_NAMES, RewardConfig
 from apps.text2sql.verdicts.verdict import Verdict
@@ -100,13 +101,7 @@ class ExecutionFirst(Reward):
 
     def score(self, **columns: Any) -> RewardOutput:
         """Execute all rows, ask the parts about the wrong ones; see `Reward.score`."""
-        with ThreadPoolExecutor(max_workers=1) as pool:
-            running = pool.submit(self.grader, columns)
-            # The workers have the queries now; what is known without their results is done meanwhile.
-            for part, _ in self.parts.values():
-                if isinstance(part, ContrastiveSemantic):
-                    part.prepare(columns)
-            graded = running.result()
+        graded = self._graded(columns)
         size = len(graded)
         lucky = [_is_lucky(*row) for row in zip(graded, columns["gold"], dialects(columns), strict=True)]
         execution = torch.tensor([_is_right(*row) for row in zip(graded, lucky, strict=True)], dtype=torch.float32)
@@ -128,6 +123,18 @@ class ExecutionFirst(Reward):
             # 0 / 0, where no part could score the row, is NaN as it should be.
             values[wrong] = (self.cap * (total / weights).clamp(max=1.0)).float()
         return RewardOutput(values, parts, describe(graded))
+
+    def _graded(self, columns: Mapping[str, Any]) -> list[Graded]:
+        """Grade the rows, and put those that are known to be wrong into words while the workers run the others."""
+        readers = [part for part, _ in self.parts.values() if isinstance(part, ContrastiveSemantic)]
+        known: SimpleQueue[tuple[Key, Graded] | None] = SimpleQueue()
+        with ThreadPoolExecutor(max_workers=1) as pool:
+            running = pool.submit(self.grader, columns, lambda *outcome: known.put(outcome))
+            running.add_done_callback(lambda _: known.put(None))
+            while (outcome := known.get()) is not None:
+                for reader in readers:
+                    reader.read(*outcome)
+            return running.result()
 
 
 def _is_lucky(graded: Graded, gold: str, dialect: str) -> bool:

@@ -9,10 +9,10 @@ from __future__ import annotations
 import re
 import unicodedata
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 from importlib.util import find_spec
-from itertools import pairwise
+from itertools import chain, pairwise
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -86,15 +86,19 @@ def ngrams(text: str) -> list[str]:
     Text is compatibility-normalised and case-folded. Scripts without spaces are cut into characters, so that pairs and
     triples of characters stand for their words.
     """
-    words: list[str] = []
-    for run in _RUN.findall(unicodedata.normalize("NFKC", text).casefold()):
-        words.extend(run if _UNSPACED.search(run) else (run,))
-    features = list(words)
-    features += [f"{a} {b}" for a, b in pairwise(words)]
-    features += [f"{a} {b} {c}" for a, b, c in zip(words, words[1:], words[2:], strict=False)]
-    for word in words:
-        features += _pieces(word)
-    return features
+    words = _words(text)
+    return [*words, *map(" ".join, _groups(words)), *chain.from_iterable(map(_pieces, words))]
+
+
+def _words(text: str) -> list[str]:
+    runs: list[str] = _RUN.findall(unicodedata.normalize("NFKC", text).casefold())
+    if text.isascii():
+        return runs
+    return list(chain.from_iterable(run if _UNSPACED.search(run) else (run,) for run in runs))
+
+
+def _groups(words: list[str]) -> Iterator[tuple[str, ...]]:
+    return chain(pairwise(words), zip(words, words[1:], words[2:], strict=False))
 
 
 @lru_cache(maxsize=65536)
@@ -221,26 +225,34 @@ class NgramEncoder:
         return encoder
 
 
-class _Buckets(dict[str, int]):
-    """`bucket` of every feature seen: texts repeat their words and word pairs, so each is hashed once."""
+class _Buckets(dict["tuple[str, ...]", int]):
+    """`bucket` of every word pair and triple seen: texts repeat them, so each is joined and hashed once."""
 
     def __init__(self, buckets: int) -> None:
         self.buckets = buckets
 
-    def __missing__(self, feature: str) -> int:
+    def __missing__(self, words: tuple[str, ...]) -> int:
         if len(self) > 500_000:
             self.clear()
-        code = self[feature] = bucket(feature, self.buckets)
+        code = self[words] = bucket(" ".join(words), self.buckets)
         return code
 
 
 _buckets = lru_cache(maxsize=8)(_Buckets)
 
 
+@lru_cache(maxsize=65536)
+def _word_codes(word: str, buckets: int) -> tuple[int, tuple[int, ...]]:
+    return bucket(word, buckets), tuple(bucket(piece, buckets) for piece in _pieces(word))
+
+
 @lru_cache(maxsize=32768)
 def _codes(text: str, buckets: int) -> tuple[int, ...]:
-    known = _buckets(buckets)
-    return tuple([known[feature] for feature in ngrams(text)]) or (0,)
+    """`bucket` of each of `ngrams(text)`, in the same order."""
+    words = _words(text)
+    known = [_word_codes(word, buckets) for word in words]
+    groups = map(_buckets(buckets).__getitem__, _groups(words))
+    return (*[code for code, _ in known], *groups, *chain.from_iterable([pieces for _, pieces in known])) or (0,)
 
 
 class TransformerEncoder:

@@ -214,11 +214,11 @@ class Worker:
 
     def serve(self, tasks: BinaryIO) -> None:
         """Answer tasks until the stream ends."""
-        while (task := read_message(tasks)) is not None:
-            kind, *arguments = task
-            answers = self.judge(*arguments) if kind == "judge" else self.execute(*arguments)
-            for answer in answers:
-                write_message(self.output, answer)
+        while (message := read_message(tasks)) is not None:
+            for kind, *arguments in message:
+                answers = self.judge(*arguments) if kind == "judge" else self.execute(*arguments)
+                for answer in answers:
+                    write_message(self.output, answer)
 
 
 def _spelling(sql: str, dialect: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import queue
 import subprocess
@@ -12,9 +13,10 @@ import threading
 import weakref
 import zlib
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import astuple, dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
@@ -25,7 +27,7 @@ from common.errors import RewardError, TouchstoneError
 
 GRACE = 2.0  # seconds beyond the limit before a silent worker is killed
 _STARTUP = 60.0
-_GROUP = 64  # predictions of one gold that go to one worker together
+_TASK = 64  # predictions sent to a worker at a time: while it runs them it need not wait for a busy caller
 _BOOT = (
     "import sys, json; a = json.loads(sys.argv[1]); sys.path[:] = a['path']; "
     "from apps.text2sql.execution.worker import main; main(a['limits'])"
@@ -58,14 +60,14 @@ class Process:
         self._finalizer = weakref.finalize(self, _end, self.process, os.getpid())
         self.fresh = True
 
-    def ask(self, task: tuple[Any, ...], answers: int) -> Iterator[tuple[Any, ...]]:
-        """Send a task and yield its answers, of which there are that many.
+    def ask(self, tasks: list[tuple[Any, ...]], answers: int) -> Iterator[tuple[Any, ...]]:
+        """Send tasks and yield their answers, of which there are that many.
 
         Raises:
             Died: the worker ended, or was killed because it stayed silent beyond limit and grace.
         """
         try:
-            write_message(self._tasks, task)
+            write_message(self._tasks, tuple(tasks))
         except OSError as error:
             raise Died("worker_died") from error
         while answers:
@@ -181,6 +183,7 @@ class Judge:
         golds: Sequence[str],
         preds: Sequence[str],
         dialects: Sequence[str | None] | None = None,
+        seen: Callable[[int, Judgement], None] | None = None,
     ) -> list[Judgement]:
         """Judge a batch; the order is kept.
 
@@ -189,6 +192,7 @@ class Judge:
             golds: `(B,)` gold queries.
             preds: `(B,)` predicted queries.
             dialects: `(B,)` dialects of the texts; each database's own if not given.
+            seen: told each row and its judgement as soon as it is known, in any order, from any thread.
 
         Raises:
             RewardError: the columns differ in length.
@@ -203,10 +207,13 @@ class Judge:
             groups.setdefault(key, _Group(*key, {})).preds.setdefault(pred, []).append(row)
         results: list[Judgement | None] = [None] * len(preds)
 
-        def work(index: int, group: _Group) -> None:
-            for rows, judgement in zip(group.preds.values(), self._judge(index, group), strict=True):
+        def work(index: int, groups: list[_Group]) -> None:
+            asked = chain.from_iterable(group.preds.values() for group in groups)
+            for rows, judgement in zip(asked, self._judge(index, groups), strict=True):
                 for row in rows:
                     results[row] = judgement
+                    if seen is not None:
+                        seen(row, judgement)
 
         self._spread(list(_split(groups.values())), work)
         return [_present(result) for result in results]
@@ -220,8 +227,9 @@ class Judge:
         groups = [_Group(path, dialect, "", {sql: [] for sql in part}) for part in _parts(list(dict.fromkeys(sqls)))]
         found: dict[str, Execution] = {}
 
-        def work(index: int, group: _Group) -> None:
-            found.update(zip(group.preds, self._execute(index, group), strict=True))
+        def work(index: int, groups: list[_Group]) -> None:
+            asked = chain.from_iterable(group.preds for group in groups)
+            found.update(zip(asked, self._execute(index, groups), strict=True))
 
         self._spread(groups, work)
         return [found[sql] for sql in sqls]
@@ -234,14 +242,20 @@ class Judge:
         for group in groups:
             queues[zlib.crc32(f"{group.path}\0{group.gold}".encode("utf-8", "replace")) % self.workers].append(group)
 
+        share = min(_TASK, math.ceil(sum(len(group.preds) for group in groups) / (4 * self.workers)))
+
         def drain(index: int) -> None:
             while True:
-                own = queues[index] or max(queues, key=len)
-                try:
-                    group = own.popleft() if own is queues[index] else own.pop()
-                except IndexError:
-                    return
-                work(index, group)
+                taken: list[_Group] = []
+                with contextlib.suppress(IndexError):
+                    while sum(len(group.preds) for group in taken) < share:
+                        taken.append(queues[index].popleft())
+                if not taken:
+                    try:
+                        taken.append(max(queues, key=len).pop())
+                    except IndexError:
+                        return
+                work(index, taken)
 
         with self._lock:
             try:
@@ -262,53 +276,57 @@ class Judge:
             process = self._processes[index] = Process(self.limits)
         return process
 
-    def _answers(self, index: int, kind: str, group: _Group) -> Iterator[Any]:
+    def _answers(self, index: int, kind: str, groups: list[_Group]) -> Iterator[Any]:
         """One packed answer for each prediction, or why there is none: `Died`, and whether the gold did it."""
-        rest = list(group.preds)
-        deaths = 0
+        rest = deque((group, deque(group.preds)) for group in groups)
         while rest:
-            gold_done = False
-            done = 0
             process = self._process(index)
-            task = (
-                (kind, group.path, group.dialect, self.preset, group.gold, rest, self.keep_rows)
-                if kind == "judge"
-                else (kind, group.path, group.dialect, rest)
-            )
             fresh = process.fresh
+            gold_done = False
             try:
-                for answer in process.ask(task, 1 + len(rest)):
+                tasks = [self._task(kind, group, list(preds)) for group, preds in rest]
+                for answer in process.ask(tasks, sum(1 + len(preds) for _, preds in rest)):
                     if answer[0] == "gold":
+                        if gold_done:
+                            rest.popleft()
                         gold_done = True
                     else:
-                        done += 1
+                        rest[0][1].popleft()
                         yield answer[1]
                 return
             except Died as death:
                 process.end()
                 self._processes[index] = None
                 self.restarts += 1
-                deaths += 1
+                if gold_done and not rest[0][1]:
+                    rest.popleft()
+                    gold_done = False
                 # A worker that was already dead when asked (killed from outside) says nothing about this query.
-                innocent = death.code == "worker_died" and not fresh and deaths == 1
-                rest = rest[done:]
+                innocent = death.code == "worker_died" and not fresh
                 if not rest or innocent:
                     continue
-                if not gold_done:
-                    yield from ((death, True) for _ in rest)
-                    return
-                yield death, False
-                rest = rest[1:]
+                preds = rest[0][1]
+                if gold_done:
+                    preds.popleft()
+                    yield death, False
+                else:
+                    rest.popleft()
+                    yield from ((death, True) for _ in preds)
 
-    def _judge(self, index: int, group: _Group) -> Iterator[Judgement]:
-        for answer in self._answers(index, "judge", group):
+    def _task(self, kind: str, group: _Group, preds: list[str]) -> tuple[Any, ...]:
+        if kind == "judge":
+            return kind, group.path, group.dialect, self.preset, group.gold, preds, self.keep_rows
+        return kind, group.path, group.dialect, preds
+
+    def _judge(self, index: int, groups: list[_Group]) -> Iterator[Judgement]:
+        for answer in self._answers(index, "judge", groups):
             if isinstance(answer[0], Died):
                 yield _blame(*answer)
             else:
                 yield unpack(answer)
 
-    def _execute(self, index: int, group: _Group) -> Iterator[Execution]:
-        for answer in self._answers(index, "execute", group):
+    def _execute(self, index: int, groups: list[_Group]) -> Iterator[Execution]:
+        for answer in self._answers(index, "execute", groups):
             if isinstance(answer[0], Died):
                 yield _stopped(answer[0])
             else:
@@ -343,8 +361,8 @@ def _split(groups: Iterable[_Group]) -> Iterator[_Group]:
 
 
 def _parts(items: list[str]) -> Iterator[list[str]]:
-    for start in range(0, len(items), _GROUP):
-        yield items[start : start + _GROUP]
+    for start in range(0, len(items), _TASK):
+        yield items[start : start + _TASK]
 
 
 def _absolute(database: str | Path) -> str:

@@ -6,15 +6,15 @@ and in the words a string literal stands only where the caller lists its value. 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING
 
 from sqlglot import ErrorLevel, exp
 from sqlglot.errors import SqlglotError
 from sqlglot.optimizer.scope import Scope, traverse_scope
 
-from apps.text2sql.execution.statement import parse_query
 from apps.text2sql.meaning.resolve import SchemaItems, SchemaView, items_of, resolved, schema_view
 
 if TYPE_CHECKING:
@@ -53,26 +53,37 @@ class Analysis:
     items: SchemaItems
     tree: exp.Expr
 
+    @cached_property
+    def strings(self) -> frozenset[str]:
+        """Its string literals, folded."""
+        return frozenset(fold(literal.name) for literal in self.tree.find_all(exp.Literal) if literal.is_string)
+
+
+def fold(text: str) -> str:
+    """A string literal without the open ends of a pattern, in one case."""
+    return text.strip("%").casefold()
+
 
 def canonical_tree(sql: str, schema: Schema | None, dialect: str) -> exp.Expr:
     """The syntax tree behind `canonical`. Copy before changing it."""
-    parse_query(sql, dialect)
     return analysed(sql, schema_view(schema) if schema is not None else None, dialect).tree
 
 
 @lru_cache(maxsize=4096)
 def analysed(sql: str, view: SchemaView | None, dialect: str) -> Analysis:
-    """Take a query apart that has passed the gate (`parse_query`), by itself or by having run.
+    """Take a query apart.
 
     Raises:
-        Refused: too long to take apart.
+        Refused: no single query that parses, or too long to take apart.
     """
     tree = resolved(sql, view, dialect)
-    items = items_of(tree, view) if view is not None else SchemaItems(frozenset(), frozenset())
     if dialect == "sqlite":
         for name in tree.find_all(exp.Identifier):
-            name.set("this", name.name.lower())
-    tree = _plain_names(tree, view)
+            if name.name != (lower := name.name.lower()):
+                name.set("this", lower)
+    scopes = traverse_scope(tree)
+    items = items_of(scopes, view) if view is not None else SchemaItems(frozenset(), frozenset())
+    tree = _plain_names(tree, scopes, view)
     # Inner nodes first, so that a rewritten node finds its operands in their final form.
     for node in reversed(list(tree.find_all(exp.Paren, exp.Connector, exp.Predicate, exp.Join, exp.Ordered))):
         tidied = _tidy(node)
@@ -81,14 +92,14 @@ def analysed(sql: str, view: SchemaView | None, dialect: str) -> Analysis:
     return Analysis(items, tree)
 
 
-def _plain_names(tree: exp.Expr, view: SchemaView | None) -> exp.Expr:
+def _plain_names(tree: exp.Expr, scopes: Sequence[Scope], view: SchemaView | None) -> exp.Expr:
     """Replace every name the query gives itself: table aliases, derived tables, CTEs, output columns."""
     try:
-        scopes = list(traverse_scope(tree))
         sources = [scope.selected_sources for scope in scopes]
     except SqlglotError:  # one alias for two tables, for instance, which SQLite lets pass
         return tree
-    common_tables = {cte.alias: f"q{number}" for number, cte in enumerate(tree.find_all(exp.CTE), start=1)}
+    ctes = list(tree.find_all(exp.CTE))
+    common_tables = {cte.alias: f"q{number}" for number, cte in enumerate(ctes, start=1)}
     names = _Names(offset=len(common_tables))
     renamed: dict[int, str] = {}
     outputs = {id(scope.expression): _output_names(scope.expression, view) for scope in scopes}
@@ -103,7 +114,7 @@ def _plain_names(tree: exp.Expr, view: SchemaView | None) -> exp.Expr:
                     if column.name in columns:
                         _set_name(column, "this", columns[column.name])
             _rename_source(node, name, common_tables)
-    for cte in tree.find_all(exp.CTE):
+    for cte in ctes:
         cte.set("alias", exp.TableAlias(this=exp.to_identifier(common_tables[cte.alias])))
     for scope in scopes:
         _name_outputs(scope.expression, outputs[id(scope.expression)], top=scope.expression is tree)
@@ -165,7 +176,7 @@ def _name_outputs(query: exp.Expr, names: dict[str, str], top: bool) -> None:
             name = names.get(item.alias, "")
             plain = isinstance(item.this, exp.Column) and item.this.name == name
             if top or plain or not name:
-                item.replace(item.this.copy())
+                item.replace(item.this)
             else:
                 _set_name(item, "alias", name)
 
@@ -178,7 +189,7 @@ def _tidy(node: exp.Expr) -> exp.Expr:
     if isinstance(node, (exp.GT, exp.GTE, exp.LT, exp.LTE, exp.EQ, exp.NEQ)):
         return _tidy_comparison(node)
     if isinstance(node, (exp.And, exp.Or)) and not isinstance(node.parent, type(node)):
-        operands = sorted(node.flatten(unnest=False), key=lambda part: part.sql())
+        operands = sorted(node.flatten(unnest=False), key=_text)
         return _combine(type(node), operands)
     if isinstance(node, exp.Join):
         if node.kind == "INNER":
@@ -205,11 +216,18 @@ def _tidy_comparison(node: exp.Expr) -> exp.Expr:
     left, right = node.this, node.expression
     ranks = [(isinstance(side, exp.Literal), not isinstance(side, exp.Column)) for side in (left, right)]
     symmetric = isinstance(node, (exp.EQ, exp.NEQ))
-    if ranks[0] > ranks[1] or (symmetric and ranks[0] == ranks[1] and left.sql() > right.sql()):
+    if ranks[0] > ranks[1] or (symmetric and ranks[0] == ranks[1] and _text(left) > _text(right)):
         kind = getattr(exp, _FLIPPED[node.key].upper())
-        flipped: exp.Expr = kind(this=right.copy(), expression=left.copy())
+        flipped: exp.Expr = kind(this=right, expression=left)
         return flipped
     return node
+
+
+def _text(node: exp.Expr) -> str:
+    """`node.sql()`, put together here for the plain columns that most comparisons of a join are made of."""
+    if type(node) is exp.Column and all(type(part) is exp.Identifier and not part.quoted for part in node.parts):
+        return ".".join(part.name for part in node.parts)
+    return node.sql()
 
 
 def _combine(kind: type[exp.Expr], operands: list[exp.Expr]) -> exp.Expr:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import zip_longest
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sqlglot import exp
 
@@ -102,16 +102,15 @@ def each_mutant(
     for operator, node, change in _in_turn(plans) if in_turn else plans:
         before = dict(node.args)
         replacement = change(node)
-        if replacement is node:
-            yield operator, work
-            for key in {**node.args, **before}:
-                node.set(key, before.get(key))
-        elif node is work:
-            yield operator, replacement
+        if replacement is node or node is work:
+            yield operator, replacement if node is work else work
         else:
             node.replace(replacement)
             yield operator, work
             replacement.replace(node)
+        # Also where it only lent its operands to a replacement: each must know its parent again.
+        for key in {**node.args, **before}:
+            node.set(key, before.get(key))
 
 
 def _in_turn(plans: list[tuple[str, exp.Expr, Change]]) -> Iterator[tuple[str, exp.Expr, Change]]:
@@ -132,8 +131,13 @@ def _set(**arguments: object) -> Change:
 
 
 def _become(kind: type[exp.Expr]) -> Change:
-    """The same operands under another operator."""
-    return lambda node: kind(**{key: _copied(value) for key, value in node.args.items()})
+    """The same operands, not copies of them, under another operator."""
+    return lambda node: kind(**node.args)
+
+
+def _named(column: str) -> Change:
+    """Another column."""
+    return lambda node: _set(this=exp.to_identifier(column, quoted=not column.isidentifier() or None))(node)
 
 
 def _only(side: str) -> Change:
@@ -145,12 +149,6 @@ def _negated(node: exp.Expr) -> exp.Expr:
     return exp.Not(this=node.copy())
 
 
-def _copied(value: object) -> object:
-    if isinstance(value, list):
-        return [_copied(item) for item in value]
-    return value.copy() if isinstance(value, exp.Expression) else value
-
-
 class _Surgeon:
     """Lists the changes that one node allows."""
 
@@ -158,33 +156,38 @@ class _Surgeon:
         self.rng = rng
         self.values = values
         view = schema_view(schema) if schema is not None else None
-        self.tables = view.columns if view is not None else {}
         self.types = view.types if view is not None else {}
+        self.sources: dict[int, list[tuple[str, str]]] = {}  # tables of each SELECT, with their aliases
 
     def changes(self, node: exp.Expr) -> Iterator[tuple[str, Change]]:
         yield from self._class_swaps(node)
-        if isinstance(node, exp.Column):
-            yield from self._columns(node)
-        elif isinstance(node, exp.Literal):
-            yield from self._literals(node)
-        elif isinstance(node, exp.Select):
-            yield from self._clauses(node)
-        elif isinstance(node, exp.Ordered):
-            yield "order", _set(desc=not node.args.get("desc"), nulls_first=None)
-        elif isinstance(node, exp.Count) and isinstance(node.this, exp.Distinct):
+        list_changes = _CHANGES.get(type(node))
+        if list_changes is not None:
+            yield from list_changes(self, node)
+
+    def _ordered(self, node: exp.Ordered) -> Iterator[tuple[str, Change]]:
+        yield "order", _set(desc=not node.args.get("desc"), nulls_first=None)
+
+    def _count(self, node: exp.Count) -> Iterator[tuple[str, Change]]:
+        if isinstance(node.this, exp.Distinct):
             yield "distinct", _set(this=node.this.expressions[0].copy())
-        elif isinstance(node, exp.Count) and isinstance(node.this, exp.Column):
+        elif isinstance(node.this, exp.Column):
             yield "distinct", _set(this=exp.Distinct(expressions=[node.this.copy()]))
-        elif isinstance(node, exp.Join) and not node.side and node.args.get("on") is not None:
+
+    def _join(self, node: exp.Join) -> Iterator[tuple[str, Change]]:
+        if not node.side and node.args.get("on") is not None:
             yield "join", _set(side="LEFT", kind=None)
-        elif isinstance(node, (exp.In, exp.Like, exp.Between, exp.Exists, exp.Is)):
-            if not isinstance(node.parent, exp.Not):
-                yield "negation", _negated
-        elif isinstance(node, exp.Not):
-            yield "negation", _only("this")
-        elif isinstance(node, (exp.And, exp.Or)):
-            yield "condition", _only("this")
-            yield "condition", _only("expression")
+
+    def _condition(self, node: exp.Expr) -> Iterator[tuple[str, Change]]:
+        if not isinstance(node.parent, exp.Not):
+            yield "negation", _negated
+
+    def _not(self, node: exp.Not) -> Iterator[tuple[str, Change]]:
+        yield "negation", _only("this")
+
+    def _connective(self, node: exp.Connector) -> Iterator[tuple[str, Change]]:
+        yield "condition", _only("this")
+        yield "condition", _only("expression")
 
     def _clauses(self, node: exp.Select) -> Iterator[tuple[str, Change]]:
         yield "distinct", _set(distinct=None if node.args.get("distinct") else exp.Distinct())
@@ -197,7 +200,7 @@ class _Surgeon:
                 yield "condition", _set(**{key: None})
 
     def _class_swaps(self, node: exp.Expr) -> Iterator[tuple[str, Change]]:
-        for operator, targets in _swaps().get(type(node), {}).items():
+        for operator, targets in _SWAPS.get(type(node), {}).items():
             for target in targets:
                 numeric_only = operator == "aggregate" and target.key in ("sum", "avg")
                 if not (numeric_only and node.this.key in ("star", "distinct")):
@@ -206,28 +209,27 @@ class _Surgeon:
     def _columns(self, node: exp.Column) -> Iterator[tuple[str, Change]]:
         """The other columns of the same table, those of the same type first; at most three."""
         name = node.name.lower()
-        tables = [table for table in self._tables_of(node) if name in self.tables.get(table, ())]
-        if not tables or isinstance(node.this, exp.Star):
+        table = next((table for table in self._tables_of(node) if name in self.types.get(table, ())), None)
+        if table is None or isinstance(node.this, exp.Star):
             return
-        table = tables[0]
-        others = [other for other in self.tables[table] if other != name]
+        others = [other for other in self.types[table] if other != name]
         self.rng.shuffle(others)
         types = self.types[table]
         kind = _family(types[name])
         others.sort(key=lambda other: _family(types[other]) != kind)
         for other in others[:3]:
-            yield "column", _set(this=exp.to_identifier(other, quoted=not other.isidentifier() or None))
+            yield "column", _named(other)
 
-    def _tables_of(self, node: exp.Column) -> list[str]:
+    def _tables_of(self, node: exp.Column) -> Iterator[str]:
+        """Tables that the column may belong to, those of its own query first."""
+        own = node.table.lower()
         select = node.find_ancestor(exp.Select)
-        tables: list[str] = []
         while select is not None:
-            found = [table for table in select.find_all(exp.Table) if table.find_ancestor(exp.Select) is select]
-            tables += [
-                t.name.lower() for t in found if not node.table or node.table.lower() == t.alias_or_name.lower()
-            ]
+            if id(select) not in self.sources:
+                found = [table for table in select.find_all(exp.Table) if table.find_ancestor(exp.Select) is select]
+                self.sources[id(select)] = [(t.name.lower(), t.alias_or_name.lower()) for t in found]
+            yield from (name for name, alias in self.sources[id(select)] if not own or own == alias)
             select = select.find_ancestor(exp.Select)
-        return tables
 
     def _literals(self, node: exp.Literal) -> Iterator[tuple[str, Change]]:
         if isinstance(node.parent, (exp.Limit, exp.Fetch)):
@@ -261,26 +263,40 @@ class _Surgeon:
         return "%" * old.startswith("%") + new + "%" * old.endswith("%")
 
 
-@lru_cache(maxsize=1)
-def _swaps() -> dict[type[exp.Expr], dict[str, tuple[type[exp.Expr], ...]]]:
-    return {
-        exp.EQ: {"comparison": (exp.NEQ,)},
-        exp.NEQ: {"comparison": (exp.EQ,)},
-        exp.GT: {"comparison": (exp.GTE, exp.LT)},
-        exp.GTE: {"comparison": (exp.GT, exp.LTE)},
-        exp.LT: {"comparison": (exp.LTE, exp.GT)},
-        exp.LTE: {"comparison": (exp.LT, exp.GTE)},
-        exp.Max: {"aggregate": (exp.Min, exp.Avg)},
-        exp.Min: {"aggregate": (exp.Max, exp.Avg)},
-        exp.Avg: {"aggregate": (exp.Sum, exp.Max)},
-        exp.Sum: {"aggregate": (exp.Avg, exp.Count)},
-        exp.Count: {"aggregate": (exp.Sum,)},
-        exp.And: {"connective": (exp.Or,)},
-        exp.Or: {"connective": (exp.And,)},
-        exp.Union: {"set_operation": (exp.Intersect, exp.Except)},
-        exp.Intersect: {"set_operation": (exp.Union, exp.Except)},
-        exp.Except: {"set_operation": (exp.Intersect, exp.Union)},
-    }
+_SWAPS: dict[type[exp.Expr], dict[str, tuple[type[exp.Expr], ...]]] = {
+    exp.EQ: {"comparison": (exp.NEQ,)},
+    exp.NEQ: {"comparison": (exp.EQ,)},
+    exp.GT: {"comparison": (exp.GTE, exp.LT)},
+    exp.GTE: {"comparison": (exp.GT, exp.LTE)},
+    exp.LT: {"comparison": (exp.LTE, exp.GT)},
+    exp.LTE: {"comparison": (exp.LT, exp.GTE)},
+    exp.Max: {"aggregate": (exp.Min, exp.Avg)},
+    exp.Min: {"aggregate": (exp.Max, exp.Avg)},
+    exp.Avg: {"aggregate": (exp.Sum, exp.Max)},
+    exp.Sum: {"aggregate": (exp.Avg, exp.Count)},
+    exp.Count: {"aggregate": (exp.Sum,)},
+    exp.And: {"connective": (exp.Or,)},
+    exp.Or: {"connective": (exp.And,)},
+    exp.Union: {"set_operation": (exp.Intersect, exp.Except)},
+    exp.Intersect: {"set_operation": (exp.Union, exp.Except)},
+    exp.Except: {"set_operation": (exp.Intersect, exp.Union)},
+}
+_CHANGES: dict[type[exp.Expr], Callable[[_Surgeon, Any], Iterator[tuple[str, Change]]]] = {
+    exp.Column: _Surgeon._columns,
+    exp.Literal: _Surgeon._literals,
+    exp.Select: _Surgeon._clauses,
+    exp.Ordered: _Surgeon._ordered,
+    exp.Count: _Surgeon._count,
+    exp.Join: _Surgeon._join,
+    exp.In: _Surgeon._condition,
+    exp.Like: _Surgeon._condition,
+    exp.Between: _Surgeon._condition,
+    exp.Exists: _Surgeon._condition,
+    exp.Is: _Surgeon._condition,
+    exp.Not: _Surgeon._not,
+    exp.And: _Surgeon._connective,
+    exp.Or: _Surgeon._connective,
+}
 
 
 def _other_numbers(text: str, rng: random.Random) -> list[str]:

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import sqlglot
 from sqlglot import exp
 from sqlglot.errors import SqlglotError
 from sqlglot.optimizer.qualify import qualify
-from sqlglot.optimizer.scope import Scope, traverse_scope
+from sqlglot.optimizer.scope import Scope
 from sqlglot.schema import MappingSchema
 
-from apps.text2sql.execution.statement import Refused, parse_query
+from apps.text2sql.execution.statement import Refused, find_dialect, fresh_tree
 
 if TYPE_CHECKING:
     from apps.text2sql.execution.database import Schema
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
 MAX_NODES = 1200
 #: SQLite's names for the row number of a table; no schema lists them.
 ROW_NAMES = frozenset({"rowid", "oid", "_rowid_"})
+_QUOTES = frozenset('"`[')
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ def _view(schema: Schema) -> SchemaView:
     # An unknown type name (SQLite takes any word) must not fail the resolver, which needs the names only.
     mapping = MappingSchema(
         {table: dict.fromkeys(columns, "text") for table, columns in types.items() if columns},
-        dialect=schema.dialect,
+        dialect=find_dialect(schema.dialect),
     )
     columns = {table: tuple(columns) for table, columns in types.items()}
     return SchemaView(columns, types, frozenset(name for names in columns.values() for name in names), mapping)
@@ -90,10 +90,8 @@ def _view(schema: Schema) -> SchemaView:
 def resolved(sql: str, view: SchemaView | None, dialect: str) -> exp.Expr:
     """A fresh syntax tree; with a schema, every column has its table and every `*` is written in full.
 
-    Only for queries that `parse_query` lets through: sqlglot's parser has no limit of depth of its own.
-
     Raises:
-        Refused: too long to take apart.
+        Refused: no single query that parses (`fresh_tree`), or too long to take apart.
     """
     tree = _parsed(sql, view, dialect)
     if view is None:
@@ -101,7 +99,7 @@ def resolved(sql: str, view: SchemaView | None, dialect: str) -> exp.Expr:
     try:
         return qualify(
             tree,
-            dialect=dialect,
+            dialect=find_dialect(dialect),
             schema=view.mapping,
             quote_identifiers=False,
             identify=False,
@@ -113,20 +111,14 @@ def resolved(sql: str, view: SchemaView | None, dialect: str) -> exp.Expr:
 
 
 def _parsed(sql: str, view: SchemaView | None, dialect: str) -> exp.Expr:
-    try:
-        # Parsed anew, because copying the gate's tree takes longer.
-        tree: exp.Expr | None = sqlglot.parse_one(sql, dialect=dialect)
-    except SqlglotError:
-        tree = None
-    if not isinstance(tree, exp.Query):
-        tree = parse_query(sql, dialect).tree.copy()
+    tree = fresh_tree(sql, dialect)
     for count, node in enumerate(tree.walk()):
         if count >= MAX_NODES:
             raise Refused("invalid", "too_long", f"more than {MAX_NODES} nodes: too long to take apart")
         # Comments say nothing; positions in the text are most of the cost of every later copy.
         node.comments = None
         node._meta = None
-    if view is not None and dialect == "sqlite":
+    if view is not None and dialect == "sqlite" and not _QUOTES.isdisjoint(sql):
         _read_unknown_quotes_as_text(tree, view)
     return tree
 
@@ -156,12 +148,12 @@ def _names(tree: exp.Expr, known: dict[str, tuple[str, ...]]) -> Iterator[str]:
             yield from (column.name.lower() for column in alias.columns)
 
 
-def items_of(tree: exp.Expr, view: SchemaView) -> SchemaItems:
-    """Tables and columns that a resolved tree reads."""
+def items_of(scopes: Iterable[Scope], view: SchemaView) -> SchemaItems:
+    """Tables and columns that the scopes of a resolved tree read."""
     known = view.columns
     tables: set[str] = set()
     columns: set[str] = set()
-    for scope in traverse_scope(tree):
+    for scope in scopes:
         named = {name.lower(): source for name, source in scope.sources.items()}
         tables.update(
             source.name.lower()

@@ -7,13 +7,14 @@ What a model can write freely (comments, aliases, quoted names, other string lit
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from sqlglot import exp
 
-from apps.text2sql.meaning.canonical import canonical_tree
-from apps.text2sql.meaning.resolve import schema_view
+from apps.text2sql.meaning.canonical import analysed, fold
+from apps.text2sql.meaning.resolve import SchemaView, schema_view
 
 if TYPE_CHECKING:
     from apps.text2sql.execution.database import Schema
@@ -47,16 +48,11 @@ def string_values(sql: str, schema: Schema | None = None, dialect: str = "sqlite
     Raises:
         Refused: `sql` is no single query that parses.
     """
-    return strings_of(canonical_tree(sql, schema, dialect))
-
-
-def strings_of(tree: exp.Expr) -> frozenset[str]:
-    """`string_values` of a canonical syntax tree."""
-    return frozenset(_fold(literal.name) for literal in tree.find_all(exp.Literal) if literal.is_string)
+    return analysed(sql, _view(schema), dialect).strings
 
 
 def verbalise(
-    sql: str, schema: Schema | None = None, dialect: str = "sqlite", values: Iterable[str] = frozenset()
+    sql: str, schema: Schema | None = None, dialect: str = "sqlite", values: Collection[str] = frozenset()
 ) -> str:
     """Put a query into words, such as `show name from singer where age greater than 30`.
 
@@ -70,25 +66,36 @@ def verbalise(
     Raises:
         Refused: `sql` is no single query that parses.
     """
-    return verbalise_tree(canonical_tree(sql, schema, dialect), schema, frozenset(values))
+    view = _view(schema)
+    # Known by the values that it holds itself: the same words serve many golds.
+    return _verbalised(sql, view, dialect, analysed(sql, view, dialect).strings.intersection(values))
 
 
-def verbalise_tree(tree: exp.Expr, schema: Schema | None, values: frozenset[str]) -> str:
+@lru_cache(maxsize=32768)
+def _verbalised(sql: str, view: SchemaView | None, dialect: str, values: frozenset[str]) -> str:
+    return verbalise_tree(analysed(sql, view, dialect).tree, view, values)
+
+
+def verbalise_tree(tree: exp.Expr, view: SchemaView | None, values: frozenset[str]) -> str:
     """`verbalise` for a canonical syntax tree."""
-    speaker = _Speaker(schema, values)
+    speaker = _Speaker(view, values)
     speaker.say(tree)
     return " ".join(speaker.words)
 
 
-def _fold(text: str) -> str:
-    return text.strip("%").casefold()
+def _view(schema: Schema | None) -> SchemaView | None:
+    return schema_view(schema) if schema is not None else None
+
+
+@lru_cache(maxsize=8192)
+def _words_of(name: str) -> list[str]:
+    return _WORDS.findall(name)
 
 
 class _Speaker:
     """Walks a syntax tree and collects words; a node it does not know gives the name of its kind and its parts."""
 
-    def __init__(self, schema: Schema | None, values: frozenset[str]) -> None:
-        view = schema_view(schema) if schema is not None else None
+    def __init__(self, view: SchemaView | None, values: frozenset[str]) -> None:
         self.tables = view.columns.keys() if view is not None else None
         self.columns = view.names if view is not None else None
         self.values = values
@@ -186,10 +193,10 @@ class _Speaker:
     def _name(self, name: str, known: Collection[str] | None) -> None:
         name = name.lower()
         allowed = name in known if known is not None else re.fullmatch(r"\w{1,40}", name) is not None
-        self.words.extend(_WORDS.findall(name) if allowed else (UNNAMED,))
+        self.words.extend(_words_of(name) if allowed else (UNNAMED,))
 
     def _literal(self, node: exp.Expr) -> None:
-        text = _fold(node.name)
+        text = fold(node.name)
         if _NUMERIC.fullmatch(text) or not node.args.get("is_string"):
             self.say(text[:19])
         elif text in self.values:

@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from apps.text2sql.execution.statement import Refused, parse_query
+from apps.text2sql.execution.statement import Refused
 from apps.text2sql.meaning.canonical import analysed
 from apps.text2sql.meaning.resolve import schema_view
-from apps.text2sql.meaning.verbalise import verbalise_tree
+from apps.text2sql.meaning.verbalise import verbalise
 from apps.text2sql.parts.contrastive import TEMPERATURE, Pool, Reading, contrastive_scores, reading
-from apps.text2sql.parts.grading import EXECUTABLE, NO_VERDICT, Graded, Grader, dialects, schema_of, states_of
+from apps.text2sql.parts.grading import EXECUTABLE, NO_VERDICT, Graded, Grader, Key, dialects, schema_of, states_of
 from apps.text2sql.parts.linking import overlap, schema_items
 from apps.text2sql.parts.partial import is_well_formed, ngram_overlap, qatch, section
 from apps.text2sql.verdicts.verdict import Verdict
@@ -278,7 +278,6 @@ class ContrastiveSemantic(Reward):
     def _reset(self) -> None:
         self._opened: Encoder | None = None
         self._golds: OrderedDict[_Key, Reading | None] = OrderedDict()
-        self._words: OrderedDict[tuple[_Key, str], str] = OrderedDict()
         self._vectors: OrderedDict[str, Tensor] = OrderedDict()
         self._negatives: OrderedDict[_Key, Tensor] = OrderedDict()
 
@@ -313,18 +312,16 @@ class ContrastiveSemantic(Reward):
             )
         return RewardOutput(values, info={"words": words})
 
-    def prepare(self, columns: Mapping[str, Any]) -> None:
-        """Read the golds while they are being executed elsewhere."""
-        states = states_of(columns)
-        rows = zip(columns["database"], columns["gold"], dialects(columns), strict=True)
-        for database, gold, dialect in dict.fromkeys(rows):
-            self._gold((str(database), states[database], gold, dialect))
+    def read(self, key: Key, graded: Graded) -> None:
+        """Put what `score` will need of a graded row into words, for a caller that waits for other rows meanwhile."""
+        if graded.verdict is Verdict.WRONG:
+            database, state, gold, sql, dialect = key
+            self._said(sql, (database, state, gold, dialect))
 
     def _gold(self, key: _Key) -> Reading | None:
         """The gold in words; None where it cannot be read."""
         if key not in self._golds:
             try:
-                parse_query(key[2], key[3])
                 self._golds[key] = reading(key[2], schema_of(key[0], key[1]), key[3], self.pool.get(key[0], ()))
             except Refused:
                 self._golds[key] = None
@@ -334,15 +331,12 @@ class ContrastiveSemantic(Reward):
     def _said(self, sql: str, key: _Key) -> str | None:
         """The prediction in words, empty where it is too long to take apart; None where the gold cannot be read."""
         gold = self._gold(key)
-        if gold is not None and (key, sql) not in self._words:
-            schema = schema_of(key[0], key[1])
-            try:
-                tree = analysed(sql, schema_view(schema), key[3]).tree
-                self._words[key, sql] = verbalise_tree(tree, schema, gold.values)
-            except Refused:
-                self._words[key, sql] = ""
-            _forget(self._words, 32768)
-        return self._words[key, sql] if gold is not None else None
+        if gold is None:
+            return None
+        try:
+            return verbalise(sql, schema_of(key[0], key[1]), key[3], gold.values)
+        except Refused:
+            return ""
 
     def _scores(self, rows: Sequence[tuple[str, str, _Key]]) -> Tensor:
         """`(len(rows),)` scores of question, prediction and gold, all in one encoder call."""

@@ -28,7 +28,7 @@ from apps.text2sql.execution.statement import Refused
 from apps.text2sql.meaning.canonical import analysed
 from apps.text2sql.meaning.mutations import each_mutant
 from apps.text2sql.meaning.resolve import schema_view
-from apps.text2sql.meaning.verbalise import strings_of, verbalise, verbalise_tree
+from apps.text2sql.meaning.verbalise import verbalise, verbalise_tree
 
 if TYPE_CHECKING:
     from apps.text2sql.data import Example
@@ -92,7 +92,7 @@ def reading(
     """A gold and its hard negatives in words, without those that read like the gold itself.
 
     Args:
-        gold: the gold query; it has passed the gate (`parse_query`) or has run.
+        gold: the gold query.
         schema: its database's schema.
         dialect: sqlglot's name of the SQL dialect.
         others: golds of other questions on the same database.
@@ -100,14 +100,15 @@ def reading(
         neighbours: how many of `others` at most, picked by a hash of gold and neighbour.
 
     Raises:
-        Refused: too long to take apart.
+        Refused: no single query that parses, or too long to take apart.
     """
-    tree = analysed(gold, schema_view(schema), dialect).tree
-    values = strings_of(tree)
-    own = verbalise_tree(tree, schema, values)
+    view = schema_view(schema)
+    analysis = analysed(gold, view, dialect)
+    values = analysis.strings
+    own = verbalise(gold, schema, dialect, values)
     texts: dict[str, None] = {}
-    for _, mutant in each_mutant(tree, schema, _seed(gold)) if mutants else ():
-        text = verbalise_tree(mutant, schema, values)
+    for _, mutant in each_mutant(analysis.tree, schema, _seed(gold)) if mutants else ():
+        text = verbalise_tree(mutant, view, values)
         if text != own:
             texts[text] = None
         if len(texts) == mutants:

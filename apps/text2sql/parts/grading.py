@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 NO_VERDICT = frozenset({Verdict.GOLD_ERROR, Verdict.AMBIGUOUS, Verdict.CORRECT_EMPTY})
 #: The prediction is one query that ran to its end.
 EXECUTABLE = frozenset({Verdict.CORRECT, Verdict.CORRECT_EMPTY, Verdict.WRONG, Verdict.AMBIGUOUS})
+
+#: What an outcome is known by: database, its time of change, gold, query, dialect.
+Key = tuple[str, int, str, str, str]
 
 _SOLUTION = re.compile(r"<solution>(.*?)</solution>", re.DOTALL | re.IGNORECASE)
 _MEMORY = 16384
@@ -62,7 +65,7 @@ class Grader:
         self.preset = preset
         self.tag = tag
         self._judge: Judge | None = None
-        self._memory: OrderedDict[tuple[Any, ...], Graded] = OrderedDict()
+        self._memory: OrderedDict[Key, Graded] = OrderedDict()
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_judge": None, "_memory": OrderedDict()}
@@ -83,8 +86,15 @@ class Grader:
         """The query in a completion; empty where there is none. Never raises."""
         return _extracted(completion, self.tag)
 
-    def __call__(self, columns: Mapping[str, Sequence[Any]]) -> list[Graded]:
-        """Grade rows with the columns `completion`, `database`, `gold` and, if present, `dialect`."""
+    def __call__(
+        self, columns: Mapping[str, Sequence[Any]], seen: Callable[[Key, Graded], None] | None = None
+    ) -> list[Graded]:
+        """Grade rows with the columns `completion`, `database`, `gold` and, if present, `dialect`.
+
+        Args:
+            columns: the batch.
+            seen: told each different outcome as soon as it is known, in any order, from any thread.
+        """
         states = states_of(columns)
         keys = [
             (str(database), states[database], gold, self.sql(completion), dialect)
@@ -95,19 +105,23 @@ class Grader:
         # The rows of this call stay at hand whatever the memory drops meanwhile.
         found = {key: self._memory[key] for key in keys if key in self._memory}
         missing = [key for key in dict.fromkeys(keys) if key not in found]
+        if seen is not None:
+            for key, graded in found.items():
+                seen(key, graded)
+
+        def note(row: int, judged: Judgement) -> None:
+            found[missing[row]] = graded = Graded(missing[row][3], judged)
+            if seen is not None:
+                seen(missing[row], graded)
+
         if missing:
             judge = self._judge = self._judge or Judge(workers=self.workers, preset=self.preset)
-            judgements = judge(
-                [key[0] for key in missing],
-                [key[2] for key in missing],
-                [key[3] for key in missing],
-                dialects=[key[4] for key in missing],
-            )
-            found |= {key: Graded(key[3], judged) for key, judged in zip(missing, judgements, strict=True)}
+            databases, _, golds, preds, spoken = zip(*missing, strict=True)
+            judge(databases, golds, preds, dialects=spoken, seen=note)
         self._remember(found)
         return [found[key] for key in keys]
 
-    def _remember(self, found: Mapping[tuple[Any, ...], Graded]) -> None:
+    def _remember(self, found: Mapping[Key, Graded]) -> None:
         for key, graded in found.items():
             # A time limit is hit or missed by the load of the machine: not a fact to keep.
             if graded.verdict is not Verdict.TIMEOUT:

@@ -10,6 +10,7 @@ import pytest
 from apps.text2sql.execution.statement import Refused, parse_query
 from apps.text2sql.meaning.canonical import canonical, canonical_tree
 from apps.text2sql.meaning.mutations import OPERATORS, each_mutant, mutate
+from apps.text2sql.meaning.resolve import schema_view
 from apps.text2sql.meaning.verbalise import string_values, verbalise, verbalise_tree
 from tests.apps.text2sql.test_linking import SCHEMA
 
@@ -75,7 +76,7 @@ def test_the_working_copy_comes_back_unchanged(gold: str) -> None:
     base = canonical_tree(gold, SCHEMA, "sqlite")
     before = base.sql()
     read = [
-        (operator, tree.sql(), verbalise_tree(tree, SCHEMA, frozenset()))
+        (operator, tree.sql(), verbalise_tree(tree, schema_view(SCHEMA), frozenset()))
         for operator, tree in each_mutant(base, SCHEMA)
     ]
     assert base.sql() == before

@@ -79,6 +79,24 @@ def test_a_stuck_gold_cannot_be_judged(yard: Path) -> None:
         assert verdicts(judge, yard, "SELECT 1", ["SELECT 1"]) == ["correct"]
 
 
+def test_a_death_costs_the_other_golds_of_its_task_nothing(yard: Path) -> None:
+    golds = [f"SELECT {i}" for i in range(16)]
+    preds = list(golds)
+    preds[5] = golds[10] = STUCK  # sixteen golds of one prediction each go out four at a time
+    expected = ["correct"] * 16
+    expected[5], expected[10] = "timeout", "gold_error"
+    with Judge(1, Limits(seconds=0.3)) as judge:
+        assert [j.verdict.value for j in judge([yard] * 16, golds, preds)] == expected
+        assert judge.restarts == 2
+
+
+def test_each_row_is_told_as_soon_as_it_is_known(workers: Judge, yard: Path) -> None:
+    told: list[tuple[int, Verdict]] = []
+    golds = [f"SELECT {i // 2}" for i in range(40)]
+    got = workers([yard] * 40, golds, ["SELECT 3"] * 40, seen=lambda row, one: told.append((row, one.verdict)))
+    assert sorted(told) == [(row, one.verdict) for row, one in enumerate(got)]
+
+
 def test_a_killed_worker_comes_back(yard: Path) -> None:
     with Judge(1) as judge:
         assert verdicts(judge, yard, "SELECT 1", ["SELECT 1"]) == ["correct"]
