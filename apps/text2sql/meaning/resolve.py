@@ -82,6 +82,7 @@ def _view(schema: Schema) -> SchemaView:
     mapping = MappingSchema(
         {table: dict.fromkeys(columns, "text") for table, columns in types.items() if columns},
         dialect=find_dialect(schema.dialect),
+        normalize=False,  # in lower case already
     )
     columns = {table: tuple(columns) for table, columns in types.items()}
     return SchemaView(columns, types, frozenset(name for names in columns.values() for name in names), mapping)
