@@ -1,8 +1,8 @@
 """The two dear parts of a GRPO step, without reading the same thing twice.
 
 Sampling reads each prompt once (trl's public `rollout_func`), and so does the pass that gives the completions' log
-probabilities, which also reads a completion once that was sampled several times: same numbers and same gradient, up to
-the order of summation.
+probabilities. That pass also reads a completion once that was sampled several times, and keeps nothing for a gradient
+where the advantage is zero. Same numbers and same gradient, up to the order of summation.
 """
 
 from __future__ import annotations
@@ -73,9 +73,21 @@ def _runs(prompts: list[Any]) -> list[tuple[Any, int]]:
 
 
 class SharedPromptTrainer(GRPOTrainer):
-    """trl's GRPOTrainer that reads a group's prompt and equal completions once in the log-probability pass."""
+    """trl's GRPOTrainer with `shared_prompt_log_probs` in place of its own pass, where the model allows that."""
 
     _name = "GRPO"
+    #: Rows of the loss at hand that have no gradient: those of groups in which every completion earned the same.
+    _flat: Tensor | None = None
+
+    def _compute_loss(self, model: Any, inputs: dict[str, Any]) -> Tensor:
+        flat = inputs["advantages"] == 0
+        by_advantage_alone = self.beta == 0 and not getattr(self, "_entropy_bonus_enabled", False)
+        if by_advantage_alone and flat.dim() == 1 and 0 < flat.sum() < len(flat):
+            self._flat = flat
+        try:
+            return super()._compute_loss(model, inputs)
+        finally:
+            self._flat = None
 
     def _get_per_token_logps_and_entropies(
         self,
@@ -109,15 +121,26 @@ class SharedPromptTrainer(GRPOTrainer):
                 compute_aux_loss=compute_aux_loss,
                 **images,
             )
-        log_probs, entropy = shared_prompt_log_probs(
-            self.accelerator.unwrap_model(model),
-            input_ids,
-            attention_mask,
-            logits_to_keep,
-            compute_entropy,
-            None if FUSED else self.temperature,
-        )
-        return log_probs, entropy, None
+
+        def read(rows: Tensor | slice) -> tuple[Tensor, Tensor | None]:
+            return shared_prompt_log_probs(
+                self.accelerator.unwrap_model(model),
+                input_ids[rows],
+                attention_mask[rows],
+                logits_to_keep,
+                compute_entropy,
+                None if FUSED else self.temperature,
+            )
+
+        if self._flat is None:
+            return *read(slice(None)), None
+        log_probs, entropy = read(~self._flat)
+        with torch.no_grad():
+            flat_log_probs, flat_entropy = read(self._flat)
+        back = torch.argsort(torch.argsort(self._flat.int(), stable=True))
+        if entropy is not None and flat_entropy is not None:
+            entropy = torch.cat([entropy, flat_entropy])[back]
+        return torch.cat([log_probs, flat_log_probs])[back], entropy, None
 
 
 def only_full_attention(model: Any) -> bool:

@@ -149,12 +149,29 @@ def test_shared_prompts_and_completions_give_the_same_numbers_and_gradient(
         assert (one - other).norm() <= 1e-4 * other.norm() + 1e-4
 
 
-def test_the_fast_pass_trains_like_trl(new_run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    fast = go(new_run("fast"), beta=0.1)
+class Even(Reward):
+    """1 for an even number of characters: in some groups all earn the same."""
+
+    name = "even"
+    needs = ("completion",)
+
+    def score(self, **columns: Any) -> RewardOutput:
+        return RewardOutput(torch.tensor([float(len(text) % 2 == 0) for text in columns["completion"]]))
+
+
+@pytest.mark.parametrize("beta", [0.0, 0.1])  # without a KL, groups in which all earned the same have no gradient
+def test_the_fast_pass_trains_like_trl(new_run: Any, monkeypatch: pytest.MonkeyPatch, beta: float) -> None:
+    runs = new_run("fast"), new_run("plain")
+    fast = go(runs[0], Even(), beta=beta, steps=4)
     monkeypatch.setattr(grpo_step, "only_full_attention", lambda model: False)
-    plain = go(new_run("plain"), beta=0.1)
+    plain = go(runs[1], Even(), beta=beta, steps=4)
     for one, other in zip(fast.parameters(), plain.parameters(), strict=True):
         torch.testing.assert_close(one, other, atol=1e-4, rtol=1e-3)
+    rows = list(zip(runs[0].rows(), runs[1].rows(), strict=True))
+    assert beta or any(0 < row["groups/flat"] < 1 for row, _ in rows)
+    for row, other_row in rows:
+        assert row["loss"] == pytest.approx(other_row["loss"], abs=1e-4)
+        assert row["entropy"] == pytest.approx(other_row["entropy"], abs=1e-4)
 
 
 def test_other_sampling_settings_go_through_trl(new_run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
