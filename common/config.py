@@ -97,6 +97,8 @@ class GrpoConfig:
         generations: completions sampled for each prompt (the group).
         learning_rate: peak learning rate.
         temperature: sampling temperature.
+        spread: sample a group together, so that it covers what the policy may say evenly (arithmetic sampling); in one
+            process, without trl's own sampling.
         beta: weight of the KL term against the starting model; 0 loads no reference model.
         max_completion_length: longest completion, in tokens.
         loss_type: trl's name of the loss: "dapo", "grpo", "dr_grpo", "bnpo", ...
@@ -113,6 +115,7 @@ class GrpoConfig:
     generations: int = 8
     learning_rate: float = 1e-6
     temperature: float = 1.0
+    spread: bool = False
     beta: float = 0.0
     max_completion_length: int = 256
     loss_type: str = "dapo"

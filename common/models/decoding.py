@@ -28,6 +28,7 @@ def sample(
     temperature: float,
     eos_ids: Sequence[int],
     pad_id: int,
+    spread: bool = False,
 ) -> list[list[list[int]]]:
     """Continue every prompt `n` times, or each its own number of times.
 
@@ -39,6 +40,9 @@ def sample(
         temperature: divides the logits before sampling from torch's global generator; 0 takes the likeliest token.
         eos_ids: tokens that end a continuation; the one that was drawn is kept as its last token.
         pad_id: any valid token, put where there is nothing to read.
+        spread: draw the continuations of a prompt together, by arithmetic sampling (Vilnis et al. 2023, arXiv
+            2210.15458): each is distributed as it would be alone, but they cover the distribution evenly, so that
+            means over them vary less. Not for what asks for independent draws, such as pass@k.
 
     Returns:
         For each prompt, in the order given, its continuations: lists of token ids.
@@ -57,8 +61,9 @@ def sample(
     ends = torch.tensor(list(eos_ids), device=device)
     tokens = torch.full((total, max_new_tokens), pad_id, dtype=torch.long, device=device)
     lengths = torch.full((total,), max_new_tokens, dtype=torch.long, device=device)
+    points = _Points(counts, device) if spread else None
     for position in range(max_new_tokens):
-        chosen = choose(logits, row_of, temperature)
+        chosen = choose(logits, row_of, temperature, samples, points)
         tokens[samples, position] = chosen
         ended = torch.isin(chosen, ends)
         lengths[samples[ended]] = position + 1
@@ -92,17 +97,47 @@ def _seats(parents: Tensor) -> tuple[Tensor, Tensor]:
     return torch.empty_like(parents).scatter_(0, place, parents), place
 
 
-def choose(logits: Tensor, row_of: Tensor, temperature: float) -> Tensor:
-    """One token for each sample `(S,)` from its row of `(R, V)` logits; greedy where the temperature is 0."""
+class _Points:
+    """Where in the distribution of its next token each sample is drawn: `at` `(S,)`, each uniform in [0, 1)."""
+
+    #: Share of all texts that a point has been narrowed down to, below which too few of its digits are left to go on.
+    WORN = 1e-9
+
+    def __init__(self, counts: Sequence[int], device: Any) -> None:
+        # Evenly spaced for each prompt, and moved together by a random part of the space.
+        even = [(torch.arange(count) + torch.rand((), dtype=torch.double)) / count for count in counts]
+        self.at = torch.cat(even).to(device)
+        self.share = torch.ones_like(self.at)
+
+    def narrow(self, samples: Tensor, below: Tensor, above: Tensor) -> None:
+        """Stretch the chosen token's part of the distribution to the whole of the next one's."""
+        self.at[samples] = ((self.at[samples] - below) / (above - below)).clamp(0.0, 1.0 - 1e-12)
+        self.share[samples] *= above - below
+        worn = samples[self.share[samples] < self.WORN]
+        self.at[worn] = torch.rand(len(worn), dtype=torch.double, device=self.at.device)
+        self.share[worn] = 1.0
+
+
+def choose(
+    logits: Tensor, row_of: Tensor, temperature: float, samples: Tensor, points: _Points | None = None
+) -> Tensor:
+    """One token for each of `samples` `(S,)` from its row of `(R, V)` logits, independently or each at its point."""
     if temperature <= 0:
         return logits.argmax(-1)[row_of]
     # All rows' distribution functions one after another, each raised by its number: one search finds every token.
     # torch.multinomial would draw a number for each word of the vocabulary.
     rows, width = logits.shape
     reached = torch.softmax(logits.double() / temperature, dim=-1).cumsum(-1)
-    reached = reached / reached[:, -1:] + torch.arange(rows, device=logits.device).unsqueeze(1)
-    drawn = row_of + torch.rand(len(row_of), dtype=torch.double, device=logits.device)
-    return (torch.searchsorted(reached.flatten(), drawn, right=True) - row_of * width).clamp(0, width - 1)
+    reached = reached / reached[:, -1:]
+    raised = reached + torch.arange(rows, device=logits.device).unsqueeze(1)
+    at = (
+        points.at[samples] if points is not None else torch.rand(len(row_of), dtype=torch.double, device=logits.device)
+    )
+    chosen = (torch.searchsorted(raised.flatten(), row_of + at, right=True) - row_of * width).clamp(0, width - 1)
+    if points is not None:
+        below = torch.where(chosen > 0, reached[row_of, (chosen - 1).clamp(min=0)], 0.0)
+        points.narrow(samples, below, reached[row_of, chosen])
+    return chosen
 
 
 def pad_left(sequences: Sequence[Sequence[int]], pad_id: int, device: Any = None) -> tuple[Tensor, Tensor]:

@@ -123,7 +123,10 @@ def _trainer(
     # Imported here: the module subclasses trl's trainer, and importing trl takes seconds.
     from common.training.grpo_step import SharedPromptTrainer, rollout
 
-    plain = args.world_size == 1 and not SAMPLING & set(config.extra)
+    trls_own = sorted(SAMPLING & set(config.extra)) or ["several processes"] * (args.world_size > 1)
+    if config.spread and trls_own:
+        raise UsageError(f"grpo.spread is not to be had with {trls_own[0]}: there trl samples")
+    roll = rollout(recorder, config.temperature, config.max_completion_length, config.spread)
     return SharedPromptTrainer(
         model=model,
         reward_funcs=list(recorder.functions),
@@ -132,7 +135,7 @@ def _trainer(
         processing_class=tokenizer,
         callbacks=[callback],
         peft_config=peft_config(lora) if lora is not None else None,
-        rollout_func=rollout(recorder, config.temperature, config.max_completion_length) if plain else None,
+        rollout_func=None if trls_own else roll,
     )
 
 

@@ -28,7 +28,9 @@ FUSED = hasattr(trl.trainer.utils, "add_fused_lm_head")
 MOST_LOGITS = 2**27
 
 
-def rollout(recorder: Recorder, temperature: float, max_new_tokens: int) -> Callable[..., dict[str, Any]]:
+def rollout(
+    recorder: Recorder, temperature: float, max_new_tokens: int, spread: bool
+) -> Callable[..., dict[str, Any]]:
     """A sampler for trl's `rollout_func`; it fills the recorder's generation time.
 
     Only plain sampling by temperature is done here: other settings go through trl's own generation.
@@ -50,6 +52,7 @@ def rollout(recorder: Recorder, temperature: float, max_new_tokens: int) -> Call
                 temperature=temperature,
                 eos_ids=trainer.eos_token_ids,
                 pad_id=tokenizer.pad_token_id,
+                spread=spread,
             )
         recorder.seconds["generation"] += time.perf_counter() - began
         return {

@@ -109,6 +109,29 @@ def test_samples_follow_the_model(folder: Path) -> None:
     assert cold == [answers * 3 for answers in greedy]
 
 
+def test_spread_samples_follow_the_model_and_cover_it_evenly(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each first token comes as often as its share of the group says, to within one; the second ones on average."""
+    model, tokenizer = load_language_model(LanguageModelConfig(path=str(folder)))
+    row = prompt_ids(tokenizer, PROMPTS[:1])[0]
+    settings: Any = {"max_new_tokens": 2, "temperature": 1.5, "eos_ids": [1], "pad_id": 0, "spread": True}
+    expected = torch.softmax(model(torch.tensor([row])).logits[0, -1] / 1.5, -1)
+    torch.manual_seed(0)
+    for size in (2, 7, 40):
+        (group,) = decoding.sample(model, [row], n=size, **settings)
+        counts = torch.bincount(torch.tensor([tokens[0] for tokens in group]), minlength=48)
+        assert (counts - size * expected).abs().max() < 1
+    for worn in (decoding._Points.WORN, 1.0):  # with points that last, and with new ones for each token
+        monkeypatch.setattr(decoding._Points, "WORN", worn)
+        groups = decoding.sample(model, [row] * 800, n=8, **settings)
+        first = int(expected[2:].argmax()) + 2
+        after = torch.tensor([tokens[1] for group in groups for tokens in group if tokens[0] == first])
+        second = torch.softmax(model(torch.tensor([[*row, first]])).logits[0, -1] / 1.5, -1)
+        assert (torch.bincount(after, minlength=48) / len(after) - second).abs().max() < 0.06
+    alone = decoding.sample(model, [row] * 6000, n=1, **settings)
+    found = torch.bincount(torch.tensor([tokens[0] for (tokens,) in alone]), minlength=48) / 6000
+    assert (found - expected).abs().max() < 0.03
+
+
 def test_sampling_is_seeded_and_leaves_the_mode_alone(folder: Path) -> None:
     model, tokenizer = load_language_model(LanguageModelConfig(path=str(folder)), training=True)
     seen = []

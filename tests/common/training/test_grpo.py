@@ -174,6 +174,17 @@ def test_the_fast_pass_trains_like_trl(new_run: Any, monkeypatch: pytest.MonkeyP
         assert row["entropy"] == pytest.approx(other_row["entropy"], abs=1e-4)
 
 
+def test_spread_groups_are_flat_less_often(new_run: Any) -> None:
+    flat = {}
+    for spread in (False, True):
+        run = new_run(f"spread-{spread}")
+        go(run, Even(), spread=spread, steps=8, learning_rate=1e-9)
+        flat[spread] = sum(row["groups/flat"] for row in run.rows())
+    assert flat[True] < flat[False]
+    with pytest.raises(UsageError, match=r"spread.*top_k"):
+        go(new_run("trl"), spread=True, extra={"top_k": 1})
+
+
 def test_other_sampling_settings_go_through_trl(new_run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(grpo_step, "sample", lambda *_, **__: pytest.fail("top_k is not known here"))
     run = new_run()
