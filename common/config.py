@@ -46,7 +46,8 @@ class LanguageModelConfig:
         tokenizer: folder or hub id of the tokenizer; the model's own where not given.
         dtype: weights' type; "auto" takes bfloat16 on a GPU that has it and float32 elsewhere.
         device: "auto", "cpu", "cuda" or "cuda:N".
-        gguf_file: name of a GGUF file inside `path`, where the weights come in that format.
+        gguf_file: name of a GGUF file inside `path`, where the weights come in that format; of no account where
+            `path` holds unpacked weights alone, as a trained model's folder does.
         lora: train adapters instead of the whole model.
     """
 

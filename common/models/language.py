@@ -42,7 +42,7 @@ def load_language_model(
     """
     from transformers import AutoModelForCausalLM
 
-    config = replace(config, path=located(config.path))
+    config = settled(config)
     device = resolve_device(config.device)
     dtype = resolve_dtype(config.dtype, device, training)
     options = {} if config.gguf_file is None else _unpacked()
@@ -77,7 +77,7 @@ def _forget_gguf(model: Any) -> None:
 
 def load_tokenizer(config: LanguageModelConfig) -> PreTrainedTokenizerBase:
     """Load the tokenizer of a model, or the one named by `config.tokenizer`; it pads on the left."""
-    config = replace(config, path=located(config.path))
+    config = settled(config)
     if config.tokenizer is not None:
         config = LanguageModelConfig(path=config.tokenizer)
     loader = _tokenizer_class(config.path)
@@ -330,7 +330,7 @@ def describe_on_meta(config: LanguageModelConfig) -> ModelDescription:
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM
 
-    config = replace(config, path=located(config.path))
+    config = settled(config)
     found = _load(config, lambda **options: AutoConfig.from_pretrained(config.path, **options), "a model")
     with torch.device("meta"):
         model = AutoModelForCausalLM.from_config(found)
@@ -358,6 +358,16 @@ def peft_config(config: LoraConfig) -> peft.LoraConfig:
         target_modules=config.target_modules,
         task_type="CAUSAL_LM",
     )
+
+
+def settled(config: LanguageModelConfig) -> LanguageModelConfig:
+    """The config with its path `located`, and no GGUF file where the folder holds unpacked weights and no such file.
+
+    So a recipe that starts from a GGUF file also fits the model it has trained, which is saved unpacked.
+    """
+    path = located(config.path)
+    unpacked = (Path(path) / "config.json").is_file() and not any(Path(path).glob("*.gguf"))
+    return replace(config, path=path, gguf_file=None if unpacked else config.gguf_file)
 
 
 def located(path: str) -> str:
