@@ -1,83 +1,57 @@
-"""A real PostgreSQL server on the loopback, made for the test; skipped where the programs are not installed."""
+"""PostgreSQL and MySQL's protocol on real servers, made for the test; skipped where the programs are missing."""
 
 from __future__ import annotations
 
-import os
-import shutil
-import socket
-import subprocess
-import tempfile
 from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
 
 import pytest
 
 from apps.text2sql.execution.database import Column, ForeignKey, Limits, open_database
 from apps.text2sql.execution.server import ServerDatabase
+from apps.text2sql.execution.statement import Statement, parse_query
 from apps.text2sql.execution.workers import Judge
 from apps.text2sql.verdicts.verdict import judge
 from common.errors import DataError
+from tests.apps.text2sql import servers
 
-SCRIPT = """
-CREATE TABLE author(id INT PRIMARY KEY, name TEXT NOT NULL);
-CREATE TABLE book(id INT PRIMARY KEY, author INT REFERENCES author(id), price NUMERIC(6,2), sold DATE);
-COMMENT ON COLUMN book.price IS 'in euros';
-INSERT INTO author VALUES (1, 'Ada'), (2, 'Ben');
-INSERT INTO book VALUES (1, 1, 2.50, '2020-01-02'), (2, 1, 3.00, NULL), (3, 2, 3.00, '2021-01-01');
-CREATE FUNCTION sneak() RETURNS INT LANGUAGE sql AS $$ DELETE FROM book; SELECT 1 $$;
-"""
-
-
-def programs() -> Path:
-    found = shutil.which("initdb")
-    if found:
-        return Path(found).parent
-    for folder in sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True):
-        if (folder / "initdb").exists():
-            return folder
-    pytest.skip("no PostgreSQL server is installed (initdb not found)")
-
-
-@pytest.fixture(scope="module")
-def url() -> Iterator[str]:
-    psycopg = pytest.importorskip("psycopg")
-    bin_folder = programs()
-    prefix: list[str] = []
-    # Not below pytest's own folder, which only its owner may enter.
-    with tempfile.TemporaryDirectory(prefix="touchstone-pg-") as name:
-        folder = Path(name)
-        if os.geteuid() == 0:
-            # The server does not run as root.
-            if shutil.which("runuser") is None or subprocess.run(["id", "postgres"], capture_output=True).returncode:
-                pytest.skip("root, and no user 'postgres' to run the server as")
-            prefix = ["runuser", "-u", "postgres", "--"]
-            shutil.chown(folder, "postgres")
-        yield from serve(psycopg, prefix, bin_folder, folder)
+NUMBERS = "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n WHERE x < 900) "
+EVERYWHERE = {
+    "SELECT price, sold FROM book ORDER BY id": "ok",
+    "SELECT name FROM author WHERE name LIKE 'A%'": "ok",
+    "DELETE FROM book": "rejected",
+    "SELECT sneak()": "rejected",
+    "SELECT * FROM book FOR UPDATE": "rejected",
+    "SELECT 1; DROP TABLE book": "rejected",
+    "SELECT FROM WHERE": "invalid",
+    "SELECT nope FROM book": "error",
+    "SELECT * FROM nope": "error",
+    f"{NUMBERS}SELECT count(*) FROM n a, n b, n c, n d": "timeout",
+    f"{NUMBERS}SELECT a.x FROM n a, n b": "limit",
+}
+ITS_OWN = {
+    "postgres": {
+        "VALUES (1), (2)": "ok",
+        "WITH d AS (DELETE FROM book RETURNING *) SELECT * FROM d": "rejected",
+        "SELECT * INTO copied FROM book": "rejected",
+        "SELECT pg_sleep(10)": "rejected",
+        "SELECT nextval('x')": "rejected",
+        "COPY book TO '/tmp/x'": "rejected",
+        "SELECT count(*) FROM generate_series(1, 100000000) a, generate_series(1, 1000) b": "timeout",
+        "SELECT * FROM generate_series(1, 5000)": "limit",
+    },
+    "mysql": {
+        "SELECT `name` FROM author": "ok",
+        "SELECT sleep(10)": "rejected",
+        "SELECT load_file('/etc/passwd')": "rejected",
+        "SELECT * FROM book INTO OUTFILE '/tmp/touchstone-x'": "invalid",
+    },
+}
 
 
-def serve(psycopg: Any, prefix: list[str], bin_folder: Path, folder: Path) -> Iterator[str]:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    data = folder / "data"
-    quiet = {"check": True, "capture_output": True, "cwd": "/"}
-    subprocess.run([*prefix, bin_folder / "initdb", "-D", data, "-A", "trust", "-U", "tester", "-N"], **quiet)
-    options = f"-h 127.0.0.1 -p {port} -k {folder} -F"
-    log = folder / "log"
-    subprocess.run(
-        [*prefix, bin_folder / "pg_ctl", "-D", data, "-l", log, "-w", "-o", options, "start"],
-        check=True, cwd="/", stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
-    try:
-        address = f"postgresql://tester@127.0.0.1:{port}/postgres"
-        with psycopg.connect(address, autocommit=True) as connection:
-            connection.execute(SCRIPT)
+@pytest.fixture(scope="module", params=["postgresql", "mariadb"])
+def url(request: pytest.FixtureRequest) -> Iterator[str]:
+    with getattr(servers, request.param)() as address:
         yield address
-    finally:
-        subprocess.run(
-            [*prefix, bin_folder / "pg_ctl", "-D", data, "-m", "immediate", "stop"], capture_output=True, cwd="/"
-        )
 
 
 @pytest.fixture
@@ -89,42 +63,27 @@ def database(url: str) -> Iterator[ServerDatabase]:
 
 
 def test_queries_run_and_nothing_else(database: ServerDatabase) -> None:
-    statuses = {
-        "SELECT price, sold FROM book ORDER BY id": "ok",
-        "SELECT name FROM author WHERE name LIKE 'A%'": "ok",
-        "VALUES (1), (2)": "ok",
-        "DELETE FROM book": "rejected",
-        "WITH d AS (DELETE FROM book RETURNING *) SELECT * FROM d": "rejected",
-        "SELECT sneak()": "rejected",
-        "SELECT * INTO copied FROM book": "rejected",
-        "SELECT * FROM book FOR UPDATE": "rejected",
-        "SELECT pg_sleep(10)": "rejected",
-        "SELECT nextval('x')": "rejected",
-        "COPY book TO '/tmp/x'": "rejected",
-        "SELECT 1; DROP TABLE book": "rejected",
-        "SELECT FROM WHERE": "invalid",
-        "SELECT nope FROM book": "error",
-        "SELECT count(*) FROM generate_series(1, 100000000) a, generate_series(1, 1000) b": "timeout",
-        "SELECT * FROM generate_series(1, 5000)": "limit",
-    }
+    statuses = EVERYWHERE | ITS_OWN[database.dialect]
     assert {sql: database.run(sql).status for sql in statuses} == statuses
     assert database.run("SELECT count(*) FROM book").rows == [(3,)]
     assert database.run("SELECT price FROM book WHERE id = 1").rows == [(2.5,)]
 
 
 def test_the_transaction_is_read_only_where_the_gate_is_passed_by(database: ServerDatabase) -> None:
-    from apps.text2sql.execution.statement import Statement, parse_query
-
     for sql in ("DELETE FROM book", "CREATE TABLE x(y INT)", "INSERT INTO author VALUES (9, 'x') RETURNING id"):
-        assert not database._run(Statement(sql, parse_query("SELECT 1").tree, "postgres")).ok
+        assert not database._run(Statement(sql, parse_query("SELECT 1").tree, database.dialect)).ok
     assert database.run("SELECT count(*) FROM book").rows == [(3,)]
+    assert database.run("SELECT count(*) FROM author").rows == [(2,)]
 
 
 def test_schema(database: ServerDatabase) -> None:
+    integer, number = {"postgres": ("integer", "numeric"), "mysql": ("int", "decimal")}[database.dialect]
     schema = database.schema()
+    assert schema.dialect == database.dialect
     assert [table.name for table in schema.tables] == ["author", "book"]
-    assert schema.tables[0].columns == (Column("id", "integer", True, True), Column("name", "text", False, True))
-    assert schema.tables[1].columns[2] == Column("price", "numeric", False, False, "in euros")
+    assert schema.tables[0].columns == (Column("id", integer, True, True), Column("name", "text", False, True))
+    assert [column.name for column in schema.tables[1].columns] == ["id", "author", "price", "sold"]
+    assert schema.tables[1].columns[2] == Column("price", number, False, False, "in euros")
     assert schema.foreign_keys == (ForeignKey("book", "author", "author", "id"),)
 
 
@@ -141,11 +100,11 @@ def test_verdicts_and_ties(database: ServerDatabase) -> None:
 
 
 def test_workers_ask_servers_too(url: str) -> None:
+    gold = "SELECT name FROM author ORDER BY id"
+    preds = [gold, "SELECT name FROM author ORDER BY id DESC", "DROP TABLE book", "SELECT 1"]
     with Judge(1) as workers:
-        got = workers(
-            [url] * 3, ["SELECT name FROM author"] * 3, ["SELECT name FROM author", "DROP TABLE book", "SELECT 1"]
-        )
-    assert [judgement.verdict.value for judgement in got] == ["correct", "rejected", "wrong"]
+        got = workers([url] * 4, [gold] * 4, preds)
+    assert [judgement.verdict.value for judgement in got] == ["correct", "wrong", "rejected", "wrong"]
 
 
 def test_no_server_is_one_readable_error() -> None:
