@@ -174,13 +174,21 @@ def test_the_fast_pass_trains_like_trl(new_run: Any, monkeypatch: pytest.MonkeyP
         assert row["entropy"] == pytest.approx(other_row["entropy"], abs=1e-4)
 
 
-def test_spread_groups_are_flat_less_often(new_run: Any) -> None:
-    flat = {}
+def test_spread_reaches_the_sampler_and_is_refused_where_trl_samples(
+    new_run: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it does to a group is tested where it is done (`test_language.py`)."""
+    asked: list[bool] = []
+    plain = grpo_step.sample
+
+    def sample(*arguments: Any, spread: bool, **more: Any) -> Any:
+        asked.append(spread)
+        return plain(*arguments, spread=spread, **more)
+
+    monkeypatch.setattr(grpo_step, "sample", sample)
     for spread in (False, True):
-        run = new_run(f"spread-{spread}")
-        go(run, Even(), spread=spread, steps=8, learning_rate=1e-9)
-        flat[spread] = sum(row["groups/flat"] for row in run.rows())
-    assert flat[True] < flat[False]
+        go(new_run(f"spread-{spread}"), spread=spread, steps=1)
+    assert asked == [False, True]
     with pytest.raises(UsageError, match=r"spread.*top_k"):
         go(new_run("trl"), spread=True, extra={"top_k": 1})
 
