@@ -361,7 +361,7 @@ def peft_config(config: LoraConfig) -> peft.LoraConfig:
 
 
 def settled(config: LanguageModelConfig) -> LanguageModelConfig:
-    """The config with its path `located`, and no GGUF file where the folder holds unpacked weights and no such file.
+    """The config with its path `located`, and without its GGUF file where the folder holds unpacked weights alone.
 
     So a recipe that starts from a GGUF file also fits the model it has trained, which is saved unpacked.
     """

@@ -125,7 +125,7 @@ def _trainer(
 
     trls_own = sorted(SAMPLING & set(config.extra)) or ["several processes"] * (args.world_size > 1)
     if config.spread and trls_own:
-        raise UsageError(f"grpo.spread is not to be had with {trls_own[0]}: there trl samples")
+        raise UsageError(f"grpo.spread: with {trls_own[0]} trl samples, and cannot spread; set grpo.spread to false")
     roll = rollout(recorder, config.temperature, config.max_completion_length, config.spread)
     return SharedPromptTrainer(
         model=model,

@@ -124,7 +124,7 @@ class _Scan:
 
 @lru_cache(maxsize=8)
 def find_dialect(name: str) -> Any:
-    """Sqlglot's dialect of that name; sqlglot itself makes a new one wherever it is given a name."""
+    """The dialect of that name, made once; sqlglot makes a new one wherever it is given a name."""
     return Dialect.get_or_raise(name)
 
 

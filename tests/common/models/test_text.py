@@ -8,9 +8,19 @@ from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from common.errors import DataError, UsageError
-from common.models.text import Encoder, HashEncoder, NgramEncoder, TransformerEncoder, load_encoder, ngrams
+from common.models.text import (
+    Encoder,
+    HashEncoder,
+    NgramEncoder,
+    TransformerEncoder,
+    bucket,
+    load_encoder,
+    ngrams,
+)
 
 TEXTS = [
     "How many singers are older than 30?",
@@ -92,6 +102,13 @@ def test_ngram_encoder_saves_and_loads(tmp_path: Path) -> None:
     torch.testing.assert_close(loaded.encode(TEXTS), encoder.encode(TEXTS), atol=2e-3, rtol=0)
     sizes = NgramEncoder().save(tmp_path / "full")
     assert sum(file.stat().st_size for file in sizes.iterdir()) <= 2_000_000
+
+
+@given(st.text() | st.lists(st.sampled_from(["name", "歌手は", "Über", "3.5", "?", "ab"])).map(" ".join))
+def test_codes_are_the_hashed_features(text: str) -> None:
+    """They are put together word by word, for speed; the features stay what `ngrams` says, in its order."""
+    codes = NgramEncoder(buckets=512, width=4, hidden=4, dim=4).codes(text)
+    assert codes == (tuple(bucket(feature, 512) for feature in ngrams(text)) or (0,))
 
 
 def test_embed_has_a_gradient_and_encode_none() -> None:
