@@ -51,12 +51,16 @@ def read_pictures(config: PicturesConfig) -> list[Example]:
         UsageError: the format or the path is wrong.
     """
     file, records = read_records(config.format, config.path, config.split)
-    # The pictures of `folder` lie in the folder itself, those of `jsonl` beside the file.
-    images = config.images or (str(file.parent) if config.format == "jsonl" else "")
+    images = images_folder(config.format, file, config.images)
     examples = find_pictures(records, file, images, config.limit, config.seed, config.bad_pictures)
     if not examples:
         raise DataError("no pictures found; check the format and the split", path=file)
     return examples
+
+
+def images_folder(format: str, file: Path, images: str = "") -> str:
+    """Where to look for pictures: as given; beside the file for `jsonl`; empty where the places are to be tried."""
+    return images or (str(file.parent) if format == "jsonl" else "")
 
 
 def read_records(format: str, path: str, split: str = "") -> tuple[Path, list[Record]]:

@@ -50,6 +50,10 @@ class Record:
     row: str
     split: str = ""
 
+    def plain_captions(self) -> tuple[str, ...]:
+        """The captions, each one line (see `plain`), without empty ones."""
+        return tuple(caption for caption in map(plain, self.captions) if caption)
+
 
 def text_lines(path: Path) -> Iterator[tuple[int, str]]:
     r"""Yield `(line number from 1, line)`; only LF and CR LF end a line, so that U+2028 or a form feed splits none.
@@ -94,7 +98,13 @@ def limited(items: Sequence[T], limit: int, seed: int = 0) -> list[T]:
 
 
 def find_pictures(
-    records: Sequence[Record], file: Path, images: str, limit: int = 0, seed: int = 0, bad_pictures: int = 100
+    records: Sequence[Record],
+    file: Path,
+    images: str,
+    limit: int = 0,
+    seed: int = 0,
+    bad_pictures: int = 100,
+    absent: list[Record] | None = None,
 ) -> list[Example]:
     """Join records with their pictures' files; missing and empty files are named and left out.
 
@@ -105,6 +115,7 @@ def find_pictures(
         limit: pictures to keep, see `limited`; no more files are looked for than needed.
         seed: which ones.
         bad_pictures: missing ones that are forgiven.
+        absent: is filled with the records whose files are missing; there is no warning then.
 
     Raises:
         DataError: more are missing, or all are.
@@ -118,10 +129,11 @@ def find_pictures(
         record = records[position]
         image = _file_of(record, folders)
         if image is not None:
-            captions = tuple(caption for caption in map(plain, record.captions) if caption)
-            found[position] = Example(id=record.id, image=image, captions=captions)
+            found[position] = Example(id=record.id, image=image, captions=record.plain_captions())
             continue
         missing.append(f"{record.names[0]} ({record.row})")
+        if absent is not None:
+            absent.append(record)
         if len(missing) > bad_pictures:
             break
     named = ", ".join(missing[:_NAMED]) + (" ..." if len(missing) > _NAMED else "")
@@ -133,7 +145,7 @@ def find_pictures(
             + (", or allow more with `bad_pictures`" if found else ""),
             path=file,
         )
-    if missing:
+    if missing and absent is None:
         ui.warn(f"{file}: left out {len(missing)} pictures whose files are missing or empty: {named}")
     return [found[position] for position in sorted(found)]
 
