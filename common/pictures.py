@@ -175,7 +175,7 @@ def _to_rgb(image: Image.Image, background: Colour) -> Image.Image:
     if image.mode in ("La", "RGBa"):
         image = image.convert("LA" if image.mode == "La" else "RGBA")
     if image.mode not in ("LA", "PA", "RGBA") and "transparency" not in image.info:
-        return image.copy() if image.mode == "RGB" else image.convert("RGB")
+        return image if image.mode == "RGB" else image.convert("RGB")
     image = image.convert("RGBA")
     below = Image.new("RGB", image.size, background)
     below.paste(image, mask=image.getchannel("A"))
@@ -183,13 +183,14 @@ def _to_rgb(image: Image.Image, background: Colour) -> Image.Image:
 
 
 def _upright(image: Image.Image) -> Image.Image:
+    """A new picture, turned as its orientation says."""
     from PIL import ImageOps
 
     try:
         return ImageOps.exif_transpose(image)
     except _BROKEN:
         # The note beside the pixels is broken, not the pixels.
-        return image
+        return image.copy()
 
 
 def _from_numbers(image: Image.Image, white: int | None) -> Image.Image:

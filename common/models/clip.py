@@ -6,12 +6,14 @@ import difflib
 import hashlib
 import json
 import logging
+import pickle
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from common.errors import MissingDependency, UsageError
@@ -27,7 +29,17 @@ __all__ = ["Clip", "compact_tokenizer", "save_clip"]
 
 LOCAL, HUB = "local-dir:", "hf-hub:"
 #: What OpenCLIP raises on a config, weights or a network that it cannot use.
-_FAILURES = (RuntimeError, OSError, ValueError, KeyError, TypeError, AssertionError, ImportError)
+_FAILURES = (
+    RuntimeError,
+    OSError,
+    ValueError,
+    KeyError,
+    TypeError,
+    AssertionError,
+    ImportError,
+    SafetensorError,
+    pickle.UnpicklingError,  # from torch.load, which runs with weights_only
+)
 
 log = logging.getLogger(__name__)
 
