@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-import sys
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -151,14 +150,14 @@ def _cleaned(text: str, clean: Clean, seed: int) -> tuple[str, str, bool]:
     text = plain(text)
     cut = False
     if clean == "web":
-        part = _SEPARATORS.split(_without_first_punctuation(text).rstrip(_STOPS))[0]
+        part, *rest = _SEPARATORS.split(_without_first_punctuation(text).rstrip(_STOPS))
         tokens = part.split()
         if part and sum(bool(_HAS_WORD.search(token)) for token in tokens) < _FEWEST_WORDS:
             return "", "short", False
         share = _KEPT_VERY_LONG if len(tokens) >= _VERY_LONG else _KEPT_LONG if len(tokens) >= _LONG else 1.0
         if share < 1 and _number(f"{seed}:{part}") >= share * 2**64:
             return "", "long", False
-        cut = len(part) + 2 < len(text)
+        cut = bool(rest)
         text = part
     if clean != "none":
         text = sentence(text)
@@ -179,7 +178,7 @@ def _number(text: str) -> int:
 def _blanks() -> dict[int, str]:
     """Control characters, every blank and line separator, and what is not seen but splits texts, as a blank."""
     table = {0xFEFF: " ", 0x200B: " "}
-    for code in range(sys.maxunicode + 1):
+    for code in range(0x10000):  # there are none beyond
         category = unicodedata.category(chr(code))
         if category in ("Cc", "Zs", "Zl", "Zp"):
             table[code] = " "
@@ -191,5 +190,5 @@ def _blanks() -> dict[int, str]:
 @cache
 def _punctuation() -> dict[int, str]:
     """Punctuation as a blank, so that the tokenised `dog 's` equals `dog's`."""
-    codes = range(sys.maxunicode + 1)
+    codes = range(0x20000)  # there is none beyond
     return {code: " " for code in codes if unicodedata.category(chr(code)).startswith("P")}

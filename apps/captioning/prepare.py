@@ -46,7 +46,7 @@ class Problem:
     Attributes:
         id: of the picture.
         kind: `missing` (no file, or an empty one) and `unreadable` are left out; `duplicate` (the same bytes as
-            another, which benchmarks' own files hold too) and `no_captions` are kept.
+            another, which benchmarks' own files hold too) and `no_captions` (where others have some) are kept.
         reason: the decoder's message, or what the picture repeats.
         file: the picture's file, or its name.
     """
@@ -77,11 +77,12 @@ class Prepared:
         """Figures for the table and the report."""
         found = {
             kind: sum(problem.kind == kind for problem in self.problems)
-            for kind in ("missing", "unreadable", "duplicate", "no_captions")
+            for kind in ("missing", "unreadable", "duplicate")
         }
         return {
             "read": self.read,
-            **{kind.replace("_", " "): count for kind, count in found.items()},
+            **found,
+            "no captions": sum(not example.captions for example in self.kept),
             "kept": len(self.kept),
             "captions": sum(len(example.captions) for example in self.kept),
             "empty captions": self.empty,
@@ -198,6 +199,7 @@ def check_pictures(
         Problem(record.id, "missing", f"no file, or an empty one ({record.row})", record.names[0]) for record in absent
     ]
     bad = [f"{problem.file}: {problem.reason}" for problem in problems]
+    some_captions = any(record.captions for record in records)
     kept: list[Example] = []
     seen: dict[bytes, str] = {}
     with ui.progress("opening pictures", total=len(examples), quiet=quiet) as bar:
@@ -216,7 +218,7 @@ def check_pictures(
             first = seen.setdefault(_digest(example), example.id)
             if first != example.id:
                 problems.append(Problem(example.id, "duplicate", f"the same file content as {first}", name))
-            if not example.captions:
+            if some_captions and not example.captions:
                 problems.append(Problem(example.id, "no_captions", "the picture has no captions", name))
     if bad and (len(bad) > bad_pictures or not kept):
         named = "; ".join(bad[:_NAMED]) + (" ..." if len(bad) > _NAMED else "")
