@@ -110,7 +110,7 @@ def load_pictures(sources: Iterable[Source], limit: int | None = None, backgroun
             loaded.pictures.append(load_picture(source, background))
             loaded.kept.append(at)
         except DataError as error:
-            loaded.bad.append((describe(source), str(error)))
+            loaded.bad.append((describe(source), why(error)))
             check_limit(loaded.bad, limit)
     return loaded
 
@@ -118,7 +118,7 @@ def load_pictures(sources: Iterable[Source], limit: int | None = None, backgroun
 def check_limit(bad: Sequence[tuple[str, str]], limit: int | None) -> None:
     """Raise `DataError` where more than `limit` pictures are bad."""
     if limit is not None and len(bad) > limit:
-        first = "; ".join(reason for _, reason in bad[:3])
+        first = "; ".join(f"{name}: {reason}" for name, reason in bad[:3])
         raise DataError(f"more than {limit} pictures cannot be read: {first}. Remove them or raise the limit")
 
 
@@ -136,6 +136,11 @@ def to_tensor(pictures: Sequence[Image.Image]) -> Tensor:
         raise UsageError(f"a tensor needs RGB pictures of one size; these are: {', '.join(kinds) or 'none'}")
     pixels = np.stack([np.asarray(image) for image in pictures])
     return torch.from_numpy(pixels).permute(0, 3, 1, 2).float() / 255
+
+
+def why(error: DataError) -> str:
+    """The message of an error without the file's name in front."""
+    return str(error).removeprefix(f"{error.path}: ")
 
 
 def describe(source: Source) -> str:
