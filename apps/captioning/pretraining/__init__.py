@@ -1,0 +1,1 @@
+"""How the pocket models are made from nothing: tokenizer, CLIP, language model and discriminator."""

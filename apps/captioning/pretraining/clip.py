@@ -1,0 +1,219 @@
+"""Trains the pocket CLIP: OpenCLIP's ModifiedResNet and text transformer, contrastively, with hard negatives.
+
+Without the hard negatives such a model reads captions as bags of words and cannot tell "left of" from "right of"
+(measured in shared/reference/captioning.md, 5.3); they are extra columns of the picture-to-text softmax.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from apps.captioning.pocket.grammar import write
+from apps.captioning.pocket.mutations import mutate
+from apps.captioning.pocket.render import SIDE, draw
+from apps.captioning.pocket.scene import Scene, sample_scene
+from common.ui import progress
+
+if TYPE_CHECKING:
+    import torch
+    from open_clip import CLIP
+    from tokenizers import Tokenizer
+    from torch import Tensor
+
+
+@dataclass
+class ClipTraining:
+    """Size and schedule of a pocket CLIP.
+
+    Args:
+        width: of the ModifiedResNet's first stage; its last is 32 times as wide.
+        embedding: size of the shared features.
+        text_width: width of the text transformer.
+        text_layers: its layers.
+        context_length: longest text, in tokens.
+        pictures: training pictures; none shows a held-out colour and kind.
+        steps: optimiser steps.
+        batch_size: pairs of a step.
+        hard_negatives: captions with one wrong fact for each pair.
+        stories: share of captions in the other style.
+        learning_rate: highest; it falls to 0 along a cosine.
+        seed: of pictures, words and weights.
+    """
+
+    width: int = 16
+    embedding: int = 128
+    text_width: int = 128
+    text_layers: int = 2
+    context_length: int = 48
+    pictures: int = 60_000
+    steps: int = 1_800
+    batch_size: int = 192
+    hard_negatives: int = 1
+    stories: float = 0.2
+    learning_rate: float = 1.5e-3
+    seed: int = 0
+
+
+def model_config(settings: ClipTraining, vocabulary: int) -> dict[str, Any]:
+    """OpenCLIP's `model_cfg`."""
+    return {
+        "embed_dim": settings.embedding,
+        "vision_cfg": {"image_size": SIDE, "layers": [1, 1, 1, 1], "width": settings.width},
+        "text_cfg": {
+            "context_length": settings.context_length,
+            "vocab_size": vocabulary,
+            "width": settings.text_width,
+            "heads": 4,
+            "layers": settings.text_layers,
+        },
+    }
+
+
+def draw_all(scenes: list[Scene], quiet: bool = False) -> np.ndarray:
+    """`(N, 64, 64, 3)` uint8."""
+    pictures = np.empty((len(scenes), SIDE, SIDE, 3), np.uint8)
+    with progress("drawing", len(scenes), quiet) as bar:
+        for number, scene in enumerate(scenes):
+            pictures[number] = np.asarray(draw(scene))
+            bar(number + 1)
+    return pictures
+
+
+# The pictures' own mean and deviation, near enough; written into the preprocess settings of the saved model.
+MEAN, DEVIATION = (0.55, 0.54, 0.56), (0.33, 0.32, 0.33)
+
+
+def to_input(pictures: np.ndarray) -> Tensor:
+    """`(B, 3, 64, 64)` normalised float32 from uint8 pictures."""
+    import torch
+
+    values = torch.from_numpy(pictures).permute(0, 3, 1, 2).float() / 255
+    return (values - torch.tensor(MEAN).view(3, 1, 1)) / torch.tensor(DEVIATION).view(3, 1, 1)
+
+
+def to_tokens(tokenizer: Tokenizer, texts: list[str], length: int) -> Tensor:
+    """`(B, length)` token ids of a framed tokenizer, 0 after the end token."""
+    import torch
+
+    rows = torch.zeros(len(texts), length, dtype=torch.long)
+    for row, encoding in zip(rows, tokenizer.encode_batch(texts), strict=True):
+        ids = encoding.ids if len(encoding.ids) <= length else [*encoding.ids[: length - 1], encoding.ids[-1]]
+        row[: len(ids)] = torch.tensor(ids)
+    return rows
+
+
+def train_clip(settings: ClipTraining, tokenizer: Tokenizer, quiet: bool = False, on_step: Any = None) -> CLIP:
+    """A trained model, in evaluation mode.
+
+    Args:
+        settings: size and schedule.
+        tokenizer: framed and lower-casing.
+        quiet: no progress bars.
+        on_step: called with the step, the loss and the model.
+    """
+    import open_clip
+    import torch
+
+    torch.manual_seed(settings.seed)
+    rng = random.Random(f"clip/{settings.seed}")
+    scenes = [sample_scene(rng, held=False) for _ in range(settings.pictures)]
+    pictures = draw_all(scenes, quiet)
+    model = open_clip.CLIP(**model_config(settings, tokenizer.get_vocab_size()))
+    decay = [value for value in model.parameters() if value.ndim > 1]
+    plain = [value for value in model.parameters() if value.ndim <= 1]
+    optimizer = torch.optim.AdamW(
+        [{"params": decay, "weight_decay": 0.1}, {"params": plain, "weight_decay": 0.0}], betas=(0.9, 0.98), eps=1e-6
+    )
+    order: list[int] = []
+    model.train()
+    with progress("training the pocket CLIP", settings.steps, quiet) as bar:
+        for step in range(settings.steps):
+            if len(order) < settings.batch_size:
+                order = rng.sample(range(len(scenes)), len(scenes))
+            batch = [order.pop() for _ in range(settings.batch_size)]
+            for group in optimizer.param_groups:
+                group["lr"] = _rate(step, settings)
+            loss = _loss(model, tokenizer, pictures[batch], [scenes[row] for row in batch], settings, rng)
+            optimizer.zero_grad()
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            optimizer.step()
+            with torch.no_grad():
+                model.logit_scale.clamp_(max=math.log(100))
+            bar(step + 1, f"loss {loss.item():.3f}")
+            if on_step is not None:
+                on_step(step + 1, loss.item(), model)
+    return model.eval()
+
+
+def _loss(
+    model: CLIP,
+    tokenizer: Tokenizer,
+    pictures: np.ndarray,
+    scenes: list[Scene],
+    settings: ClipTraining,
+    rng: random.Random,
+) -> torch.Tensor:
+    """Symmetric InfoNCE; every picture's row has the hard negatives of the whole batch as further columns."""
+    import torch
+    from torch.nn import functional
+
+    truths, wrongs = [], []
+    for scene in scenes:
+        style = "stories" if rng.random() < settings.stories else "captions"
+        wording = rng.getstate()
+        truths.append(write(scene, rng, style))
+        for _ in range(settings.hard_negatives):
+            # The same wording, so that only the fact differs.
+            words = random.Random()
+            words.setstate(wording)
+            wrongs.append(write(mutate(scene, rng), words, style))
+    seen = functional.normalize(model.encode_image(to_input(pictures)), dim=-1)
+    told = functional.normalize(_encode(model, to_tokens(tokenizer, truths + wrongs, settings.context_length)), dim=-1)
+    scale = model.logit_scale.exp()
+    logits = scale * seen @ told.T
+    target = torch.arange(len(scenes))
+    return (functional.cross_entropy(logits, target) + functional.cross_entropy(logits[:, : len(scenes)].T, target)) / 2
+
+
+def _encode(model: CLIP, tokens: Tensor, parts: int = 3) -> Tensor:
+    """`encode_text` without the padding: attention is causal, so what follows the end token changes nothing.
+
+    Texts of like length are encoded together; that costs less than half of what OpenCLIP's own function does.
+    """
+    import torch
+
+    any_model: Any = model
+    lengths = tokens.argmax(1) + 1
+    order = lengths.argsort()
+    pieces = []
+    for rows in order.chunk(parts):
+        longest = int(lengths[rows].max())
+        ids = tokens[rows, :longest]
+        hidden = any_model.token_embedding(ids) + any_model.positional_embedding[:longest]
+        hidden = any_model.ln_final(any_model.transformer(hidden, attn_mask=any_model.attn_mask[:longest, :longest]))
+        pieces.append(hidden[torch.arange(len(rows)), lengths[rows] - 1] @ any_model.text_projection)
+    return torch.cat(pieces)[order.argsort()]
+
+
+def _rate(step: int, settings: ClipTraining) -> float:
+    warmup = min(1.0, (step + 1) / 100)
+    return settings.learning_rate * warmup * 0.5 * (1 + math.cos(math.pi * step / settings.steps))
+
+
+@dataclass
+class ClipFigures:
+    """What a pocket CLIP can do on pictures that it never saw.
+
+    Args:
+        recall: R@1 of picture to text and text to picture, in percent, by split.
+        cosines: mean cosine of pictures with true and corrupted captions.
+    """
+
+    recall: dict[str, float] = field(default_factory=dict)
+    cosines: dict[str, float] = field(default_factory=dict)

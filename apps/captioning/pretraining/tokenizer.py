@@ -1,0 +1,75 @@
+"""The pocket models' tokenizers: one byte-level BPE vocabulary, so that any text can be written and read."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from apps.captioning.pocket.grammar import STYLES, write
+from apps.captioning.pocket.scene import sample_scene
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+    from transformers import PreTrainedTokenizerFast
+
+PAD, START, END = "<pad>", "<|startoftext|>", "<|endoftext|>"
+
+
+def train_tokenizer(vocabulary: int, sentences: int = 20_000) -> Tokenizer:
+    """A byte-level BPE tokenizer of both pocket styles; the end token has the largest id, as OpenCLIP's pooling asks.
+
+    Args:
+        vocabulary: most tokens, the 256 bytes and three special ones included.
+        sentences: sentences of each style that it is trained on.
+    """
+    from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
+
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.normalizer = normalizers.NFC()
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocabulary - 2,
+        special_tokens=[PAD],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(_sentences(sentences), trainer)
+    tokenizer.add_special_tokens([START, END])
+    return tokenizer
+
+
+def framed(tokenizer: Tokenizer, lowercase: bool = False) -> Tokenizer:
+    """A copy that puts the start and end tokens around a text, for models that read (CLIP, the discriminator)."""
+    from tokenizers import Tokenizer, normalizers, processors
+
+    copy = Tokenizer.from_str(tokenizer.to_str())
+    if lowercase:
+        copy.normalizer = normalizers.Sequence([normalizers.NFC(), normalizers.Lowercase()])
+    ids = [(token, copy.token_to_id(token)) for token in (START, END)]
+    copy.post_processor = processors.TemplateProcessing(single=f"{START} $A {END}", special_tokens=ids)
+    return copy
+
+
+def transformers_tokenizer(tokenizer: Tokenizer, longest: int) -> PreTrainedTokenizerFast:
+    """The tokenizer as transformers loads and saves it."""
+    from transformers import PreTrainedTokenizerFast
+
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        bos_token=START,
+        eos_token=END,
+        pad_token=PAD,
+        model_max_length=longest,
+        clean_up_tokenization_spaces=False,
+    )
+
+
+def _sentences(number: int) -> Iterator[str]:
+    rng = random.Random("tokenizer")
+    for style in STYLES:
+        for _ in range(number):
+            sentence = write(sample_scene(rng), rng, style)
+            yield sentence
+            yield sentence.lower()
