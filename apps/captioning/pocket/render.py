@@ -26,7 +26,12 @@ RGB = {
     "pink": (250, 130, 185),
     "brown": (125, 75, 35),
 }
-BACKGROUND_RGB = {"white": (246, 246, 246), "grey": (150, 150, 152), "black": (22, 22, 24), "pale blue": (175, 215, 240)}
+BACKGROUND_RGB = {
+    "white": (246, 246, 246),
+    "grey": (150, 150, 152),
+    "black": (22, 22, 24),
+    "pale blue": (175, 215, 240),
+}
 
 Shape = Callable[[ImageDraw.ImageDraw, float, float, float], None]
 Point = tuple[float, float]
@@ -92,7 +97,9 @@ def _draw_object(canvas: Image.Image, group: Group, centre: Point, rng: random.R
     canvas.paste(paint, box[:2], mask.crop(box))
 
 
-def _texture(pen: ImageDraw.ImageDraw, texture: str, side: int, colour: tuple[int, int, int], rng: random.Random) -> None:
+def _texture(
+    pen: ImageDraw.ImageDraw, texture: str, side: int, colour: tuple[int, int, int], rng: random.Random
+) -> None:
     """Light stripes or dots, dark ones on light colours."""
     if texture == "plain":
         return
@@ -140,7 +147,9 @@ def _star(pen: ImageDraw.ImageDraw, x: float, y: float, r: float) -> None:
 def _heart(pen: ImageDraw.ImageDraw, x: float, y: float, r: float) -> None:
     lobe = r * 0.54
     for side in (-1, 1):
-        pen.ellipse((x + side * r * 0.46 - lobe, y - r * 0.9, x + side * r * 0.46 + lobe, y - r * 0.9 + 2 * lobe), fill=255)
+        pen.ellipse(
+            (x + side * r * 0.46 - lobe, y - r * 0.9, x + side * r * 0.46 + lobe, y - r * 0.9 + 2 * lobe), fill=255
+        )
     pen.polygon([(x - r * 0.95, y - r * 0.15), (x + r * 0.95, y - r * 0.15), (x, y + r)], fill=255)
 
 

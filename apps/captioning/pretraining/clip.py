@@ -178,7 +178,9 @@ def _loss(
     scale = model.logit_scale.exp()
     logits = scale * seen @ told.T
     target = torch.arange(len(scenes))
-    return (functional.cross_entropy(logits, target) + functional.cross_entropy(logits[:, : len(scenes)].T, target)) / 2
+    return (
+        functional.cross_entropy(logits, target) + functional.cross_entropy(logits[:, : len(scenes)].T, target)
+    ) / 2
 
 
 def _encode(model: CLIP, tokens: Tensor, parts: int = 3) -> Tensor:

@@ -1,0 +1,280 @@
+"""The captioner: a CLIP feature becomes a prefix, from which a GPT-2-class decoder goes on (ClipCap, CgT-GAN)."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from common.errors import DataError, UsageError
+from common.files import locate, read_json, write_json
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+    from apps.captioning.model_config import CaptionerConfig
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What a captioner needs to be built again.
+
+    Attributes:
+        features: size of a CLIP feature.
+        width: of the decoder.
+        mapper: "mlp" or "transformer".
+        prefix_length: prefix vectors.
+        mapper_layers: of the transformer mapper.
+        normalize_prefix: whether prefix vectors have length 1.
+        clip: name of the CLIP whose features it was trained on.
+    """
+
+    features: int
+    width: int
+    mapper: str = "mlp"
+    prefix_length: int = 4
+    mapper_layers: int = 4
+    normalize_prefix: bool = False
+    clip: str = ""
+
+
+@dataclass(frozen=True)
+class Captions:
+    """Generated captions.
+
+    Attributes:
+        tokens: `(B, T)` ids; the padding id after the end token.
+        mask: `(B, T)` bool; true up to and including the end token.
+        texts: `(B,)` decoded, without the end token.
+    """
+
+    tokens: Tensor
+    mask: Tensor
+    texts: list[str]
+
+    @property
+    def lengths(self) -> Tensor:
+        """`(B,)` tokens, the end token included."""
+        return self.mask.sum(1)
+
+
+class TransformerMapper(nn.Module):
+    """ClipCap's transformer mapper: the feature's tokens and learnt constants attend to each other."""
+
+    def __init__(self, shape: Shape) -> None:
+        super().__init__()
+        self.length, self.width = shape.prefix_length, shape.width
+        heads = max(head for head in (1, 2, 4, 8) if shape.width % head == 0)
+        layer = nn.TransformerEncoderLayer(
+            shape.width, heads, 2 * shape.width, dropout=0.0, batch_first=True, norm_first=True
+        )
+        self.project = nn.Linear(shape.features, shape.prefix_length * shape.width)
+        self.constants = nn.Parameter(torch.randn(shape.prefix_length, shape.width) * 0.02)
+        self.layers = nn.TransformerEncoder(layer, shape.mapper_layers, enable_nested_tensor=False)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """`(B, features)` to `(B, prefix_length * width)`."""
+        seen = self.project(features).view(len(features), self.length, self.width)
+        constants = self.constants.expand(len(features), -1, -1)
+        return self.layers(torch.cat([seen, constants], 1))[:, self.length :].flatten(1)
+
+
+def build_mapper(shape: Shape) -> nn.Module:
+    """The mapper of a shape: `(B, features)` to `(B, prefix_length * width)`."""
+    if shape.mapper == "transformer":
+        return TransformerMapper(shape)
+    hidden = shape.width * shape.prefix_length // 2
+    return nn.Sequential(
+        nn.Linear(shape.features, hidden), nn.Tanh(), nn.Linear(hidden, shape.width * shape.prefix_length)
+    )
+
+
+class Captioner(nn.Module):
+    """Mapper and decoder, which are trained together.
+
+    Args:
+        shape: of the mapper.
+        decoder: a transformers causal language model of GPT-2's class.
+        tokenizer: its tokenizer; the end-of-text token ends a caption.
+    """
+
+    def __init__(self, shape: Shape, decoder: Any, tokenizer: PreTrainedTokenizerBase) -> None:
+        super().__init__()
+        self.shape = shape
+        self.mapper = build_mapper(shape)
+        self.decoder = decoder
+        self.tokenizer = tokenizer
+        self.end = int(tokenizer.eos_token_id)  # type: ignore[arg-type]
+        # GPT-2 has no padding token; whatever stands after the end token is masked, so the end token itself will do.
+        self.pad = int(self.end if tokenizer.pad_token_id is None else tokenizer.pad_token_id)  # type: ignore[arg-type]
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights lie."""
+        return next(self.parameters()).device
+
+    def prefix(self, features: Tensor) -> Tensor:
+        """`(B, features)` to `(B, prefix_length, width)`."""
+        prefix = self.mapper(features).view(len(features), self.shape.prefix_length, self.shape.width)
+        return nn.functional.normalize(prefix, dim=-1) if self.shape.normalize_prefix else prefix
+
+    def encode(self, texts: list[str], longest: int) -> tuple[Tensor, Tensor]:
+        """Token ids and mask of sentences, each with its end token, cut at `longest` tokens (the end token stays)."""
+        rows = [
+            [*ids[: longest - 1], self.end] for ids in self.tokenizer(texts, add_special_tokens=False)["input_ids"]
+        ]
+        width = max((len(row) for row in rows), default=1)
+        tokens = torch.full((len(rows), width), self.pad)
+        mask = torch.zeros(len(rows), width, dtype=torch.bool)
+        for number, row in enumerate(rows):
+            tokens[number, : len(row)] = torch.tensor(row)
+            mask[number, : len(row)] = True
+        return tokens.to(self.device), mask.to(self.device)
+
+    def decode(self, tokens: Tensor, mask: Tensor) -> list[str]:
+        """Texts of generated tokens, without end tokens."""
+        rows = [
+            [token for token, kept in zip(row, keep, strict=True) if kept and token != self.end]
+            for row, keep in zip(tokens.tolist(), mask.tolist(), strict=True)
+        ]
+        return self.tokenizer.batch_decode(rows, skip_special_tokens=False, clean_up_tokenization_spaces=False)
+
+    def logits(self, features: Tensor, tokens: Tensor) -> Tensor:
+        """`(B, T, V)` next-token logits: entry t is what the model expects at place t."""
+        prefix = self.prefix(features)
+        words = self.decoder.get_input_embeddings()(tokens[:, :-1])
+        # Causal attention hides what follows, so padding after the end token needs no attention mask.
+        output = self.decoder(inputs_embeds=torch.cat([prefix, words], 1), use_cache=False)
+        return output.logits[:, self.shape.prefix_length - 1 :]
+
+    def log_probs(self, features: Tensor, tokens: Tensor, temperature: float = 1.0) -> Tensor:
+        """`(B, T)` log-probability of each token after the ones before it."""
+        logits = self.logits(features, tokens).float() / temperature
+        return torch.log_softmax(logits, -1).gather(-1, tokens.unsqueeze(-1)).squeeze(-1)
+
+    @torch.no_grad()
+    def generate(
+        self, features: Tensor, longest: int, temperature: float = 0.0, generator: torch.Generator | None = None
+    ) -> Captions:
+        """One caption for each feature.
+
+        Args:
+            features: `(B, features)`.
+            longest: most tokens, the end token included.
+            temperature: 0 takes the likeliest token (greedy); else tokens are sampled at this temperature.
+            generator: of the samples, on the CPU; torch's own where not given.
+        """
+        batch = len(features)
+        rows: list[Tensor] = []
+        alive = torch.ones(batch, dtype=torch.bool, device=self.device)
+        kept: list[Tensor] = []
+        step_input, cache = self.prefix(features), None
+        for _ in range(longest if batch else 0):
+            output = self.decoder(inputs_embeds=step_input, past_key_values=cache, use_cache=True)
+            cache, logits = output.past_key_values, output.logits[:, -1].float()
+            token = logits.argmax(-1) if temperature == 0 else _sample(logits / temperature, generator)
+            token = torch.where(alive, token, self.pad)
+            rows.append(token)
+            kept.append(alive)
+            alive = alive & (token != self.end)
+            if not alive.any():
+                break
+            step_input = self.decoder.get_input_embeddings()(token).unsqueeze(1)
+        empty = torch.zeros(batch, 0, device=self.device)
+        tokens = torch.stack(rows, 1) if rows else empty.long()
+        mask = torch.stack(kept, 1) if kept else empty.bool()
+        return Captions(tokens, mask, self.decode(tokens, mask))
+
+    def ended(self, captions: Captions) -> Tensor:
+        """`(B,)` bool: whether the caption came to its end token."""
+        return ((captions.tokens == self.end) & captions.mask).any(1)
+
+    def save(self, folder: Path | str) -> None:
+        """Write `captioner.json`, `mapper.safetensors` and the decoder with its tokenizer."""
+        from safetensors.torch import save_file
+
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        self.decoder.save_pretrained(folder / "decoder")
+        self.tokenizer.save_pretrained(folder / "decoder")
+        save_file({name: value.contiguous() for name, value in self.mapper.state_dict().items()}, folder / MAPPER)
+        # Written last: a folder with it is whole.
+        write_json(folder / SHAPE, asdict(self.shape))
+
+
+MAPPER, SHAPE = "mapper.safetensors", "captioner.json"
+
+
+def load_captioner(folder: Path | str, device: str = "cpu") -> Captioner:
+    """A saved captioner, in evaluation mode.
+
+    Raises:
+        DataError: the folder holds none, or not a whole one.
+    """
+    from safetensors.torch import load_file
+
+    folder = locate(folder)
+    if not (folder / SHAPE).is_file():
+        raise DataError(f"not a captioner's folder (it holds no {SHAPE}); `train` makes one", path=folder)
+    shape = Shape(**read_json(folder / SHAPE))
+    decoder, tokenizer = load_decoder(str(folder / "decoder"))
+    captioner = Captioner(shape, decoder, tokenizer)
+    captioner.mapper.load_state_dict(load_file(folder / MAPPER))
+    return captioner.to(torch_device(device)).eval()
+
+
+def new_captioner(config: CaptionerConfig, features: int, clip: str = "") -> Captioner:
+    """A captioner with a fresh mapper before a language model; its initialisation is still to come.
+
+    Args:
+        config: the settings.
+        features: size of the CLIP's features.
+        clip: name of the CLIP.
+    """
+    decoder, tokenizer = load_decoder(config.decoder)
+    shape = Shape(
+        features,
+        decoder.get_input_embeddings().embedding_dim,
+        config.mapper,
+        config.prefix_length,
+        config.mapper_layers,
+        config.normalize_prefix,
+        clip,
+    )
+    return Captioner(shape, decoder, tokenizer).to(torch_device(config.device))
+
+
+def load_decoder(path: str) -> tuple[Any, PreTrainedTokenizerBase]:
+    """A causal language model in float32 and its tokenizer, from a folder or a hub id.
+
+    Raises:
+        UsageError: there is none, or it has no end-of-text token.
+    """
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    place = str(locate(path))
+    try:
+        decoder = AutoModelForCausalLM.from_pretrained(place, dtype=torch.float32)
+        tokenizer = AutoTokenizer.from_pretrained(place)
+    except (OSError, ValueError, json.JSONDecodeError) as error:
+        raise UsageError(f"captioner.decoder: {path} cannot be loaded: {error}") from error
+    if tokenizer.eos_token_id is None:
+        raise UsageError(f"captioner.decoder: {path} has no end-of-text token, which ends a caption")
+    return decoder, tokenizer
+
+
+def torch_device(name: str) -> torch.device:
+    """The named device; "auto" is a GPU where there is one."""
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    return torch.device(name)
+
+
+def _sample(logits: Tensor, generator: torch.Generator | None) -> Tensor:
+    """One token a row; drawn on the CPU, so that a seed means the same on every device."""
+    chances = torch.softmax(logits, -1)
+    return torch.multinomial(chances.cpu(), 1, generator=generator).squeeze(1).to(logits.device)
