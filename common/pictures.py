@@ -135,7 +135,7 @@ def to_tensor(pictures: Sequence[Image.Image]) -> Tensor:
     if len(kinds) != 1 or not kinds[0].startswith("RGB "):
         raise UsageError(f"a tensor needs RGB pictures of one size; these are: {', '.join(kinds) or 'none'}")
     pixels = np.stack([np.asarray(image) for image in pictures])
-    return torch.from_numpy(pixels).permute(0, 3, 1, 2).float() / 255
+    return torch.from_numpy(pixels).permute(0, 3, 1, 2).contiguous().float() / 255
 
 
 def why(error: DataError) -> str:

@@ -224,11 +224,21 @@ class Clip:
     def _load(self) -> _Opened:
         open_clip = _open_clip()
         name, weights = self._resolve(open_clip)
+        # OpenCLIP only warns where the weights were trained with another activation than its model of that name has,
+        # as OpenAI's were.
+        quick = bool(weights and (open_clip.get_pretrained_cfg(name, weights) or {}).get("quick_gelu"))
         try:
             model = open_clip.create_model(
-                name, weights, precision=self.precision, device=self.device, require_pretrained=True
+                name,
+                weights,
+                precision=self.precision,
+                device=self.device,
+                force_quick_gelu=quick,
+                require_pretrained=True,
             )
             config = open_clip.get_model_config(name)
+            if quick:
+                config["quick_gelu"] = True
             context = int(config["text_cfg"].get("context_length", 77))
             tokens = Tokens(open_clip.get_tokenizer(name), context)
         except ModuleNotFoundError as error:

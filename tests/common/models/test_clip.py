@@ -113,6 +113,27 @@ class TestErrors:
         with pytest.raises(UsageError, match=named):
             _ = Clip(*arguments).dim
 
+    @pytest.mark.parametrize(
+        ("name", "quick"),
+        [("ViT-L-14:openai", True), ("ViT-B/32:laion400m_e32", True), ("ViT-B-32:laion2b_s34b_b79k", False)],
+    )
+    def test_weights_get_the_activation_they_were_trained_with(
+        self, name: str, quick: bool, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        import open_clip
+
+        asked: dict[str, Any] = {}
+
+        def create_model(*arguments: Any, **options: Any) -> None:
+            asked.update(options)
+            raise OSError("no network")
+
+        monkeypatch.setattr(open_clip, "create_model", create_model)
+        with pytest.raises(UsageError, match=r"no network.*local-dir:"):
+            _ = Clip(name).dim
+        assert asked["force_quick_gelu"] is quick
+        assert asked["require_pretrained"] is True
+
     def test_missing_or_misfitting_weights(self, folder: Path, tmp_path: Path) -> None:
         copy = shutil.copytree(folder, tmp_path / "copy")
         weights = copy / "open_clip_model.safetensors"
