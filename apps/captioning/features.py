@@ -1,0 +1,129 @@
+"""CLIP features of pictures and sentences, each computed once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from apps.captioning.data import Example
+from common.errors import DataError
+from common.pictures import check_limit
+from common.ui import progress
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+    from apps.captioning.model_config import ClipConfig
+    from common.models.clip import Clip
+
+REMEMBERED = 50_000
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """Pictures that could be read.
+
+    Attributes:
+        examples: `(N,)`.
+        features: `(N, D)` float32 of length 1.
+        bad: the others, each with its reason.
+    """
+
+    examples: list[Example]
+    features: Tensor
+    bad: list[tuple[str, str]]
+
+
+def open_clip_model(config: ClipConfig) -> Clip:
+    """The CLIP of a config; its texts are remembered, because a policy says the same thing often."""
+    from apps.captioning.model import torch_device
+
+    return remembering(config.name, config.pretrained, str(torch_device(config.device)), config.batch_size)
+
+
+def remembering(name: str, pretrained: str = "", device: str = "cpu", batch_size: int = 256) -> Clip:
+    """A CLIP that encodes each text once, as long as not too many come between."""
+    from common.models.clip import Clip
+
+    class RememberingClip(Clip):
+        """Keeps the newest texts' vectors."""
+
+        def text(self, texts: Sequence[str]) -> Tensor:
+            known: dict[str, Tensor] = self.__dict__.setdefault("_texts", {})
+            new = [text for text in dict.fromkeys(texts) if text not in known]
+            if len(known) + len(new) > REMEMBERED:
+                known.clear()
+                new = list(dict.fromkeys(texts))
+            if new:
+                known.update(zip(new, super().text(new), strict=True))
+            return torch.stack([known[text] for text in texts]) if texts else super().text([])
+
+    return RememberingClip(name, pretrained or None, device, batch_size=batch_size)
+
+
+def picture_features(
+    clip: Clip, examples: Sequence[Example], cache: str = "", bad_pictures: int | None = None, quiet: bool = False
+) -> Pictures:
+    """Features of pictures; files that cannot be read are named and left out.
+
+    Args:
+        clip: the model.
+        examples: the pictures.
+        cache: folder that keeps the features of files; empty keeps none. Drawn scenes are never kept.
+        bad_pictures: how many may be unreadable; None: any number.
+        quiet: no progress bar.
+
+    Raises:
+        DataError: more pictures are unreadable than may be, or all of them.
+    """
+    if cache and examples and all(example.image is not None for example in examples):
+        from common.models.feature_cache import FeatureCache
+
+        with progress("looking at pictures", len(examples), quiet) as bar:
+            paths = [example.image for example in examples if example.image is not None]
+            found = FeatureCache(cache).images(clip, paths, lambda done, _: bar(done), bad_pictures)
+        kept = [examples[row] for row in found.kept]
+        return _some(Pictures(kept, torch.from_numpy(found.values.copy()), found.bad))
+    kept, bad, vectors = [], [], []
+    with progress("looking at pictures", len(examples), quiet) as bar:
+        for start in range(0, len(examples), clip.batch_size):
+            opened: list[Image] = []
+            for example in examples[start : start + clip.batch_size]:
+                try:
+                    opened.append(example.picture())
+                    kept.append(example)
+                except DataError as error:
+                    bad.append((example.id, str(error)))
+            if opened:
+                vectors.append(clip.image(opened).cpu())
+            bar(min(start + clip.batch_size, len(examples)))
+    check_limit(bad, bad_pictures)
+    return _some(Pictures(kept, torch.cat(vectors) if vectors else torch.empty(0, clip.dim), bad))
+
+
+def corpus_features(clip: Clip, texts: Sequence[str], cache: str = "", quiet: bool = False) -> Tensor:
+    """`(N, D)` features of a corpus; with a cache they stay on disk and are mapped into memory."""
+    with progress("reading the corpus", len(texts), quiet) as bar:
+        if cache:
+            from common.models.feature_cache import FeatureCache
+
+            return torch.from_numpy(FeatureCache(cache).texts(clip, texts, lambda done, _: bar(done)))
+        vectors = []
+        for start in range(0, len(texts), clip.batch_size):
+            from common.models.clip import Clip
+
+            # Past the memory for texts: a corpus is read once.
+            vectors.append(Clip.text(clip, texts[start : start + clip.batch_size]).cpu())
+            bar(min(start + clip.batch_size, len(texts)))
+    return torch.cat(vectors) if vectors else torch.empty(0, clip.dim)
+
+
+def _some(pictures: Pictures) -> Pictures:
+    if not pictures.examples:
+        first = f"; the first: {pictures.bad[0][0]}: {pictures.bad[0][1]}" if pictures.bad else ""
+        raise DataError(f"no picture could be read{first}")
+    return pictures

@@ -1,0 +1,179 @@
+"""The judge of naturalness: a RoBERTa-class model that learns to tell corpus sentences from generated ones."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from apps.captioning.model import torch_device
+from apps.captioning.model_config import DiscriminatorConfig
+from common.errors import UsageError
+from common.files import locate
+from common.ranks import auc
+from common.rewards.base import Reward, RewardOutput
+
+# How fast the running accuracy and AUC follow: about the last twenty steps.
+MEMORY = 0.95
+LIMIT = 10.0
+
+
+class Naturalness:
+    """The discriminator of a run, with its optimiser.
+
+    Args:
+        config: the settings.
+        device: torch device.
+
+    Raises:
+        UsageError: the model cannot be loaded.
+    """
+
+    def __init__(self, config: DiscriminatorConfig, device: str = "auto") -> None:
+        from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+        place = str(locate(config.path))
+        # The penalty's second derivative exists for plain attention only.
+        attention = "eager" if config.gradient_penalty else None
+        try:
+            self.model = AutoModelForSequenceClassification.from_pretrained(
+                place, num_labels=1, attn_implementation=attention
+            )
+            self.tokenizer = AutoTokenizer.from_pretrained(place)
+        except (OSError, ValueError) as error:
+            raise UsageError(f"discriminator.path: {config.path} cannot be loaded: {error}") from error
+        self.config = config
+        self.device = torch_device(device)
+        self.model.to(self.device).eval()
+        if config.spectral_norm:
+            for layer in list(self.model.modules()):
+                if isinstance(layer, nn.Linear):
+                    nn.utils.parametrizations.spectral_norm(layer)
+        self.optimizer = torch.optim.AdamW(self.model.parameters(), config.learning_rate, weight_decay=0.05, eps=1e-8)
+        self.accuracy, self.auc, self.steps = 0.5, 0.5, 0
+        self.longest = min(getattr(self.model.config, "max_position_embeddings", 512) - 2, 128)
+
+    @property
+    def trusted(self) -> bool:
+        """Whether it tells real from generated well enough for its opinion to be paid."""
+        return self.auc >= self.config.gate
+
+    @property
+    def collapsed(self) -> bool:
+        """Whether it has won so clearly that it says the same of everything the captioner tries."""
+        return self.steps >= 20 and self.accuracy >= self.config.collapse_accuracy
+
+    def logits(self, texts: Sequence[str]) -> Tensor:
+        """`(B,)`: above 0 reads as real."""
+        return self.model(**self._batch(texts)).logits.squeeze(-1).float()
+
+    @torch.no_grad()
+    def score(self, texts: Sequence[str]) -> Tensor:
+        """`(B,)` logits without gradient, on the CPU; equal texts are read once."""
+        known = list(dict.fromkeys(texts))
+        values = dict(zip(known, self.logits(known).cpu(), strict=True)) if known else {}
+        return torch.stack([values[text] for text in texts]) if texts else torch.empty(0)
+
+    def step(self, real: Sequence[str], fake: Sequence[str]) -> dict[str, float]:
+        """One optimiser step on corpus sentences against generated ones; returns its figures.
+
+        A loss that is no number changes nothing and is counted in `skipped`.
+        """
+        smooth = self.config.label_smoothing
+        self.model.train()
+        told = self.logits([*real, *fake])
+        true = torch.cat([torch.ones(len(real)), torch.zeros(len(fake))]).to(self.device)
+        loss = nn.functional.binary_cross_entropy_with_logits(told, true * (1 - 2 * smooth) + smooth)
+        penalty = self._penalty(real) if self.config.gradient_penalty else torch.zeros(())
+        whole = loss + self.config.gradient_penalty * penalty.to(self.device)
+        self.optimizer.zero_grad()
+        skipped = not bool(whole.isfinite())
+        if not skipped:
+            whole.backward()
+            nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
+            self.optimizer.step()
+        self.model.eval()
+        accuracy = float(((told > 0) == (true > 0.5)).float().mean())
+        area = auc(true.cpu().numpy(), told.detach().cpu().numpy())
+        self.steps += 1
+        # The first steps count fully, so that a judge trained before does not start from an opinion of nothing.
+        memory = min(MEMORY, 1 - 1 / (self.steps + 1))
+        self.accuracy = memory * self.accuracy + (1 - memory) * accuracy
+        self.auc = memory * self.auc + (1 - memory) * (0.5 if math.isnan(area) else area)
+        return {
+            "discriminator/loss": float(loss.detach()),
+            "discriminator/accuracy": accuracy,
+            "discriminator/auc": self.auc,
+            "discriminator/penalty": float(penalty.detach()),
+            "discriminator/skipped": float(skipped),
+        }
+
+    def reward(self) -> Reward:
+        """Its logit as a reward; follows the model as it learns."""
+        return LiveNaturalness(self)
+
+    def state(self) -> dict[str, Any]:
+        """All that a checkpoint needs."""
+        figures = {"accuracy": self.accuracy, "auc": self.auc, "steps": self.steps}
+        return {"model": self.model.state_dict(), "optimizer": self.optimizer.state_dict(), **figures}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from a checkpoint."""
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.accuracy, self.auc, self.steps = state["accuracy"], state["auc"], state["steps"]
+
+    def save(self, folder: Path | str) -> None:
+        """Write the model as transformers loads it; spectral norms are folded into the weights."""
+        from copy import deepcopy
+
+        model = deepcopy(self.model)
+        for layer in model.modules():
+            if isinstance(layer, nn.Linear) and nn.utils.parametrize.is_parametrized(layer):
+                nn.utils.parametrize.remove_parametrizations(layer, "weight")
+        model.save_pretrained(folder)
+        self.tokenizer.save_pretrained(folder)
+
+    def _batch(self, texts: Sequence[str]) -> dict[str, Tensor]:
+        batch = self.tokenizer(
+            # An empty text has no tokens at all in some tokenizers, and a batch of such has no length.
+            [text or " " for text in texts],
+            padding=True,
+            truncation=True,
+            max_length=self.longest,
+            return_tensors="pt",
+        )
+        return {name: batch[name].to(self.device) for name in ("input_ids", "attention_mask")}
+
+    def _penalty(self, real: Sequence[str]) -> Tensor:
+        """R1 (Mescheder et al. 2018): the squared gradient of the logit by the embeddings of real sentences."""
+        batch = self._batch(real)
+        embedded = self.model.get_input_embeddings()(batch["input_ids"]).detach().requires_grad_(True)
+        told = self.model(inputs_embeds=embedded, attention_mask=batch["attention_mask"]).logits.sum()
+        (gradient,) = torch.autograd.grad(told, embedded, create_graph=True)
+        return gradient.square().sum((1, 2)).mean()
+
+
+class LiveNaturalness(Reward):
+    """The logit of a discriminator that is still learning; range [-10, 10], higher is better.
+
+    An empty caption scores -10 with a reason.
+    """
+
+    name = "naturalness"
+    bounds = (-LIMIT, LIMIT)
+
+    def __init__(self, judge: Naturalness) -> None:
+        self.judge = judge
+
+    def score(self, **columns: Any) -> RewardOutput:
+        """See `Reward.score`."""
+        captions: list[str] = columns["completion"]
+        values = self.judge.score(captions).clamp(-LIMIT, LIMIT)
+        empty = torch.tensor([not caption.strip() for caption in captions], dtype=torch.bool)
+        reasons = ["" if caption.strip() else "the caption is empty" for caption in captions]
+        return RewardOutput(torch.where(empty, -LIMIT, values) if captions else values, info={"reason": reasons})
