@@ -1,7 +1,7 @@
 """CIDEr-D: how much a caption says of what people say of this picture and not of any other.
 
-The document frequency is its memory: taken from the evaluated references (COCO's habit), or from a corpus once, so that
-values neither depend on the batch nor on which pictures are evaluated.
+The document frequency is its memory: taken from the evaluated references (COCO's habit), or from a corpus once, so
+that values neither depend on the batch nor on which pictures are evaluated.
 """
 
 from __future__ import annotations
