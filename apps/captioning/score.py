@@ -73,20 +73,23 @@ def configured_reward(config: CaptioningConfig, quiet: bool = False) -> tuple[Re
     """The reward that a config pays for, as one weighted sum, and the CLIP that it looks through.
 
     Captions are judged here and not trained on, so rewards that compare with references need no `reward.paired`.
+    CIDEr-D weighs words by the captions of `train`, as in training.
 
     Raises:
         UsageError: a model or the corpus cannot be loaded.
     """
-    from apps.captioning.data import load_corpus
+    from apps.captioning.data import load_corpus, load_examples
     from apps.captioning.features import corpus_features, open_clip_model
-    from apps.captioning.rewards import build_reward
+    from apps.captioning.rewards import build_rewards
+    from common.rewards.compose import WeightedSum
 
-    clip = open_clip_model(config.clip)
-    corpus = None
-    if config.reward.clip_agg:
-        corpus = corpus_features(clip, load_corpus(config.corpus), config.clip.cache, quiet)
-    judge = naturalness_snapshot(config) if config.reward.naturalness else None
-    return build_reward(replace(config.reward, paired=True), clip, corpus, judge), clip
+    paid, clip = config.reward, open_clip_model(config.clip)
+    sentences = load_corpus(config.corpus) if paid.clip_agg or paid.grammar else []
+    corpus = corpus_features(clip, sentences, config.clip.cache, quiet) if paid.clip_agg else None
+    judge = naturalness_snapshot(config) if paid.naturalness else None
+    references = [example.captions for example in load_examples(config.train)] if paid.cider else None
+    rewards = build_rewards(replace(paid, paired=True), clip, corpus, judge, references, sentences)
+    return WeightedSum(rewards, "caption"), clip
 
 
 def naturalness_snapshot(config: CaptioningConfig) -> Reward | None:
