@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import sys
 
-APPS = {"text2sql": "question + schema -> SQL: SFT, then GRPO with an execution-first, multilingual reward"}
+APPS = {
+    "text2sql": "question + schema -> SQL: SFT, then GRPO with an execution-first, multilingual reward",
+    "captioning": "picture -> sentence, without paired data: text-only initialisation, then CLIP's rewards",
+}
 
 
 def main() -> int:
