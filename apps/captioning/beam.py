@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -79,14 +81,17 @@ def beam_search(
         return []
     if beam == 1:
         return _greedy(captioner, features, longest, length_penalty)
+    from transformers import DynamicCache
+
     state = _start(len(features), beam, captioner.device)
     # Only hypotheses that go on are computed: flat numbers (picture * beam + place) of the decoder's rows.
     live = torch.arange(len(features), device=captioner.device) * beam
-    step_input, cache = captioner.prefix(features.to(captioner.device)), None
+    cache = DynamicCache()
+    memory = {_cache_argument(captioner.decoder): cache}
+    step_input = captioner.prefix(features.to(captioner.device))
     for _ in range(longest):
-        output = captioner.decoder(inputs_embeds=step_input, past_key_values=cache, use_cache=True)
-        cache = output.past_key_values
-        chances = torch.log_softmax(output.logits[:, -1].float(), -1)
+        logits = captioner.decoder(inputs_embeds=step_input, use_cache=True, **memory).logits[:, -1]
+        chances = torch.log_softmax(logits.float(), -1)
         if chances.isnan().any():
             raise TouchstoneError("the captioner's chances are not numbers; its weights are damaged, train it again")
         state, parents = _advance(state, chances, live, captioner, length_penalty)
@@ -100,6 +105,11 @@ def beam_search(
         live = going
         step_input = captioner.decoder.get_input_embeddings()(state.tokens.flatten(0, 1)[live, -1]).unsqueeze(1)
     return [_ranked(captioner, state, picture, length_penalty) for picture in range(len(features))]
+
+
+def _cache_argument(decoder: Any) -> str:
+    """What a decoder calls its cache: `cache`, or `past_key_values` in older versions of transformers."""
+    return "cache" if "cache" in inspect.signature(decoder.forward).parameters else "past_key_values"
 
 
 def _start(pictures: int, beam: int, device: torch.device) -> _Beam:
