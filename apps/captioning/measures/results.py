@@ -26,7 +26,8 @@ class MetricResult:
         reason: why it could not.
         seconds: what it took, shared by the metrics that are taken together.
         each: `(N,)` value of each picture, in the order of ids; empty where there is none.
-        sums: `(N, K)` what is summed over pictures before the figure is taken (BLEU, METEOR); empty elsewhere.
+        sums: `(N, K)` what is summed over pictures before the figure is taken: METEOR's, and with BLEU-1 those of all
+            BLEUs; empty elsewhere.
         note: what a reader should know: a warning, a default.
     """
 

@@ -31,7 +31,10 @@ def bleu(candidates: Sequence[Tokens], references: References) -> list[MetricRes
 
     return [
         MetricResult(
-            f"bleu{order + 1}", bootstrap_sums(sums, of_order(order)), each=each[:, order].tolist(), sums=sums
+            f"bleu{order + 1}",
+            bootstrap_sums(sums, of_order(order)),
+            each=each[:, order].tolist(),
+            sums=sums if order == 0 else (),
         )
         for order in range(ORDERS)
     ]
