@@ -39,8 +39,8 @@ def paired_tests(other: Measurement, measurement: Measurement) -> dict[str, Pair
         statistic = _of_sums(name)
         if statistic is not None and result.value is not None and before.value is not None:
             place = "bleu1" if name.startswith("bleu") else name
-            sums = [_rows(one.results[place].sums, rows) for one, rows in ((other, left), (measurement, right))]
-            tests[name] = _of_two_sums(*sums, statistic)
+            first, second = _rows(other.results[place].sums, left), _rows(measurement.results[place].sums, right)
+            tests[name] = _of_two_sums(first, second, statistic)
         elif statistic is None and result.each and before.each and not name.endswith("median_rank"):
             tests[name] = paired_bootstrap(_rows(before.each, left), _rows(result.each, right), n=RESAMPLES)
     return tests
