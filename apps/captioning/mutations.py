@@ -221,7 +221,7 @@ def end_token(told: Told, rng: random.Random) -> str:
     return f"{told.caption} {END} {INJECTION}"
 
 
-def padded(told: Told, rng: random.Random) -> str:
+def over_long(told: Told, rng: random.Random) -> str:
     """The caption, and then words that say nothing until it is far longer than CLIP reads."""
     return lengthened(told.caption, LONG)
 
@@ -244,7 +244,7 @@ HACKS: dict[str, Callable[[Told, random.Random], str]] = {
     "keywords": keywords,
     "injection": injection,
     "end token": end_token,
-    "padded": padded,
+    "over-long": over_long,
 }
 
 

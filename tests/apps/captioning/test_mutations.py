@@ -119,7 +119,7 @@ def test_hacks_apply_to_every_caption() -> None:
     assert said["repeated words"] == "A A dog dog runs runs fast fast."
     assert said["keywords"] == "A picture of bus, red, car."
     assert said["end token"].startswith("A dog runs fast. <end_of_text> ")
-    assert len(said["padded"].split()) >= 200
+    assert len(said["over-long"].split()) >= 200
 
 
 def test_another_pictures_caption() -> None:

@@ -1,0 +1,286 @@
+"""`audit`: would this reward teach true captions? Mutants, hacks, length and batches, before a run is paid for."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from common.errors import UsageError
+
+if TYPE_CHECKING:
+    from apps.captioning.assay import SceneAgreement, Subjects
+    from apps.captioning.config import CaptioningConfig
+    from apps.captioning.data import Example
+    from common.models.clip import Clip
+    from common.rewards.audit_measures import Latency, MutationResult
+    from common.rewards.audit_report import AuditReport
+    from common.rewards.base import Reward
+    from common.stats import Interval
+
+#: Wording that pays this much (rank correlation within a picture) teaches length, not content.
+STEEPEST = 0.5
+#: Of right and wrong captions of one scene, a reward should order this share rightly.
+LEAST_AGREEMENT = 0.7
+
+
+@dataclass(frozen=True)
+class RewardAssay:
+    """What was found of one reward.
+
+    Attributes:
+        general: controls, shuffle AUC, repeatability and so on.
+        kills: by mutation and hack, how often the true caption scores higher.
+        facts: the same over all mutations.
+        hacks: over all hacks.
+        slope: rank correlation of score and words among true captions of one picture.
+        padding: mean change of the score by words of filler.
+        batch: greatest change of a row's score with the rows beside it.
+        agreement: with the exact scene; None outside the pocket world.
+        cost: seconds a caption.
+        flags: what to look into before training.
+    """
+
+    general: AuditReport
+    kills: Mapping[str, MutationResult]
+    facts: Interval
+    hacks: Interval
+    slope: Interval
+    padding: Mapping[int, Interval]
+    batch: float
+    agreement: SceneAgreement | None
+    cost: Latency
+    flags: Sequence[str]
+
+
+@dataclass(frozen=True)
+class CaptionAudit:
+    """Everything the audit found.
+
+    Attributes:
+        rewards: by name.
+        configured: the name of the reward that the config pays for.
+        subjects: the pictures it was found with.
+        notes: what could not be looked at, and why.
+    """
+
+    rewards: Mapping[str, RewardAssay]
+    configured: str
+    subjects: Subjects
+    notes: Sequence[str]
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values for a file; NaN and infinity are None."""
+        return {
+            "configured": self.configured,
+            "pictures": len(self.subjects),
+            "rewards": {name: _json(one) for name, one in self.rewards.items()},
+            "notes": list(self.notes),
+        }
+
+
+def run_audit(config: CaptioningConfig, rows: int = 140, out: str | None = None, json_output: bool = False) -> int:
+    """Assay the rewards on pictures of `heldout` and their captions; writes `audit.json` and `report.html`.
+
+    CLIP-cos, CLIP-agg, CLIPScore, CIDEr-D where pictures have several captions, naturalness where there is a trained
+    discriminator, and what the config pays for.
+
+    Args:
+        config: whose `reward` is assayed on `heldout`.
+        rows: pictures, drawn by the seed; 0 takes all.
+        out: folder of the report; `audit` in the runs folder where not given.
+        json_output: print the figures as JSON.
+
+    Raises:
+        DataError: the pictures cannot be read or have no captions.
+        UsageError: a model or the corpus cannot be loaded.
+    """
+    from apps.captioning.audit_page import print_audit, write_report
+    from apps.captioning.data import load_examples
+    from common.files import write_json
+    from common.ui import print_json, say
+
+    found = audit_rewards(config, load_examples(config.heldout), rows, json_output)
+    folder = Path(out) if out else Path(config.runs) / "audit"
+    write_json(folder / "audit.json", found.to_json())
+    write_report(found, config).save(folder / "report.html")
+    if json_output:
+        print_json(found.to_json())
+    else:
+        print_audit(found)
+        say(f"report: {folder / 'report.html'}")
+    return 0
+
+
+def audit_rewards(
+    config: CaptioningConfig, everything: Sequence[Example], rows: int = 0, quiet: bool = False
+) -> CaptionAudit:
+    """Assay the rewards of a config.
+
+    Args:
+        config: settings of rewards and models.
+        everything: pictures with captions; CIDEr-D weighs words by all of them.
+        rows: pictures to draw from them; 0 takes all.
+        quiet: no progress bar.
+    """
+    from apps.captioning import assay
+    from apps.captioning.data import load_corpus
+    from apps.captioning.features import corpus_features, open_clip_model, picture_features
+    from common.ui import progress
+
+    drawn = [example for example in everything if example.captions] or list(everything)
+    if rows and rows < len(drawn):
+        drawn = random.Random(config.seed).sample(drawn, rows)
+    clip = open_clip_model(config.clip)
+    pictures = picture_features(clip, drawn, config.clip.cache, config.heldout.bad_pictures, quiet)
+    those = assay.subjects(pictures, config.seed)
+    notes = [f"{name}: {reason}" for name, reason in pictures.bad]
+    sentences: list[str] = []
+    if config.corpus.format == "pocket" or config.corpus.path:
+        sentences = load_corpus(config.corpus)
+    else:
+        notes.append("clip_agg was left out: it needs a corpus, and corpus.path is empty")
+    corpus = corpus_features(clip, sentences, config.clip.cache, quiet) if sentences else None
+    material = _Material(config, sentences, corpus, [example.captions for example in everything], those)
+    rewards, configured = material.rewards(clip, notes)
+    # What a caption costs, and whether its batch matters, is only seen by a CLIP that remembers no text.
+    forgetful, _ = material.rewards(_plain_clip(config), [])
+    found = {}
+    with progress("audit", len(rewards), quiet) as bar:
+        for number, (name, reward) in enumerate(rewards.items()):
+            bar(number, name)
+            found[name] = assay_reward(reward, forgetful[name], those, config.seed)
+    return CaptionAudit(found, configured, those, notes)
+
+
+def assay_reward(reward: Reward, fresh: Reward, those: Subjects, seed: int = 0) -> RewardAssay:
+    """Everything about one reward.
+
+    Args:
+        reward: the reward; may remember texts.
+        fresh: the same without memory, to measure its cost and whether the batch matters.
+        those: pictures with true captions.
+        seed: of what is drawn.
+    """
+    from apps.captioning import assay
+    from common.rewards.audit import audit
+
+    hacks = assay.controls(those, seed)
+    general = audit(reward, those.columns, hacks, assay.mutants(those, seed), seed=seed)
+    kills = assay.kills(general, those, hacks)
+    facts = {one.operator for one in general.mutations}
+    slope = assay.length_slope(reward, those)
+    batch = assay.batch_change(fresh, those)
+    padding, agreement = assay.padding(reward, those), assay.agreement(reward, those, seed)
+    span = reward.bounds[1] - reward.bounds[0]
+    flags = [*general.flags]
+    if abs(slope.mean) > STEEPEST:
+        flags.append(f"of true captions of one picture, the {'longer' if slope.mean > 0 else 'shorter'} score higher")
+    if batch > 1e-4 * span:
+        flags.append(f"a row's score changes by up to {batch:.3g} with the rows beside it")
+    if agreement is not None and agreement.pairwise.mean < LEAST_AGREEMENT:
+        flags.append(
+            f"right and wrong captions are ordered rightly in {agreement.pairwise.mean:.0%} of the pairs only"
+        )
+    if any(change.n < len(those) for change in padding.values()):
+        flags.append("over-long captions cannot be scored")
+    return RewardAssay(
+        general,
+        kills,
+        assay.together([one for name, one in kills.items() if name in facts]),
+        assay.together([one for name, one in kills.items() if name not in facts]),
+        slope,
+        padding,
+        batch,
+        agreement,
+        assay.cost(fresh, those),
+        flags,
+    )
+
+
+@dataclass(frozen=True)
+class _Material:
+    """What rewards are made of."""
+
+    config: CaptioningConfig
+    sentences: Sequence[str]
+    corpus: Any
+    captions: Sequence[Sequence[str]]
+    those: Subjects
+
+    def rewards(self, clip: Clip, notes: list[str]) -> tuple[dict[str, Reward], str]:
+        """The rewards by name, and which of them is the configured one."""
+        from apps.captioning.rewards import ClipAgg, ClipCos, build_rewards
+        from apps.captioning.score import naturalness_snapshot
+        from common.rewards.caption_text import CiderD
+        from common.rewards.cider import DocumentFrequency
+        from common.rewards.compose import WeightedSum
+        from common.rewards.image import ClipScore
+
+        config, paid = self.config, self.config.reward
+        judge = naturalness_snapshot(config)
+        found: dict[str, Reward] = {"clip_cos": ClipCos(clip)}
+        if self.corpus is not None:
+            found["clip_agg"] = ClipAgg(clip, self.corpus, paid.temperature, paid.cos_weight, paid.top_k)
+        found["clip_score"] = ClipScore(clip, prefix=config.evaluate.prefix, differentiable=False)
+        several = sum(bool(references) for references in self.those.columns["reference"])
+        if several > len(self.those) / 2:
+            known = [captions for captions in self.captions if captions]
+            found["cider_d"] = CiderD(DocumentFrequency.from_references(known))
+        else:
+            notes.append("cider_d was left out: most pictures have one caption only")
+        if judge is not None:
+            found["naturalness"] = judge
+        else:
+            notes.append(f"naturalness was left out: no trained discriminator at {config.discriminator.path}")
+        # An audit trains nothing, so it may look at captions.
+        allowed = replace(paid, paired=True, naturalness=paid.naturalness if judge is not None else 0.0)
+        try:
+            parts = build_rewards(allowed, clip, self.corpus, judge, self.captions, self.sentences)
+        except UsageError as error:
+            raise UsageError(f"{error}; {'; '.join(notes)}" if notes else str(error)) from error
+        if len(parts) > 1:
+            found["mixture"] = WeightedSum(parts, "mixture")
+            return found, "mixture"
+        (name, (reward, _)) = next(iter(parts.items()))
+        # CIDEr-D goes by another name in the config.
+        name = "cider_d" if name == "cider" else name
+        found.setdefault(name, reward)
+        return found, name
+
+
+def _plain_clip(config: CaptioningConfig) -> Clip:
+    from apps.captioning.model import torch_device
+    from common.models.clip import Clip
+
+    described = config.clip
+    device = str(torch_device(described.device))
+    return Clip(described.name, described.pretrained or None, device, batch_size=described.batch_size)
+
+
+def _json(one: RewardAssay) -> dict[str, Any]:
+    seen = one.agreement
+    kills = {
+        name: {
+            "killed": kill.killed.to_dict(),
+            "drop": kill.drop.to_dict(),
+            "failed": kill.failed,
+            "survivors": [text for _, text in kill.survivors],
+        }
+        for name, kill in one.kills.items()
+    }
+    return {
+        "killed_facts": one.facts.to_dict(),
+        "beaten_hacks": one.hacks.to_dict(),
+        "mutations": kills,
+        "length_slope": one.slope.to_dict(),
+        "padding": {str(words): change.to_dict() for words, change in one.padding.items()},
+        "batch_change": one.batch if math.isfinite(one.batch) else None,
+        "agreement": seen and {"pairwise": seen.pairwise.to_dict(), "auc": seen.auc.to_dict()},
+        "seconds_a_caption": {"mean": one.cost.mean, "p50": one.cost.p50, "p95": one.cost.p95},
+        "flags": list(one.flags),
+        "general": one.general.to_json(),
+    }
