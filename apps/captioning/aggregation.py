@@ -121,6 +121,8 @@ def _check(queries: Tensor, keys: Keys, temperature: float) -> None:
     if len(keys) == 0:
         raise UsageError("the corpus is empty: there is no sentence to attend to; check corpus.path and corpus.split")
     if queries.shape[1] != keys.shape[1]:
-        raise UsageError(f"features of pictures and corpus come from two CLIPs: {queries.shape[1]} and {keys.shape[1]}")
+        raise UsageError(
+            f"features of pictures and corpus come from two CLIPs: {queries.shape[1]} and {keys.shape[1]}"
+        )
     if not (math.isfinite(temperature) and temperature >= 0):
         raise UsageError(f"the temperature of the attention must be 0 or more, not {temperature}")

@@ -14,7 +14,8 @@ class EvaluateConfig:
     """How captions are measured.
 
     Args:
-        metrics: names, in the order shown; one that cannot run is reported and the others stay.
+        metrics: names, in the order shown; one that cannot run is reported and the others stay. SPICE (`spice`) is not
+            among them by default, because it needs models of 385 MB.
         beam: captions kept while searching; 1 decodes greedily.
         batch_size: pictures captioned together.
         prefix: put before every caption for CLIPScore.

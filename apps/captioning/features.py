@@ -41,28 +41,10 @@ class Pictures:
 def open_clip_model(config: ClipConfig) -> Clip:
     """The CLIP of a config; its texts are remembered, because a policy says the same thing often."""
     from apps.captioning.model import torch_device
-
-    return remembering(config.name, config.pretrained, str(torch_device(config.device)), config.batch_size)
-
-
-def remembering(name: str, pretrained: str = "", device: str = "cpu", batch_size: int = 256) -> Clip:
-    """A CLIP that encodes each text once, as long as not too many come between."""
     from common.models.clip import Clip
 
-    class RememberingClip(Clip):
-        """Keeps the newest texts' vectors."""
-
-        def text(self, texts: Sequence[str]) -> Tensor:
-            known: dict[str, Tensor] = self.__dict__.setdefault("_texts", {})
-            new = [text for text in dict.fromkeys(texts) if text not in known]
-            if len(known) + len(new) > REMEMBERED:
-                known.clear()
-                new = list(dict.fromkeys(texts))
-            if new:
-                known.update(zip(new, super().text(new), strict=True))
-            return torch.stack([known[text] for text in texts]) if texts else super().text([])
-
-    return RememberingClip(name, pretrained or None, device, batch_size=batch_size)
+    device = str(torch_device(config.device))
+    return Clip(config.name, config.pretrained or None, device, batch_size=config.batch_size, remember=REMEMBERED)
 
 
 def picture_features(
@@ -114,10 +96,7 @@ def corpus_features(clip: Clip, texts: Sequence[str], cache: str = "", quiet: bo
             return torch.from_numpy(FeatureCache(cache).texts(clip, texts, lambda done, _: bar(done)))
         vectors = []
         for start in range(0, len(texts), clip.batch_size):
-            from common.models.clip import Clip
-
-            # Past the memory for texts: a corpus is read once.
-            vectors.append(Clip.text(clip, texts[start : start + clip.batch_size]).cpu())
+            vectors.append(clip.text(texts[start : start + clip.batch_size]).cpu())
             bar(min(start + clip.batch_size, len(texts)))
     return torch.cat(vectors) if vectors else torch.empty(0, clip.dim)
 

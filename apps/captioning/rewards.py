@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -127,6 +128,52 @@ class Repetition(Reward):
         return RewardOutput(torch.tensor([-repeated_share(text) for text in columns["completion"]]))
 
 
+class Usual(Reward):
+    """Share of a caption's word bigrams, its ends included, that the corpus uses too: a cheap eye on grammar.
+
+    Range [0, 1], higher is better. An empty caption scores 0 with a reason.
+
+    Args:
+        bigrams: those of the corpus.
+    """
+
+    name = "grammar"
+
+    def __init__(self, bigrams: frozenset[tuple[str, str]]) -> None:
+        self.bigrams = bigrams
+
+    @classmethod
+    def from_corpus(cls, sentences: Sequence[str]) -> Usual:
+        """Take the bigrams of a corpus.
+
+        Raises:
+            UsageError: the corpus is empty.
+        """
+        if not sentences:
+            raise UsageError("reward.grammar needs the corpus' sentences")
+        return cls(frozenset(pair for sentence in sentences for pair in _bigrams(sentence)))
+
+    def score(self, **columns: Any) -> RewardOutput:
+        """See `Reward.score`."""
+        values, reasons = [], []
+        for caption in columns["completion"]:
+            pairs = _bigrams(caption)
+            known = [pair in self.bigrams for pair in pairs]
+            values.append(sum(known) / len(known) if caption.strip() else 0.0)
+            strange = next((" ".join(pair) for pair, usual in zip(pairs, known, strict=True) if not usual), "")
+            reasons.append(f"the corpus never says {strange!r}" if strange and caption.strip() else _empty(caption))
+        return RewardOutput(torch.tensor(values), info={"reason": reasons})
+
+
+def _bigrams(text: str) -> list[tuple[str, str]]:
+    words = ["<", *text.lower().replace(".", " .").replace(",", " ,").split(), ">"]
+    return list(pairwise(words))
+
+
+def _empty(caption: str) -> str:
+    return "" if caption.strip() else EMPTY
+
+
 def repeated_share(text: str, n: int = 3) -> float:
     """Share of a text's word n-grams that stood in it before, in [0, 1]."""
     words = text.lower().split()
@@ -139,7 +186,8 @@ def build_rewards(
     clip: Clip,
     corpus: Keys | None = None,
     discriminator: Reward | None = None,
-    extra: dict[str, Reward] | None = None,
+    references: Sequence[Sequence[str]] | None = None,
+    sentences: Sequence[str] = (),
 ) -> dict[str, tuple[Reward, float]]:
     """The rewards that a config pays for, each with its weight, by name.
 
@@ -148,7 +196,8 @@ def build_rewards(
         clip: the CLIP that sees.
         corpus: `(N, D)` features of the corpus; needed by `clip_agg`.
         discriminator: the naturalness reward.
-        extra: further rewards by the config's names (`grammar`), where the caller has them.
+        references: the training pictures' own captions, from which CIDEr-D takes its word frequencies.
+        sentences: the corpus, by which `grammar` knows what is usual.
 
     Raises:
         UsageError: nothing has a weight, or a reward needs what is not there or not allowed.
@@ -157,9 +206,9 @@ def build_rewards(
         "clip_cos": lambda: ClipCos(clip),
         "clip_agg": lambda: ClipAgg(clip, _needed(corpus), config.temperature, config.cos_weight, config.top_k),
         "naturalness": lambda: _given(discriminator, "naturalness"),
-        "grammar": lambda: _given((extra or {}).get("grammar"), "grammar"),
+        "grammar": lambda: Usual.from_corpus(sentences),
         "repetition": Repetition,
-        **{name: lambda name=name: _supervised(name, config, clip) for name in SUPERVISED},
+        **{name: lambda name=name: _supervised(name, config, clip, references) for name in SUPERVISED},
     }
     chosen = {name: getattr(config, name) for name in makers if getattr(config, name)}
     if not chosen:
@@ -176,7 +225,7 @@ def build_reward(
     return WeightedSum(build_rewards(config, clip, corpus, discriminator), "caption")
 
 
-def _supervised(name: str, config: RewardConfig, clip: Clip) -> Reward:
+def _supervised(name: str, config: RewardConfig, clip: Clip, references: Sequence[Sequence[str]] | None) -> Reward:
     if not config.paired:
         raise UsageError(
             f"reward.{name} compares with the training pictures' own captions, which an unpaired trainer must not "
@@ -191,8 +240,11 @@ def _supervised(name: str, config: RewardConfig, clip: Clip) -> Reward:
 
         return EncoderSimilarity(TextSide(clip))
     from common.rewards.caption_text import CiderD
+    from common.rewards.cider import DocumentFrequency
 
-    return CiderD()
+    if not references:
+        raise UsageError("reward.cider takes its word frequencies from the training captions, and there are none")
+    return CiderD(DocumentFrequency.from_references(references))
 
 
 class TextSide:
@@ -200,10 +252,11 @@ class TextSide:
 
     def __init__(self, clip: Clip) -> None:
         self.clip = clip
+        self.dim = clip.dim
 
     def encode(self, texts: Sequence[str]) -> Tensor:
         """`(B, D)` vectors of length 1."""
-        return self.clip.text(list(texts))
+        return self.clip.text(list(texts)).cpu()
 
 
 def _needed(corpus: Keys | None) -> Keys:

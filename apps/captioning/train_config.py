@@ -41,7 +41,7 @@ class RewardConfig:
         cider: CIDEr-D against the pictures' own captions: supervised, needs `paired`.
         bleu: BLEU-4 against them, likewise.
         similarity: best cosine, under CLIP's text encoder, to their captions: likewise.
-        grammar: 1 where the decoder's language-model likelihood of the caption does not fall below the corpus' usual.
+        grammar: share of the caption's word pairs that the corpus uses too.
         repetition: minus the share of repeated trigrams.
         paired: the trainer may see the training pictures' own captions.
         temperature: of the attention over the corpus (CgT-GAN: 100 for COCO, 175 for GCC).

@@ -71,6 +71,7 @@ class Clip:
             cosines by up to 2.5e-3, more than most advantages: score in fp32.
         batch_size: pictures or texts that are encoded at once.
         background: what shows through transparent pixels of Pillow pictures.
+        remember: vectors of texts that are kept, because a policy says the same thing often; 0 keeps none.
 
     Attributes:
         name: as messages and reports call the model.
@@ -85,6 +86,7 @@ class Clip:
         precision: str = "fp32",
         batch_size: int = 64,
         background: Colour = WHITE,
+        remember: int = 0,
     ) -> None:
         name = str(name)
         if pretrained is None and not name.startswith((LOCAL, HUB)) and not _is_folder(name):
@@ -96,13 +98,15 @@ class Clip:
         self.precision = precision
         self.batch_size = batch_size
         self.background = background
+        self.remember = remember
         self.truncated = 0
+        self._texts: dict[str, Tensor] = {}
         self._opened: _Opened | None = None
         self._fingerprint: str | None = None
 
     def __getstate__(self) -> dict[str, Any]:
         # The digest goes too: where it is opened again, other weights may lie under the same name.
-        return {**self.__dict__, "_opened": None, "_fingerprint": None}
+        return {**self.__dict__, "_opened": None, "_fingerprint": None, "_texts": {}}
 
     @property
     def name(self) -> str:
@@ -197,6 +201,16 @@ class Clip:
         for row, text in enumerate(texts):
             if not isinstance(text, str):
                 raise UsageError(f"text {row} is a {type(text).__name__}, not a string")
+        if not self.remember:
+            return self._text_vectors(texts)
+        new = [text for text in dict.fromkeys(texts) if text not in self._texts]
+        if len(self._texts) + len(new) > self.remember:
+            self._texts.clear()
+            new = list(dict.fromkeys(texts))
+        self._texts.update(zip(new, self._text_vectors(new), strict=True))
+        return torch.stack([self._texts[text] for text in texts]) if texts else self._nothing()
+
+    def _text_vectors(self, texts: Sequence[str]) -> Tensor:
         opened = self._open()
         parts = []
         for start in range(0, len(texts), self.batch_size):

@@ -73,9 +73,7 @@ class Initialiser:
         """One optimiser step; returns its figures."""
         rows = self.sampler.next()
         for group in self.optimizer.param_groups:
-            group["lr"] = rate(
-                self.steps, self.config.learning_rate, self.config.warmup, self.config.steps, "cosine"
-            )
+            group["lr"] = rate(self.steps, self.config.learning_rate, self.config.warmup, self.config.steps, "cosine")
         features = noisy(self.features[rows], self.config.noise, self.generator)
         self.captioner.train()
         loss = text_loss(

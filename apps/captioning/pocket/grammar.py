@@ -10,6 +10,7 @@ import random
 import re
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 from apps.captioning.pocket.scene import Group, Scene
 
@@ -40,7 +41,7 @@ class Style:
 
 CAPTIONS = Style(
     counts={1: ("a", "a", "a", "one"), 2: ("two", "two", "a pair of"), 3: ("three",)},
-    sizes={"medium": ("",), "small": ("small", "tiny", "little"), "big": ("big", "large")},
+    sizes={"usual": ("",), "small": ("small", "tiny", "little")},
     textures={"plain": ("",), "striped": ("striped",), "dotted": ("dotted", "spotted")},
     trimmings={"striped": ("with stripes",), "dotted": ("with dots",)},
     colours={
@@ -60,8 +61,6 @@ CAPTIONS = Style(
         "star": (("star", "stars"),),
         "heart": (("heart", "hearts"),),
         "cross": (("cross", "crosses"), ("plus sign", "plus signs")),
-        "ring": (("ring", "rings"),),
-        "moon": (("moon", "moons"), ("crescent", "crescents")),
     },
     relations={
         "left": ("to the left of", "left of", "on the left of"),
@@ -99,7 +98,7 @@ CAPTIONS = Style(
 
 STORIES = Style(
     counts={1: ("a single", "a lone"), 2: ("a couple of", "twin"), 3: ("a trio of", "three")},
-    sizes={"medium": ("",), "small": ("minute", "small"), "big": ("giant", "enormous")},
+    sizes={"usual": ("",), "small": ("minute", "wee")},
     textures={"plain": ("",), "striped": ("stripy",), "dotted": ("speckled",)},
     trimmings={"striped": ("covered in stripes",), "dotted": ("covered in dots",)},
     colours={
@@ -119,8 +118,6 @@ STORIES = Style(
         "star": (("star", "stars"),),
         "heart": (("heart", "hearts"),),
         "cross": (("plus sign", "plus signs"),),
-        "ring": (("hoop", "hoops"),),
-        "moon": (("crescent", "crescents"),),
     },
     relations={
         "left": ("on the left-hand side of",),
@@ -219,7 +216,7 @@ def _agreement(group: Group) -> dict[str, str]:
     return {"is": "is", "sits": "sits", "it": "it", "its": "its"}
 
 
-def _pick(choices: tuple, draw: float) -> str:
+def _pick(choices: tuple[Any, ...], draw: float) -> Any:
     return choices[int(draw * len(choices))]
 
 
@@ -299,7 +296,7 @@ def _backgrounds(style: str) -> dict[str, str]:
 
 
 @lru_cache
-def _nouns(style: str) -> dict[str, dict]:
+def _nouns(style: str) -> dict[str, dict[str, Any]]:
     words = STYLES[style]
     count = {word: number for number, entries in words.counts.items() for word in entries}
     return {

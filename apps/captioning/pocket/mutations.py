@@ -95,3 +95,5 @@ MUTATIONS: dict[str, Mutation] = {
     "colours swapped": _swap("colour"),
     "attributes swapped": _swap("size", "texture", "count"),
 }
+
+RELATION_MUTATIONS = ("relation inverted", "relation other", "colours swapped", "attributes swapped")

@@ -15,7 +15,7 @@ SIDE = 64
 # Drawn larger and averaged down, so that edges are smooth and a small object's texture still shows.
 SCALE = 4
 
-RADII = {"small": 4.6, "medium": 7.0, "big": 10.0}
+RADII = {"small": 5.5, "usual": 9.5}
 RGB = {
     "red": (214, 40, 40),
     "orange": (245, 135, 20),
@@ -159,18 +159,6 @@ def _cross(pen: ImageDraw.ImageDraw, x: float, y: float, r: float) -> None:
     pen.rectangle((x - r, y - arm, x + r, y + arm), fill=255)
 
 
-def _ring(pen: ImageDraw.ImageDraw, x: float, y: float, r: float) -> None:
-    hole = r * 0.5
-    pen.ellipse((x - r, y - r, x + r, y + r), fill=255)
-    pen.ellipse((x - hole, y - hole, x + hole, y + hole), fill=0)
-
-
-def _moon(pen: ImageDraw.ImageDraw, x: float, y: float, r: float) -> None:
-    pen.ellipse((x - r, y - r, x + r, y + r), fill=255)
-    bite = r * 0.85
-    pen.ellipse((x - bite + r * 0.62, y - bite - r * 0.1, x + bite + r * 0.62, y + bite - r * 0.1), fill=0)
-
-
 SHAPES: dict[str, Shape] = {
     "circle": _circle,
     "square": _square,
@@ -178,6 +166,4 @@ SHAPES: dict[str, Shape] = {
     "star": _star,
     "heart": _heart,
     "cross": _cross,
-    "ring": _ring,
-    "moon": _moon,
 }

@@ -5,25 +5,26 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import cycle
 
-KINDS = ("circle", "square", "triangle", "star", "heart", "cross", "ring", "moon")
+KINDS = ("circle", "square", "triangle", "star", "heart", "cross")
 COLOURS = ("red", "orange", "yellow", "green", "blue", "purple", "pink", "brown")
-SIZES = ("medium", "small", "big")
+SIZES = ("usual", "small")
 TEXTURES = ("plain", "striped", "dotted")
 COUNTS = (1, 2, 3)
 BACKGROUNDS = ("white", "grey", "black", "pale blue")
 RELATIONS = ("left", "above")
 
-# Usual things are common and go without saying, as in people's captions: medium, plain, on white.
-SIZE_WEIGHTS = (0.5, 0.25, 0.25)
+# What is usual goes without saying, as in people's captions: the usual size, plain, on white.
+SIZE_WEIGHTS = (0.65, 0.35)
 TEXTURE_WEIGHTS = (0.6, 0.2, 0.2)
 COUNT_WEIGHTS = (0.6, 0.25, 0.15)
 BACKGROUND_WEIGHTS = (0.4, 0.2, 0.2, 0.2)
 SINGLE_SHARE = 0.4
 
-# Colour-kind pairs that no training picture shows, of the reward model or of a captioner; each colour and each kind
-# is held out once, so that all of them are known from their other pairs.
-HELD_PAIRS = frozenset(zip(COLOURS, KINDS, strict=True))
+# Colour-kind pairs that no training picture shows, neither the reward model's nor a captioner's. Every colour loses
+# one kind, so all of them are known from their other pairs.
+HELD_PAIRS = frozenset(zip(COLOURS, cycle(KINDS), strict=False))
 
 
 @dataclass(frozen=True)
@@ -33,14 +34,14 @@ class Group:
     Attributes:
         kind: one of `KINDS`.
         colour: one of `COLOURS`.
-        size: one of `SIZES`; "medium" goes without saying.
+        size: one of `SIZES`; "usual" goes without saying.
         texture: one of `TEXTURES`; "plain" goes without saying.
         count: how many, 1 to 3.
     """
 
     kind: str
     colour: str
-    size: str = "medium"
+    size: str = "usual"
     texture: str = "plain"
     count: int = 1
 

@@ -14,12 +14,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from apps.captioning.pocket.grammar import write
-from apps.captioning.pocket.mutations import mutate
+from apps.captioning.pocket.mutations import RELATION_MUTATIONS, mutate
 from apps.captioning.pocket.render import SIDE, draw
 from apps.captioning.pocket.scene import Scene, sample_scene
+from apps.captioning.pretraining.tokenizer import transformers_tokenizer
 from common.ui import progress
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import torch
     from open_clip import CLIP
     from tokenizers import Tokenizer
@@ -51,9 +54,9 @@ class ClipTraining:
     text_layers: int = 2
     context_length: int = 48
     pictures: int = 60_000
-    steps: int = 1_800
-    batch_size: int = 192
-    hard_negatives: int = 1
+    steps: int = 2_400
+    batch_size: int = 128
+    hard_negatives: int = 2
     stories: float = 0.2
     learning_rate: float = 1.5e-3
     seed: int = 0
@@ -168,11 +171,13 @@ def _loss(
         style = "stories" if rng.random() < settings.stories else "captions"
         wording = rng.getstate()
         truths.append(write(scene, rng, style))
-        for _ in range(settings.hard_negatives):
+        for number in range(settings.hard_negatives):
+            # A relation is the last thing that is learnt: where there is one, every other negative gets it wrong.
+            names = RELATION_MUTATIONS if scene.relation and number % 2 else ()
             # The same wording, so that only the fact differs.
             words = random.Random()
             words.setstate(wording)
-            wrongs.append(write(mutate(scene, rng), words, style))
+            wrongs.append(write(mutate(scene, rng, names), words, style))
     seen = functional.normalize(model.encode_image(to_input(pictures)), dim=-1)
     told = functional.normalize(_encode(model, to_tokens(tokenizer, truths + wrongs, settings.context_length)), dim=-1)
     scale = model.logit_scale.exp()
@@ -219,3 +224,15 @@ class ClipFigures:
 
     recall: dict[str, float] = field(default_factory=dict)
     cosines: dict[str, float] = field(default_factory=dict)
+
+
+def write_clip(model: CLIP, tokenizer: Tokenizer, settings: ClipTraining, folder: Path) -> Path:
+    """The folder that `local-dir:` loads: config, float16 weights, tokenizer and preprocess settings."""
+    import torch
+
+    from common.models.clip_folder import save_clip
+
+    wrapped = transformers_tokenizer(tokenizer, settings.context_length)
+    config = model_config(settings, tokenizer.get_vocab_size())
+    preprocess = {"mean": list(MEAN), "std": list(DEVIATION)}
+    return save_clip(model, wrapped, config, folder, preprocess, torch.float16)

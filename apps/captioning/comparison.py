@@ -1,0 +1,254 @@
+"""Several methods and seeds in one command: each a run of its own, one table with intervals over seeds at the end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from copy import deepcopy
+from dataclasses import asdict
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from apps.captioning.config import CaptioningConfig
+from apps.captioning.measures.evaluation import SCALES, WORDS, Evaluation
+from apps.captioning.train import Result, train_one
+from common import ui
+from common.config import load
+from common.errors import UsageError
+from common.files import write_json, write_text
+from common.stats import Interval, mean_interval_over_seeds
+
+SETTINGS = "comparison.yaml"
+START = "text-only"
+
+
+def _reward(**weights: float) -> Callable[[CaptioningConfig], None]:
+    def change(config: CaptioningConfig) -> None:
+        for name in ("clip_cos", "clip_agg", "naturalness"):
+            setattr(config.reward, name, weights.get(name, 0.0))
+
+    return change
+
+
+def _no_reinforcement(config: CaptioningConfig) -> None:
+    config.rl.steps = 0
+
+
+def _decap(config: CaptioningConfig) -> None:
+    config.rl.steps = 0
+    config.captioner.projection = 100.0
+
+
+def _capdec(config: CaptioningConfig) -> None:
+    config.rl.steps = 0
+    config.init.noise = CAPDEC_NOISE
+
+
+# CapDec's variance is 0.016 in 640 or 768 dimensions; the noise's expected length, not its variance, is what carries
+# over to features of another size, so the pocket CLIP's 128 dimensions would be drowned by it.
+CAPDEC_NOISE = 0.002
+
+#: What each method changes in the settings. Everything else, initialisation included, is the same for all.
+METHODS: dict[str, Callable[[CaptioningConfig], None]] = {
+    START: _no_reinforcement,
+    "decap": _decap,
+    "capdec": _capdec,
+    "clip-cos": _reward(clip_cos=1.0),
+    "clip-agg": _reward(clip_agg=1.0),
+    "gan": _reward(naturalness=1.0),
+    "cgtgan": _reward(clip_cos=0.5, clip_agg=0.5, naturalness=1.0),
+}
+# Methods that go on from the text-only initialisation of the same seed, which is then trained once.
+SHARED_START = frozenset(METHODS) - {START, "capdec"}
+
+Results = Mapping[tuple[str, int], Result]
+
+
+def run_comparison(config: CaptioningConfig, name: str | None, json_output: bool) -> int:
+    """Train every method with every seed of `config.comparison`, then compare them on the same held-out pictures.
+
+    Raises:
+        UsageError: an unknown method, or there is such a comparison already.
+    """
+    import yaml
+
+    from common.training.run import plain
+
+    for method in config.comparison.methods:
+        if method not in METHODS:
+            raise UsageError(f"comparison.methods: there is no {method!r}; choose from {', '.join(METHODS)}")
+    folder = Path(config.runs) / (name or f"compare-{datetime.now():%Y%m%d-%H%M%S}")
+    if (folder / SETTINGS).exists():
+        raise UsageError(f"{folder}: there is such a comparison; go on with --resume {folder}, or choose another name")
+    write_text(folder / SETTINGS, yaml.safe_dump(plain(asdict(config)), sort_keys=False, allow_unicode=True))
+    return _finish(config, folder, json_output)
+
+
+def resume(folder: Path, json_output: bool) -> int:
+    """Go on with an interrupted run or comparison, with the settings it was started with."""
+    from apps.captioning.training_report import show
+
+    if (folder / SETTINGS).is_file():
+        return _finish(load(CaptioningConfig, folder / SETTINGS), folder, json_output)
+    if not (folder / "config.yaml").is_file():
+        raise UsageError(f"{folder}: no run to go on with (it holds no config.yaml)")
+    show(train_one(load(CaptioningConfig, folder / "config.yaml"), resume=folder), json_output)
+    return 0
+
+
+def _finish(config: CaptioningConfig, folder: Path, json_output: bool) -> int:
+    results = {
+        (method, seed): _one(config, folder, method, seed)
+        for seed in config.comparison.seeds or [config.seed]
+        for method in config.comparison.methods or [""]
+    }
+    summary = summarise(results)
+    write_json(folder / "comparison.json", summary)
+    write_comparison_report(results, summary, folder)
+    if json_output:
+        ui.print_json(summary)
+    else:
+        _print(summary, folder)
+    return 0
+
+
+def _one(config: CaptioningConfig, folder: Path, method: str, seed: int) -> Result:
+    own = deepcopy(config)
+    own.seed, own.runs = seed, str(folder)
+    own.comparison.methods, own.comparison.seeds = [], []
+    METHODS.get(method, lambda _: None)(own)
+    start = folder / f"{START}-seed{seed}" / "model"
+    if method in SHARED_START and start.is_dir():
+        own.captioner.path = str(start)
+    name = f"{method or 'run'}-seed{seed}"
+    ui.say(f"{method or 'the settings'}, seed {seed}")
+    started = folder / name
+    command = f"python -m apps.captioning train --resume {folder}"
+    return train_one(own, name, started if (started / "run.json").is_file() else None, command)
+
+
+def summarise(results: Results) -> dict[str, Any]:
+    """Every measure after training, and the gain over the run's own start; means over seeds.
+
+    The interval over seeds is Student's t on the seeds' means, so one seed gives no interval. Nearest-corpus retrieval
+    needs no training; it stands beside the methods where the runs measured it.
+    """
+    methods = list(dict.fromkeys(method for method, _ in results))
+    seeds = list(dict.fromkeys(seed for _, seed in results))
+    summary: dict[str, Any] = {
+        "seeds": seeds,
+        "pictures": len(next(iter(results.values())).after.items),
+        "methods": {},
+    }
+    for method in methods:
+        own = [results[method, seed] for seed in seeds]
+        summary["methods"][method or "run"] = {
+            "after": _means([result.after for result in own]),
+            "before": _means([result.before for result in own]),
+            "gain": _gains([(result.before, result.after) for result in own]),
+            "alarms": [
+                f"seed {seed}: {alarm['kind']}" for seed, r in zip(seeds, own, strict=True) for alarm in r.run.alarms()
+            ],
+        }
+    retrieved = [result.retrieval for result in results.values() if result.retrieval is not None]
+    if retrieved:
+        summary["methods"]["retrieval"] = {"after": _means(retrieved[:1]), "alarms": []}
+    return summary
+
+
+def _means(evaluations: list[Evaluation]) -> dict[str, Any]:
+    """`{measure: {all, held, seen}}`, each a mean over seeds with its interval and the seeds' values."""
+    return {
+        name: {
+            part: _over_seeds([evaluation.interval(name, held).mean for evaluation in evaluations])
+            for part, held in (("all", None), ("held", True), ("seen", False))
+        }
+        for name in evaluations[0].names
+    }
+
+
+def _gains(pairs: list[tuple[Evaluation, Evaluation]]) -> dict[str, Any]:
+    return {
+        name: {
+            part: _over_seeds(
+                [after.interval(name, held).mean - before.interval(name, held).mean for before, after in pairs]
+            )
+            for part, held in (("all", None), ("held", True), ("seen", False))
+        }
+        for name in pairs[0][1].names
+    }
+
+
+def _over_seeds(values: list[float]) -> dict[str, Any]:
+    return {**mean_interval_over_seeds(values).to_dict(), "values": values}
+
+
+def _interval(value: Mapping[str, Any]) -> Interval:
+    nan = float("nan")
+    mean, low, high = (nan if value[end] is None else value[end] for end in ("mean", "low", "high"))
+    return Interval(mean, low, high, value["n"])
+
+
+def _print(summary: Mapping[str, Any], folder: Path) -> None:
+    names, rows = _rows(summary)
+    columns = ("method", *(WORDS.get(name, name) for name in names), "held-out combinations", "gain", "alarms")
+    ui.table(f"Held-out pictures, {len(summary['seeds'])} seeds", columns, rows)
+    ui.say(f"report: {folder / 'report.html'}")
+
+
+def _rows(summary: Mapping[str, Any]) -> tuple[list[str], list[tuple[Any, ...]]]:
+    methods = summary["methods"]
+    names = [name for name in SCALES if all(name in found["after"] for found in methods.values())]
+    rows = []
+    for method, found in methods.items():
+        cells = [
+            _interval(found["after"][name]["all"]).text(SCALES[name], 1 if SCALES[name] == 100 else 2)
+            for name in names
+        ]
+        first = names[0]
+        held = _interval(found["after"][first]["held"]).text(SCALES[first], 1)
+        change = _interval(found["gain"][first]["all"]).text(SCALES[first], 1) if "gain" in found else "–"
+        rows.append((method, *cells, held, change, len(found["alarms"])))
+    return names, rows
+
+
+def write_comparison_report(results: Results, summary: Mapping[str, Any], folder: Path) -> Path:
+    """The page of a comparison: table, learning curves of every run, alarms."""
+    from common.plots import lines
+    from common.report import Report
+
+    names, rows = _rows(summary)
+    report = Report("Captioning: methods compared", f"seeds {', '.join(map(str, summary['seeds']))}")
+    report.section("Result")
+    first = WORDS.get(names[0], names[0])
+    columns = (
+        "method",
+        *(WORDS.get(name, name) for name in names),
+        f"{first}, held-out combinations",
+        "gain",
+        "alarms",
+    )
+    report.table(
+        columns,
+        rows,
+        f"{summary['pictures']} held-out pictures, greedy captions. Brackets: 95 % Student interval over seeds. The gain is "
+        "over each run's own start.",
+    )
+    curves: dict[str, list[list[tuple[float, float]]]] = {}
+    for (method, _), result in results.items():
+        curve = [
+            (float(row["step"]), row["validation/selected"])
+            for row in result.run.rows("rl")
+            if row.get("validation/selected") is not None
+        ]
+        if curve:
+            curves.setdefault(method or "run", []).append(curve)
+    if curves:
+        report.section("Learning curves")
+        report.figure(
+            lines(curves, "step", "reward on validation pictures"), "Each method's own reward; one line a seed"
+        )
+    for (method, seed), result in results.items():
+        for alarm in result.run.alarms():
+            report.alarm(f"{method or 'run'}, seed {seed}: {alarm['message']}")
+    return report.save(folder / "report.html")

@@ -1,0 +1,191 @@
+"""One stage of a run: steps with a log, checkpoints from which it goes on bit for bit, and a clean stop on Ctrl-C."""
+
+from __future__ import annotations
+
+import io
+import logging
+import math
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+
+from common.errors import DataError, TouchstoneError
+from common.files import write_bytes
+from common.training.callbacks import Progress, StopRequest
+from common.training.run import Interrupted, Run
+
+logger = logging.getLogger(__name__)
+
+KEPT = 2
+
+
+class Learner(Protocol):
+    """Something that learns step by step."""
+
+    steps: int
+
+    def step(self) -> dict[str, float]:
+        """One step; returns its figures."""
+
+    def state(self) -> dict[str, Any]:
+        """Tensors, numbers, texts, lists and dictionaries only."""
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Put back what `state` returned."""
+
+
+def run_stage(
+    run: Run,
+    stage: str,
+    learner: Learner,
+    steps: int,
+    save_every: int = 0,
+    after_step: Callable[[int, dict[str, float]], dict[str, float]] | None = None,
+    extra: Callable[[], dict[str, Any]] | None = None,
+    restore_extra: Callable[[Mapping[str, Any]], None] | None = None,
+) -> None:
+    """Take a learner to its last step, from the newest checkpoint where there is one.
+
+    Args:
+        run: the run's folder.
+        stage: name of the stage in log and checkpoints.
+        learner: what learns.
+        steps: last step.
+        save_every: steps between checkpoints; 0 saves only where the stage is stopped or fails.
+        after_step: called with the step and its figures; what it returns is logged too.
+        extra: further state for the checkpoints.
+        restore_extra: takes it back.
+
+    Raises:
+        Interrupted: the user stopped the run; a checkpoint of the last whole step is saved.
+    """
+    stop, bar = StopRequest(), Progress(stage)
+    newest = newest_checkpoint(run, stage)
+    if newest is not None:
+        state = read_checkpoint(newest)
+        learner.restore(state["learner"])
+        if restore_extra is not None:
+            restore_extra(state["extra"])
+    run.rewind(stage, learner.steps)
+    saved = learner.steps
+
+    def save() -> None:
+        nonlocal saved
+        write_checkpoint(run, stage, learner.steps, {"learner": learner.state(), "extra": extra() if extra else {}})
+        saved = learner.steps
+
+    bar.start(learner.steps, steps)
+    try:
+        with stop.listening():
+            while learner.steps < steps:
+                began = time.perf_counter()
+                figures = learner.step()
+                if after_step is not None:
+                    figures |= after_step(learner.steps, figures)
+                figures["time/step"] = time.perf_counter() - began
+                run.log(learner.steps, stage, **figures)
+                bar.update(learner.steps, figures)
+                if stop.asked and learner.steps < steps:
+                    save()
+                    raise Interrupted(_way_on(run, stage, learner.steps, steps, saved, "stopped"))
+                if save_every and learner.steps % save_every == 0 and learner.steps < steps:
+                    save()
+    except KeyboardInterrupt as error:
+        raise Interrupted(_way_on(run, stage, learner.steps, steps, saved, "stopped")) from error
+    except Interrupted:
+        raise
+    except TouchstoneError as error:
+        run.alarm("failed", stage, learner.steps, str(error))
+        raise type(error)(f"{error}\n{_way_on(run, stage, learner.steps, steps, saved, 'stopped')}") from error
+    finally:
+        bar.close()
+
+
+def newest_checkpoint(run: Run, stage: str) -> Path | None:
+    """The newest checkpoint file of a stage; files appear whole or not at all."""
+    return max(run.stage(stage).glob("checkpoint-*.pt"), default=None)
+
+
+def write_checkpoint(run: Run, stage: str, step: int, state: Mapping[str, Any]) -> Path:
+    """Write a checkpoint, then remove all but the two newest.
+
+    Raises:
+        OSError: it could not be written; the earlier ones are still there.
+    """
+    buffer = io.BytesIO()
+    torch.save(dict(state), buffer)
+    path = write_bytes(run.stage(stage) / f"checkpoint-{step:06d}.pt", buffer.getvalue())
+    for old in sorted(run.stage(stage).glob("checkpoint-*.pt"))[:-KEPT]:
+        old.unlink(missing_ok=True)
+    return path
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """Tensors and plain values of a checkpoint; nothing in it is executed.
+
+    Raises:
+        DataError: the file is damaged; names it and the way on.
+    """
+    import pickle
+
+    try:
+        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
+        raise DataError(f"damaged checkpoint ({error}); delete it to go on from the one before", path=path) from error
+    return state
+
+
+def drop_checkpoints(run: Run, stage: str) -> None:
+    """Remove the checkpoints of a finished stage."""
+    for path in run.stage(stage).glob("checkpoint-*.pt"):
+        path.unlink(missing_ok=True)
+
+
+def _way_on(run: Run, stage: str, step: int, steps: int, saved: int, what: str) -> str:
+    at = f"{what} at step {step} of {steps} ({stage})"
+    if newest_checkpoint(run, stage) is None:
+        return f"{at}, with nothing of this stage saved yet; begin it again with:\n  {run.resume_command}"
+    lost = f" ({step - saved} steps later than the checkpoint)" if step > saved else ""
+    return f"{at}{lost}; go on with:\n  {run.resume_command}"
+
+
+class CaptionAlarms:
+    """Watches a run's figures for a captioner that is bought or breaks.
+
+    Args:
+        window: steps that a pattern must hold.
+    """
+
+    LIMITS = {
+        "repetition": ("repeated", 0.15, "captions repeat themselves (share of repeated trigrams {:.0%})"),
+        "unterminated": ("unterminated", 0.1, "{:.0%} of the captions never come to an end"),
+        "drift": ("drift", 0.05, "{:.0%} of the captions are read back as other tokens than were sampled"),
+        "discriminator_won": (
+            "discriminator/accuracy",
+            0.97,
+            "the discriminator tells everything apart (accuracy {:.0%}); its reward teaches nothing",
+        ),
+    }
+
+    def __init__(self, window: int = 10) -> None:
+        self.window = window
+        self.rows: list[Mapping[str, float]] = []
+
+    def update(self, figures: Mapping[str, float]) -> list[tuple[str, str, dict[str, float]]]:
+        """Take in a step's figures; return (kind, message, values) of the patterns that hold now."""
+        self.rows = [*self.rows[-self.window + 1 :], figures]
+        if len(self.rows) < self.window:
+            return []
+        found = []
+        for kind, (name, limit, message) in self.LIMITS.items():
+            values = [row[name] for row in self.rows if name in row and math.isfinite(row[name])]
+            if len(values) == self.window and min(values) > limit:
+                mean = sum(values) / len(values)
+                found.append((kind, message.format(mean), {name: mean}))
+        lengths = [row["length"] for row in self.rows if "length" in row]
+        if len(lengths) == self.window and max(lengths) < 3:
+            found.append(("length", f"captions shrank to {lengths[-1]:.1f} tokens", {"length": lengths[-1]}))
+        return found

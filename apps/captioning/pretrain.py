@@ -1,0 +1,169 @@
+"""`pretrain`: the pocket models, made from nothing on the pocket world: CLIPs, GPT-2, discriminator, captioners."""
+
+from __future__ import annotations
+
+import logging
+import random
+import shlex
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from apps.captioning.config import CaptioningConfig
+from common.errors import DataError, UsageError
+from common.files import locate, write_json, write_text
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+logger = logging.getLogger(__name__)
+
+PARTS = ("clip", "clip-held-out", "decoder", "discriminator", "captioner")
+# The second CLIP, which no reward ever uses: other pictures, words and weights.
+HELD_OUT_SEED = 1000
+
+
+def run_pretrain(config: CaptioningConfig, out: str = "assets/captioning", only: str | None = None) -> int:
+    """Make the folders of `PARTS` under `out`, each with a card that holds the command, the seed and figures.
+
+    Raises:
+        UsageError: there is no such part, or `captioner` is asked for alone and the others are not there.
+    """
+    from apps.captioning.pretraining.tokenizer import train_tokenizer
+    from apps.captioning.train import use_threads
+
+    if only is not None and only not in PARTS:
+        raise UsageError(f"--only: there is no {only!r}; choose from {', '.join(PARTS)}")
+    use_threads(config)
+    folder, command = Path(out), f"python -m apps.captioning {shlex.join(sys.argv[1:])}"
+    tokenizer = train_tokenizer(config.pretrain.vocabulary)
+    for part in PARTS if only is None else (only,):
+        logger.info("pretrain: %s", part)
+        if part.startswith("clip"):
+            figures = make_clip(config, tokenizer, folder / part, HELD_OUT_SEED if part != "clip" else 0)
+        elif part == "decoder":
+            figures = make_decoder(config, tokenizer, folder / part)
+        elif part == "discriminator":
+            figures = make_discriminator(config, tokenizer, folder / part)
+        else:
+            figures = make_captioner(config, folder)
+        write_json(folder / part / "figures.json", figures)
+        write_text(folder / part / "README.md", card(part, config, command, figures))
+    return 0
+
+
+def make_clip(config: CaptioningConfig, tokenizer: Tokenizer, folder: Path, seed: int) -> dict[str, Any]:
+    """Train and write a pocket CLIP; its figures are those of the written, float16 weights."""
+    from apps.captioning.pretraining.clip import ClipTraining, train_clip, write_clip
+    from apps.captioning.pretraining.clip_figures import clip_figures
+    from apps.captioning.pretraining.tokenizer import framed
+    from common.models.clip import Clip
+
+    settings = ClipTraining(steps=config.pretrain.clip_steps, seed=config.seed + seed)
+    framing = framed(tokenizer, lowercase=True)
+    write_clip(train_clip(settings, framing), framing, settings, folder)
+    return clip_figures(Clip(folder, batch_size=250))
+
+
+def make_decoder(config: CaptioningConfig, tokenizer: Tokenizer, folder: Path) -> dict[str, Any]:
+    """Train and write the pocket GPT-2."""
+    import torch
+
+    from apps.captioning.pretraining.language import sentences, train_decoder
+
+    settings = config.pretrain
+    model, wrapped = train_decoder(
+        tokenizer, settings.decoder_width, settings.decoder_layers, settings.decoder_steps, config.seed
+    )
+    model.half().save_pretrained(folder)
+    wrapped.save_pretrained(folder)
+    model.float()
+    total = words = 0.0
+    for text in sentences(random.Random("language/test"), 500):
+        ids = torch.tensor([[wrapped.eos_token_id, *wrapped(text)["input_ids"], wrapped.eos_token_id]])
+        with torch.no_grad():
+            loss = model(ids, labels=ids).loss
+        total, words = total + float(loss) * (ids.shape[1] - 1), words + ids.shape[1] - 1
+    return {"parameters": sum(value.numel() for value in model.parameters()), "nats_a_token": total / words}
+
+
+def make_discriminator(config: CaptioningConfig, tokenizer: Tokenizer, folder: Path) -> dict[str, Any]:
+    """Train and write the pocket RoBERTa."""
+    from apps.captioning.pretraining.language import train_discriminator
+
+    settings = config.pretrain
+    return dict(
+        train_discriminator(tokenizer, folder, settings.discriminator_width, settings.discriminator_steps, config.seed)
+    )
+
+
+def make_captioner(config: CaptioningConfig, folder: Path) -> dict[str, Any]:
+    """Run `train` with the settings as they are, and write its captioner before and after the reinforcement."""
+    from apps.captioning.model import load_captioner
+    from apps.captioning.train import train_one
+
+    for part in PARTS[:4]:
+        if not (locate(folder / part)).is_dir():
+            raise DataError(f"the captioner needs {part}; make it first (without --only)", path=folder / part)
+    config = replace(
+        config,
+        clip=replace(config.clip, name=f"local-dir:{folder / 'clip'}"),
+        captioner=replace(config.captioner, decoder=str(folder / "decoder"), path=""),
+        discriminator=replace(config.discriminator, path=str(folder / "discriminator")),
+        evaluate=replace(config.evaluate, second_clip=f"local-dir:{folder / 'clip-held-out'}"),
+    )
+    result = train_one(config)
+    for stage, name in (("init", "captioner-init"), ("rl", "captioner")):
+        captioner = load_captioner(result.run.final(stage))
+        captioner.half().save(folder / name)
+    return {
+        when: {name: evaluation.interval(name).to_dict() for name in evaluation.names}
+        for when, evaluation in (("before", result.before), ("after", result.after))
+    }
+
+
+WHAT = {
+    "clip": "Pocket CLIP: OpenCLIP's ModifiedResNet and text transformer, trained contrastively on drawn scenes with hard "
+    "negatives; no training picture shows a held-out colour and kind.",
+    "clip-held-out": "A second pocket CLIP, from other pictures, words and weights. No reward uses it: where a captioner "
+    "pleases the first one and not this one, it has learnt to please, not to see.",
+    "decoder": "Pocket GPT-2: a language model of pocket sentences. It has seen no picture and no CLIP feature.",
+    "discriminator": "Pocket RoBERTa: tells pocket sentences from damaged ones.",
+    "captioner": "The captioner after reinforcement; beside it, in `captioner-init`, the one it started from, which was "
+    "initialised on text alone.",
+}
+
+
+def card(part: str, config: CaptioningConfig, command: str, figures: dict[str, Any]) -> str:
+    """The card that lies beside the weights."""
+    rows = [f"| {name} | {value} |" for name, value in _flat(figures)]
+    lines = [
+        f"# {part}",
+        "",
+        WHAT[part],
+        "",
+        f"- command: `{command}` (config `configs/captioning/pocket.yaml`), seed {config.seed}",
+        "",
+        "| figure | value |",
+        "|---|---|",
+        *rows,
+        "",
+        "Figures on the pocket world are no benchmark results.",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _flat(figures: dict[str, Any], prefix: str = "") -> list[tuple[str, str]]:
+    rows = []
+    for name, value in figures.items():
+        if isinstance(value, dict) and {"mean", "low", "high"} <= set(value):
+            rows.append(
+                (prefix + name, f"{value['mean']:.4g} [{value['low']:.4g}, {value['high']:.4g}] (n = {value['n']})")
+            )
+        elif isinstance(value, dict):
+            rows += _flat(value, f"{prefix}{name}: ")
+        else:
+            rows.append((prefix + name, f"{value:.4g}" if isinstance(value, float) else str(value)))
+    return rows

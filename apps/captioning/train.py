@@ -1,0 +1,365 @@
+"""`train`: text-only initialisation, then reinforcement on pictures without captions, measured before and after."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from apps.captioning.config import CaptioningConfig
+from common.errors import DataError, UsageError
+from common.files import write_json
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from apps.captioning.features import Pictures
+    from apps.captioning.learning.naturalness import Naturalness
+    from apps.captioning.learning.reinforce import Material, Reinforcer
+    from apps.captioning.measures.evaluation import Evaluation
+    from apps.captioning.model import Captioner
+    from common.models.clip import Clip
+    from common.rewards.base import Reward
+    from common.training.run import Run
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Result:
+    """What one run did: the same held-out pictures before and after the reinforcement.
+
+    Attributes:
+        run: its folder.
+        before: after the text-only initialisation.
+        after: at the end.
+        retrieval: what the corpus' nearest sentence to each picture would have scored.
+    """
+
+    run: Run
+    before: Evaluation
+    after: Evaluation
+    retrieval: Evaluation | None = None
+
+
+@dataclass(frozen=True)
+class Data:
+    """What a run works on; training pictures come without their captions unless the reward is supervised."""
+
+    train: Pictures
+    validation: Pictures
+    heldout: Pictures
+    corpus: list[str]
+    corpus_features: Tensor
+
+
+def run_train(
+    config: CaptioningConfig,
+    resume: str | None = None,
+    name: str | None = None,
+    dry_run: bool = False,
+    json_output: bool = False,
+) -> int:
+    """Train one run, or every method and seed that `comparison` lists."""
+    if dry_run:
+        from apps.captioning import dry_run as checks
+
+        return checks.show(checks.check(config), json_output)
+    from apps.captioning import comparison, training_report
+
+    use_threads(config)
+    if resume is not None:
+        return comparison.resume(Path(resume), json_output)
+    if config.comparison.methods or config.comparison.seeds:
+        return comparison.run_comparison(config, name, json_output)
+    training_report.show(train_one(config, name), json_output)
+    return 0
+
+
+def train_one(
+    config: CaptioningConfig, name: str | None = None, resume: Path | None = None, command: str | None = None
+) -> Result:
+    """One run: initialise on text, measure, reinforce, measure again, report.
+
+    Args:
+        config: the settings.
+        name: of the run folder; the date and time where not given.
+        resume: folder of an interrupted run to go on with.
+        command: what a user types to go on, where that is not `train --resume FOLDER`.
+
+    Raises:
+        UsageError: the data or the settings cannot be trained with.
+    """
+    from apps.captioning.features import open_clip_model
+    from apps.captioning.measures.evaluation import measure, measure_captioner
+    from apps.captioning.training_report import write_report
+    from common.training.run import Run, seed_everything
+
+    folder = resume or Path(config.runs) / (name or f"{datetime.now():%Y%m%d-%H%M%S}")
+    command = command or f"python -m apps.captioning train --resume {folder}"
+    run = Run.resume(folder) if resume else Run.create(folder.parent, folder.name, config, config.seed, command)
+    seed_everything(run.seed)
+    clip = open_clip_model(config.clip)
+    data = load_data(config, clip)
+    captioner = initial_captioner(config, run, clip, data)
+    before = measure_captioner(config, captioner, clip, data.heldout, data.corpus_features)
+    after = before
+    if config.rl.steps:
+        captioner = reinforce(config, run, captioner, clip, data)
+        after = measure_captioner(config, captioner, clip, data.heldout, data.corpus_features)
+    captioner.save(run.folder / "model")
+    result = Result(run, before, after, measure(config, retrieved(data), clip, data.heldout))
+    found = {"before": before, "after": after, "retrieval": result.retrieval}
+    write_json(run.folder / "evaluation.json", {name: one.to_dict() for name, one in found.items() if one})
+    write_report(result, data.heldout.examples)
+    return result
+
+
+def retrieved(data: Data) -> list[str]:
+    """The corpus' nearest sentence to each held-out picture: what any captioner has to beat."""
+    from apps.captioning.aggregation import nearest
+
+    _, rows = nearest(data.heldout.features, data.corpus_features, 1)
+    return [data.corpus[int(row)] for row in rows[:, 0]]
+
+
+def load_data(config: CaptioningConfig, clip: Clip) -> Data:
+    """Read pictures and corpus, make sure that they are unpaired, and take the captions away.
+
+    Raises:
+        DataError: the data cannot be read, or the corpus holds captions of the pictures.
+    """
+    from apps.captioning.data import load_examples
+    from apps.captioning.features import corpus_features, picture_features
+    from apps.captioning.unpaired import check_unpaired, without_captions
+
+    train, validation = load_examples(config.train), load_examples(config.validation)
+    heldout = load_examples(config.heldout)
+    sentences = read_origin(config)
+    if not config.reward.paired:
+        check_unpaired([*train, *validation], sentences, heldout)
+        train = without_captions(train)
+    if config.rl.select != "captions":
+        validation = without_captions(validation)
+    corpus = [sentence.text for sentence in sentences]
+    if not corpus:
+        raise DataError("the corpus is empty", path=config.corpus.path or config.corpus.format)
+    cache = config.clip.cache
+    pictures = [
+        picture_features(clip, examples, cache, part.bad_pictures)
+        for examples, part in ((train, config.train), (validation, config.validation), (heldout, config.heldout))
+    ]
+    for found in pictures:
+        for name, reason in found.bad:
+            logger.warning("%s: left out: %s", name, reason)
+    return Data(pictures[0], pictures[1], pictures[2], corpus, corpus_features(clip, corpus, cache))
+
+
+def read_origin(config: CaptioningConfig) -> list[Any]:
+    """The corpus' sentences, each with what is known of the picture it came with."""
+    from apps.captioning.data import load_corpus
+    from apps.captioning.readers import read_sentences
+    from apps.captioning.unpaired import written_without_pictures
+
+    if config.corpus.format == "pocket":
+        return written_without_pictures(load_corpus(config.corpus))
+    return list(read_sentences(config.corpus))
+
+
+def initial_captioner(config: CaptioningConfig, run: Run, clip: Clip, data: Data) -> Captioner:
+    """The captioner before reinforcement: loaded where the config names one, else initialised on the corpus."""
+    import torch
+
+    from apps.captioning.learning.initialise import Initialiser
+    from apps.captioning.learning.stage import drop_checkpoints, run_stage
+    from apps.captioning.model import load_captioner, new_captioner
+
+    final = run.final("init")
+    if (final / "captioner.json").is_file():
+        return load_captioner(final, config.captioner.device)
+    if config.captioner.path:
+        captioner = load_captioner(config.captioner.path, config.captioner.device)
+        check_clip(captioner, clip, config)
+    else:
+        torch.manual_seed(run.seed)
+        captioner = new_captioner(config.captioner, clip.dim, clip.name)
+        learner = Initialiser(
+            captioner, config.init, data.corpus, data.corpus_features, config.captioner.max_new_tokens, run.seed
+        )
+        run_stage(run, "init", learner, config.init.steps, config.rl.save_every * 5)
+        captioner.eval()
+    captioner.save(final)
+    drop_checkpoints(run, "init")
+    return captioner
+
+
+def check_clip(captioner: Captioner, clip: Clip, config: CaptioningConfig) -> None:
+    """Refuse a captioner that was trained on another CLIP's features.
+
+    Raises:
+        UsageError: the sizes differ.
+    """
+    if captioner.shape.features != clip.dim:
+        raise UsageError(
+            f"captioner.path: {config.captioner.path} reads features of size {captioner.shape.features}, and the CLIP "
+            f"{clip.name} makes {clip.dim}; it was trained with {captioner.shape.clip or 'another CLIP'}"
+        )
+
+
+def reinforce(config: CaptioningConfig, run: Run, captioner: Captioner, clip: Clip, data: Data) -> Captioner:
+    """The reinforcement stage; returns the captioner with the weights that `rl.select` keeps."""
+    from apps.captioning.learning.reinforce import Reinforcer
+    from apps.captioning.learning.stage import drop_checkpoints, run_stage
+    from apps.captioning.model import load_captioner
+    from common.rewards.check import check_reward
+
+    final = run.final("rl")
+    if (final / "captioner.json").is_file():
+        return load_captioner(final, config.captioner.device)
+    judge, rewards, material = prepare(config, captioner, clip, data, run)
+    for reward, _ in rewards.values():
+        batch = {"completion": data.corpus[:6], "images": material.features[:6]}
+        batch |= {name: column[:6] for name, column in material.columns.items()}
+        check_reward(reward, batch)
+    learner = Reinforcer(captioner, config.rl, rewards, material, config.captioner.max_new_tokens, run.seed, judge)
+    watch = Watch(config, run, learner, clip, data)
+    run_stage(run, "rl", learner, config.rl.steps, config.rl.save_every, watch.after_step, watch.state, watch.restore)
+    watch.keep_best()
+    captioner.eval()
+    captioner.save(final)
+    if judge is not None:
+        judge.save(run.folder / "discriminator")
+    drop_checkpoints(run, "rl")
+    return captioner
+
+
+def prepare(
+    config: CaptioningConfig, captioner: Captioner, clip: Clip, data: Data, run: Run
+) -> tuple[Naturalness | None, dict[str, tuple[Reward, float]], Material]:
+    """Discriminator, rewards with their weights, and what the captioner may learn from."""
+    from apps.captioning.learning.naturalness import Naturalness
+    from apps.captioning.learning.reinforce import Material, pretrain_judge
+    from apps.captioning.rewards import ClipAgg, build_rewards
+    from common.ui import progress
+
+    judge = Naturalness(config.discriminator, str(captioner.device)) if config.reward.naturalness else None
+    references = [example.captions for example in data.train.examples] if config.reward.paired else None
+    rewards = build_rewards(
+        config.reward, clip, data.corpus_features, judge.reward() if judge else None, references, data.corpus
+    )
+    columns: dict[str, Any] = {}
+    for reward, _ in rewards.values():
+        if isinstance(reward, ClipAgg):
+            columns["target"] = reward.targets(data.train.features)
+    if references is not None:
+        columns["reference"] = [list(entry) for entry in references]
+    material = Material(data.train.features, columns, data.corpus, data.corpus_features)
+    steps = config.discriminator.pretrain_steps
+    if judge is not None and steps:
+        with progress("training the discriminator", steps) as bar:
+            pretrain_judge(
+                judge,
+                captioner,
+                material,
+                config.captioner.max_new_tokens,
+                steps,
+                2 * config.rl.pictures_per_step,
+                run.seed,
+                bar,
+            )
+    return judge, rewards, material
+
+
+class Watch:
+    """Measures the captioner on validation pictures, keeps the best weights, and raises alarms.
+
+    Without `rl.select: captions` no annotated caption is looked at: the measure is the reward of greedy captions, but
+    for naturalness, whose judge changes while it is trained.
+    """
+
+    def __init__(self, config: CaptioningConfig, run: Run, learner: Reinforcer, clip: Clip, data: Data) -> None:
+        from apps.captioning.learning.stage import CaptionAlarms
+
+        self.config, self.run, self.learner, self.clip, self.data = config, run, learner, clip, data
+        self.best: dict[str, Any] = {}
+        self.best_value = float("-inf")
+        self.best_step = -1
+        self.alarms = CaptionAlarms()
+        if learner.steps == 0:
+            self._measure(0)
+
+    def after_step(self, step: int, figures: Mapping[str, float]) -> dict[str, float]:
+        """Alarms at every step; a measurement and samples where one is due."""
+        for kind, message, values in self.alarms.update(figures):
+            self.run.alarm(kind, "rl", step, message, values)
+        every = self.config.rl.eval_every
+        if step < self.config.rl.steps and not (every and step % every == 0):
+            return {}
+        rows = [{**row, "picture": self.data.train.examples[row["picture"]].id} for row in self.learner.last]
+        self.run.save_samples("rl", step, rows)
+        return self._measure(step)
+
+    def _measure(self, step: int) -> dict[str, float]:
+        import torch
+
+        captioner = self.learner.captioner.eval()
+        with torch.no_grad():
+            features = self.data.validation.features.to(captioner.device)
+            texts = captioner.generate(features, self.config.captioner.max_new_tokens).texts
+        figures = self._values(texts)
+        value = figures["validation/selected"]
+        if value > self.best_value:
+            self.best_value, self.best_step = value, step
+            self.best = {name: tensor.detach().clone() for name, tensor in captioner.state_dict().items()}
+        return figures
+
+    def _values(self, texts: Sequence[str]) -> dict[str, float]:
+        from apps.captioning.rewards import SUPERVISED
+
+        columns: dict[str, Any] = {"completion": list(texts), "images": self.data.validation.features}
+        if all(example.captions for example in self.data.validation.examples):
+            columns["reference"] = [list(example.captions) for example in self.data.validation.examples]
+        figures, total = {}, 0.0
+        for name, (reward, weight) in self.learner.rewards.items():
+            if name == "naturalness" or (name in SUPERVISED and "reference" not in columns):
+                continue
+            mean = float(reward(**columns).values.nanmean())
+            figures[f"validation/{name}"] = mean
+            total += weight * mean
+        if self.config.rl.select == "captions":
+            from apps.captioning.measures.evaluation import cider
+
+            total = cider(texts, [example.captions for example in self.data.validation.examples])
+        figures["validation/selected"] = total
+        return figures
+
+    def keep_best(self) -> None:
+        """Put the kept weights into the captioner, and say in the log which they are."""
+        if self.config.rl.select != "last" and self.best:
+            self.learner.captioner.load_state_dict(self.best)
+            self.run.amend("rl", self.config.rl.steps, {"kept_step": self.best_step})
+
+    def state(self) -> dict[str, Any]:
+        """For the checkpoints."""
+        return {
+            "best": self.best,
+            "value": self.best_value,
+            "step": self.best_step,
+            "alarms": [dict(row) for row in self.alarms.rows],
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """From a checkpoint."""
+        self.best, self.best_value, self.best_step = dict(state["best"]), state["value"], state["step"]
+        self.alarms.rows = list(state["alarms"])
+
+
+def use_threads(config: CaptioningConfig) -> None:
+    """Set torch's CPU threads, where the config asks for a number."""
+    import torch
+
+    if config.threads:
+        torch.set_num_threads(config.threads)
