@@ -29,13 +29,6 @@ ATTENTION = (
 )
 OWN = "your caption"
 TITLES = {INITIAL: "Before: text-only initialisation", TRAINED: "After training on the rewards"}
-SENTENCES = (
-    "Two small blue stars above a red ring.",
-    "A big striped heart that is green.",
-    "There is a purple cross to the left of three yellow circles on a black background.",
-    "A dotted orange moon on a pale blue background.",
-    "On a grey background, a pair of pink squares are below a brown triangle.",
-)
 
 
 @dataclass(frozen=True)
@@ -134,7 +127,7 @@ def build_page(workbench: Workbench, temperature: float = 100.0) -> gradio.Block
         examples = gr.Dataset(
             components=[gr.Textbox(visible=False)],
             headers=["sentence"],
-            samples=[[text] for text in handlers.sentences()],
+            samples=[[text] for text in workbench.sentences()],
             label="Scenes to try",
             elem_id="examples",
         )
@@ -162,12 +155,6 @@ class Handlers:
 
     def __init__(self, workbench: Workbench) -> None:
         self.workbench = workbench
-
-    def sentences(self) -> list[str]:
-        """Example sentences; each is one of the grammar."""
-        from apps.captioning.pocket.grammar import read
-
-        return [text for text in SENTENCES if read(text) is not None]
 
     def another(self, held: bool, beam: int, heat: float) -> Any:
         """A random scene."""

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from io import BytesIO
 from typing import TYPE_CHECKING
 
-from apps.captioning.facts import Fact, Facts, compare
+from apps.captioning.facts import Fact, Facts, compare, name_of
 from apps.captioning.pocket.scene import Scene
 from apps.captioning.workbench import Attention, Paid
 
@@ -36,7 +36,8 @@ CSS = """
 .card.good { border-top-color: #2e9e5b; } .card.bad { border-top-color: #d1495b; }
 .card h4 { margin: 0; font-size: 0.82rem; font-weight: 550; color: var(--body-text-color-subdued); }
 .card .said { font-size: 1.12rem; line-height: 1.4; margin: 0.35rem 0 0.5rem; font-weight: 500;
-  overflow-wrap: anywhere; min-height: 2.8em; }
+  overflow-wrap: anywhere; }
+.cards .said { min-height: 2.8em; }
 .card .verdict { margin: 0 0 0.4rem; font-size: 0.9rem; font-weight: 600; }
 .card.good .verdict { color: #23804a; } .card.bad .verdict { color: #b73b4c; }
 .dark .card.good .verdict { color: #6fcf97; } .dark .card.bad .verdict { color: #f0808e; }
@@ -55,6 +56,7 @@ CSS = """
 .measures th, .measures td { padding: 0.35rem 0.6rem !important; text-align: left; }
 .measures thead th { font-size: 0.82rem; font-weight: 550; color: var(--body-text-color-subdued); }
 .measures tbody th { font-weight: 500; white-space: nowrap; width: 1%; }
+.measures .half { width: 42%; }
 .measures .value { text-align: right; width: 4rem; white-space: nowrap; }
 .measures .best { font-weight: 700; }
 .measures .sentence { width: 60%; overflow-wrap: anywhere; }
@@ -111,20 +113,27 @@ def cards_html(found: Mapping[str, NBest], titles: Mapping[str, str], scene: Sce
 
 def card_html(title: str, caption: str, scene: Scene | None, note: str = "", more: str = "") -> str:
     """One caption and, where the scene is known, what it is right and wrong about; `more` is this module's HTML."""
-    kind, verdict = verdict_html(compare(caption, scene)) if scene is not None else ("", "")
+    kind, verdict = verdict_html(compare(caption, scene), scene) if scene is not None else ("", "")
     said = _escape(caption) if caption.strip() else "(nothing)"
     heading = f'<h4 title="{_escape(note)}">{_escape(title)}</h4>'
     return f'<article class="card {kind}">{heading}<p class="said">{said}</p>{verdict}{more}</article>'
 
 
-def verdict_html(facts: Facts) -> tuple[str, str]:
-    """`good` or `bad`, and the verdict with every fact that does not go without saying."""
+def verdict_html(facts: Facts, scene: Scene) -> tuple[str, str]:
+    """`good` or `bad`, and the verdict: what is wrong, then what is right and does not go without saying."""
     if not facts.grammatical:
         return "bad", '<p class="verdict">Not a sentence of the grammar, so no fact counts as told.</p>'
     wrong = len(facts.wrong)
     title = "Exactly right" if facts.exact else f"{wrong} fact{'' if wrong == 1 else 's'} wrong"
-    shown = [*facts.wrong, *(fact for fact in facts.facts if fact.right and not fact.usual)]
-    chips = "".join(_chip(fact) for fact in shown)
+    spoilt = {fact.of for fact in facts.wrong}
+    whole = [number for number in range(len(scene.groups)) if number not in spoilt and not facts.leaves_out(number)]
+    chips = "".join(_wrong_chip(fact) for fact in facts.wrong)
+    chips += "".join(_right_chip(name_of(scene.groups[number])) for number in whole)
+    chips += "".join(
+        _right_chip(f"{fact.told} background" if fact.name == "background" else fact.told)
+        for fact in facts.facts
+        if fact.right and not fact.usual and fact.of not in whole
+    )
     return "good" if facts.exact else "bad", f'<p class="verdict">{title}</p><ul class="facts">{chips}</ul>'
 
 
@@ -133,11 +142,12 @@ def rewards_html(rows: Sequence[tuple[str, Paid]]) -> str:
     best_cos = max((paid.clip_cos for _, paid in rows if not math.isnan(paid.clip_cos)), default=math.nan)
     best_agg = max((paid.clip_agg for _, paid in rows if not math.isnan(paid.clip_agg)), default=math.nan)
     body = "".join(
-        f'<tr><th scope="row">{_escape(name)}</th>{_value(paid.clip_cos, best_cos)}{_value(paid.clip_agg, best_agg)}</tr>'
+        f'<tr><th scope="row">{_escape(name)}</th>{_value(paid.clip_cos, best_cos)}'
+        f"{_value(paid.clip_agg, best_agg)}</tr>"
         for name, paid in rows
     )
-    head = '<th></th><th colspan=2 scope="col">CLIP-cos: like the picture</th>'
-    head += '<th colspan=2 scope="col">CLIP-agg: like what the corpus says of such pictures</th>'
+    head = '<th scope="col">Reward</th><th class="half" colspan=2 scope="col">CLIP-cos: caption and picture</th>'
+    head += '<th class="half" colspan=2 scope="col">CLIP-agg: caption and target</th>'
     return f'<table class="measures"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
 
 
@@ -160,9 +170,7 @@ def attention_html(attention: Attention) -> str:
     return f'<table class="measures"><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>'
 
 
-def _chip(fact: Fact) -> str:
-    if fact.right:
-        return f"<li>✓ {_escape(f'{fact.told} of them' if fact.name == 'count' else _value_of(fact))}</li>"
+def _wrong_chip(fact: Fact) -> str:
     if not fact.told:
         text = f"leaves out: {fact.shown}"
     elif not fact.shown:
@@ -172,8 +180,8 @@ def _chip(fact: Fact) -> str:
     return f'<li class="wrong">✗ {_escape(text)}</li>'
 
 
-def _value_of(fact: Fact) -> str:
-    return f"{fact.told} background" if fact.name == "background" else fact.told
+def _right_chip(text: str) -> str:
+    return f"<li>✓ {_escape(text)}</li>"
 
 
 def _value(value: float, best: float) -> str:

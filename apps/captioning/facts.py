@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from itertools import permutations
 
 from apps.captioning.pocket.grammar import CAPTIONS, read
-from apps.captioning.pocket.scene import Group, Scene
+from apps.captioning.pocket.scene import BACKGROUNDS, SIZES, TEXTURES, Group, Scene
 
 ATTRIBUTES = ("count", "size", "texture", "colour", "kind")
 RELATIONS = {"left": "left of", "above": "above"}
-#: What goes without saying.
-USUAL = {"size": "medium", "texture": "plain", "background": "white"}
+#: What goes without saying; the scene's tables begin with it.
+USUAL = {"count": "1", "size": SIZES[0], "texture": TEXTURES[0], "background": BACKGROUNDS[0]}
 
 
 @dataclass(frozen=True)
@@ -23,11 +23,13 @@ class Fact:
         name: "colour", "count", "relation", ...; "object" for one that is missing or not there.
         shown: what the picture shows; empty for an object that is told and not there.
         told: what the caption says; empty for an object that it leaves out.
+        of: number of the group that it is a fact of; None for the relation, the background and whole objects.
     """
 
     name: str
     shown: str
     told: str
+    of: int | None = None
 
     @property
     def right(self) -> bool:
@@ -36,7 +38,7 @@ class Fact:
 
     @property
     def usual(self) -> bool:
-        """Whether it goes without saying: medium, plain, on white."""
+        """Whether it goes without saying: of the usual size, plain, on white."""
         return self.right and USUAL.get(self.name) == self.shown
 
 
@@ -56,6 +58,10 @@ class Facts:
     def wrong(self) -> tuple[Fact, ...]:
         """What the caption is wrong about."""
         return tuple(fact for fact in self.facts if not fact.right)
+
+    def leaves_out(self, group: int) -> bool:
+        """Whether the caption says nothing of a group of the scene."""
+        return all(fact.of != group for fact in self.facts)
 
     @property
     def exact(self) -> bool:
@@ -89,8 +95,8 @@ def _told(told: Scene, order: Sequence[int], scene: Scene) -> tuple[Fact, ...]:
     """The facts where the told groups, in this order, are taken for the shown ones."""
     groups = [told.groups[place] for place in order]
     facts = [
-        Fact(name, str(getattr(shown, name)), str(getattr(said, name)))
-        for shown, said in zip(scene.groups, groups, strict=False)
+        Fact(name, str(getattr(shown, name)), str(getattr(said, name)), number)
+        for number, (shown, said) in enumerate(zip(scene.groups, groups, strict=False))
         for name in ATTRIBUTES
     ]
     facts += [Fact("object", name_of(group), "") for group in scene.groups[len(groups) :]]

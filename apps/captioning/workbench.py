@@ -1,4 +1,4 @@
-"""What the demo does, without a browser: scenes and uploads, captions, their rewards, and the attention behind them."""
+"""What the demo does, without a browser: scenes and uploads, captions, rewards, and the attention behind them."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ LARGEST_UPLOAD = 20_000_000  # bytes
 MOST_PIXELS = 50_000_000
 LONGEST_TEXT = 500
 NEIGHBOURS = 8
+LISTED = 50
 INITIAL, TRAINED = "initialisation", "trained"
 
 
@@ -98,6 +99,18 @@ class Workbench:
         rng = random.Random()
         scene = sample_scene(rng, True if held else None)
         return scene, write(scene, rng)
+
+    def sentences(self, number: int = 5) -> list[str]:
+        """Sentences to try: always the same, from one object to two groups with a held-out pair on a background."""
+        from apps.captioning.pocket.grammar import write
+        from apps.captioning.pocket.scene import sample_scene
+
+        rng = random.Random(2)
+        told = [(scene, write(scene, rng)) for scene in (sample_scene(rng) for _ in range(80 * number))]
+        # Longer ones would be cut where they are listed.
+        short = [(scene, text) for scene, text in told if len(text) <= LISTED]
+        short.sort(key=lambda entry: (len(entry[0].groups), entry[0].held, entry[0].background, len(entry[1])))
+        return [text for _, text in short[len(short) // number // 2 :: len(short) // number][:number]]
 
     def scene_of(self, sentence: str) -> Scene:
         """The scene that a sentence tells, to be drawn in a new way each time.

@@ -1,10 +1,10 @@
-"""A demo page with a scripted model, and a headless Chromium to look at it; shared by the test and the screenshot."""
+"""Demo pages with scripted models, and a headless Chromium to look at them; shared by tests and screenshots."""
 
 from __future__ import annotations
 
 import shutil
 import socket
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -46,10 +46,16 @@ class Scripted:
 
 @contextmanager
 def served(workbench: Workbench) -> Iterator[str]:
-    """The page on a free port of this machine; yields its address."""
+    """The text-to-SQL page on a free port of this machine; yields its address."""
     from apps.text2sql.demo import build_page, launch
 
-    blocks = build_page(workbench)
+    with serving(build_page(workbench), launch) as address:
+        yield address
+
+
+@contextmanager
+def serving(blocks: Any, launch: Callable[[Any, int], str]) -> Iterator[str]:
+    """A demo's page on a free port of this machine, served by the demo's own `launch`; yields its address."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
