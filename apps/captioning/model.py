@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import inspect
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from common.errors import DataError, UsageError
+from common.errors import DataError, TouchstoneError, UsageError
 from common.files import locate, read_json, write_json
 
 if TYPE_CHECKING:
@@ -80,7 +80,8 @@ class TransformerMapper(nn.Module):
         """`(B, features)` to `(B, prefix_length * width)`."""
         seen = self.project(features).view(len(features), self.length, self.width)
         constants = self.constants.expand(len(features), -1, -1)
-        return self.layers(torch.cat([seen, constants], 1))[:, self.length :].flatten(1)
+        mapped: Tensor = self.layers(torch.cat([seen, constants], 1))
+        return mapped[:, self.length :].flatten(1)
 
 
 def build_mapper(shape: Shape) -> nn.Module:
@@ -108,9 +109,9 @@ class Captioner(nn.Module):
         self.mapper = build_mapper(shape)
         self.decoder = decoder
         self.tokenizer = tokenizer
-        self.end = int(tokenizer.eos_token_id)  # type: ignore[arg-type]
+        self.end = int(tokenizer.eos_token_id)
         # GPT-2 has no padding token; whatever stands after the end token is masked, so the end token itself will do.
-        self.pad = int(self.end if tokenizer.pad_token_id is None else tokenizer.pad_token_id)  # type: ignore[arg-type]
+        self.pad = int(self.end if tokenizer.pad_token_id is None else tokenizer.pad_token_id)
 
     @property
     def device(self) -> torch.device:
@@ -119,14 +120,29 @@ class Captioner(nn.Module):
 
     def prefix(self, features: Tensor) -> Tensor:
         """`(B, features)` to `(B, prefix_length, width)`."""
-        prefix = self.mapper(features).view(len(features), self.shape.prefix_length, self.shape.width)
+        # Features of length 1 are scaled so that one dimension is of usual size 1: the mapper's first layer saw almost
+        # nothing otherwise, and learnt slowly.
+        prefix = self.mapper(features * self.shape.features**0.5).view(
+            len(features), self.shape.prefix_length, self.shape.width
+        )
         return nn.functional.normalize(prefix, dim=-1) if self.shape.normalize_prefix else prefix
+
+    def check_room(self, longest: int) -> None:
+        """Refuse captions that are longer than the decoder has positions for.
+
+        Raises:
+            UsageError: names both lengths.
+        """
+        positions = getattr(self.decoder.config, "max_position_embeddings", None)
+        if positions is not None and longest + self.shape.prefix_length > positions:
+            raise UsageError(
+                f"captioner.max_new_tokens: the decoder has {positions} positions, too few for {longest} tokens after "
+                f"a prefix of {self.shape.prefix_length}"
+            )
 
     def encode(self, texts: list[str], longest: int) -> tuple[Tensor, Tensor]:
         """Token ids and mask of sentences, each with its end token, cut at `longest` tokens (the end token stays)."""
-        rows = [
-            [*ids[: longest - 1], self.end] for ids in self.tokenizer(texts, add_special_tokens=False)["input_ids"]
-        ]
+        rows = [[*ids[: longest - 1], self.end] for ids in self.token_ids(texts)]
         width = max((len(row) for row in rows), default=1)
         tokens = torch.full((len(rows), width), self.pad)
         mask = torch.zeros(len(rows), width, dtype=torch.bool)
@@ -134,6 +150,13 @@ class Captioner(nn.Module):
             tokens[number, : len(row)] = torch.tensor(row)
             mask[number, : len(row)] = True
         return tokens.to(self.device), mask.to(self.device)
+
+    def token_ids(self, texts: list[str]) -> list[list[int]]:
+        """Token ids of texts, without the end token; a text that spells a special token does not become it."""
+        if not texts:
+            return []
+        found = self.tokenizer(texts, add_special_tokens=False, split_special_tokens=True, verbose=False)
+        return [list(ids) for ids in found["input_ids"]]
 
     def decode(self, tokens: Tensor, mask: Tensor) -> list[str]:
         """Texts of generated tokens, without end tokens."""
@@ -149,7 +172,8 @@ class Captioner(nn.Module):
         words = self.decoder.get_input_embeddings()(tokens[:, :-1])
         # Causal attention hides what follows, so padding after the end token needs no attention mask.
         output = self.decoder(inputs_embeds=torch.cat([prefix, words], 1), use_cache=False)
-        return output.logits[:, self.shape.prefix_length - 1 :]
+        logits: Tensor = output.logits
+        return logits[:, self.shape.prefix_length - 1 :]
 
     def log_probs(self, features: Tensor, tokens: Tensor, temperature: float = 1.0) -> Tensor:
         """`(B, T)` log-probability of each token after the ones before it."""
@@ -167,15 +191,21 @@ class Captioner(nn.Module):
             longest: most tokens, the end token included.
             temperature: 0 takes the likeliest token (greedy); else tokens are sampled at this temperature.
             generator: of the samples, on the CPU; torch's own where not given.
+
+        Raises:
+            UsageError: the decoder has not so many positions.
+            TouchstoneError: the model's chances are not numbers: its weights are damaged.
         """
+        from transformers import DynamicCache
+
+        self.check_room(longest)
         batch = len(features)
         rows: list[Tensor] = []
         alive = torch.ones(batch, dtype=torch.bool, device=self.device)
         kept: list[Tensor] = []
-        step_input, cache = self.prefix(features), None
+        step_input, memory = self.prefix(features), {cache_argument(self.decoder): DynamicCache()}
         for _ in range(longest if batch else 0):
-            output = self.decoder(inputs_embeds=step_input, past_key_values=cache, use_cache=True)
-            cache, logits = output.past_key_values, output.logits[:, -1].float()
+            logits = self.decoder(inputs_embeds=step_input, use_cache=True, **memory).logits[:, -1].float()
             token = logits.argmax(-1) if temperature == 0 else _sample(logits / temperature, generator)
             token = torch.where(alive, token, self.pad)
             rows.append(token)
@@ -199,6 +229,8 @@ class Captioner(nn.Module):
 
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
+        # What an earlier save left must not stand for this one if it is interrupted.
+        (folder / SHAPE).unlink(missing_ok=True)
         self.decoder.save_pretrained(folder / "decoder")
         self.tokenizer.save_pretrained(folder / "decoder")
         save_file({name: value.contiguous() for name, value in self.mapper.state_dict().items()}, folder / MAPPER)
@@ -213,17 +245,24 @@ def load_captioner(folder: Path | str, device: str = "cpu") -> Captioner:
     """A saved captioner, in evaluation mode.
 
     Raises:
-        DataError: the folder holds none, or not a whole one.
+        DataError: the folder holds none, or a damaged one; names the file.
     """
+    from safetensors import SafetensorError
     from safetensors.torch import load_file
 
     folder = locate(folder)
     if not (folder / SHAPE).is_file():
         raise DataError(f"not a captioner's folder (it holds no {SHAPE}); `train` makes one", path=folder)
-    shape = Shape(**read_json(folder / SHAPE))
+    try:
+        shape = Shape(**read_json(folder / SHAPE))
+    except TypeError as error:
+        raise DataError(f"no description of a captioner ({error}); `train` writes one", path=folder / SHAPE) from error
     decoder, tokenizer = load_decoder(str(folder / "decoder"))
     captioner = Captioner(shape, decoder, tokenizer)
-    captioner.mapper.load_state_dict(load_file(folder / MAPPER))
+    try:
+        captioner.mapper.load_state_dict(load_file(folder / MAPPER))
+    except (OSError, SafetensorError, RuntimeError) as error:
+        raise DataError(f"damaged weights ({error}); train the captioner again", path=folder / MAPPER) from error
     return captioner.to(torch_device(device)).eval()
 
 
@@ -252,19 +291,25 @@ def load_decoder(path: str) -> tuple[Any, PreTrainedTokenizerBase]:
     """A causal language model in float32 and its tokenizer, from a folder or a hub id.
 
     Raises:
-        UsageError: there is none, or it has no end-of-text token.
+        UsageError: there is none, it is damaged, or it has no end-of-text token.
     """
+    from safetensors import SafetensorError
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     place = str(locate(path))
     try:
         decoder = AutoModelForCausalLM.from_pretrained(place, dtype=torch.float32)
         tokenizer = AutoTokenizer.from_pretrained(place)
-    except (OSError, ValueError, json.JSONDecodeError) as error:
+    except (OSError, ValueError, SafetensorError) as error:
         raise UsageError(f"captioner.decoder: {path} cannot be loaded: {error}") from error
     if tokenizer.eos_token_id is None:
         raise UsageError(f"captioner.decoder: {path} has no end-of-text token, which ends a caption")
     return decoder, tokenizer
+
+
+def cache_argument(decoder: Any) -> str:
+    """What a decoder calls its cache: `cache`, or `past_key_values` in older versions of transformers."""
+    return "cache" if "cache" in inspect.signature(decoder.forward).parameters else "past_key_values"
 
 
 def torch_device(name: str) -> torch.device:
@@ -277,4 +322,6 @@ def torch_device(name: str) -> torch.device:
 def _sample(logits: Tensor, generator: torch.Generator | None) -> Tensor:
     """One token a row; drawn on the CPU, so that a seed means the same on every device."""
     chances = torch.softmax(logits, -1)
+    if not chances.isfinite().all():
+        raise TouchstoneError("the captioner's chances are not numbers; its weights are damaged, train it again")
     return torch.multinomial(chances.cpu(), 1, generator=generator).squeeze(1).to(logits.device)

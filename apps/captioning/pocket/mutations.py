@@ -96,4 +96,24 @@ MUTATIONS: dict[str, Mutation] = {
     "attributes swapped": _swap("size", "texture", "count"),
 }
 
-RELATION_MUTATIONS = ("relation inverted", "relation other", "colours swapped", "attributes swapped")
+
+def damage(text: str, rng: random.Random) -> str:
+    """A sentence with one or two words dropped, doubled, moved or replaced by another of its words, or all mixed up.
+
+    Now and then the result is a sentence again, of the same scene or of another.
+    """
+    words = text.split()
+    if rng.random() < 0.1:
+        return f"{text} {text}" if rng.random() < 0.5 else " ".join(rng.sample(words, len(words)))
+    for _ in range(rng.choice((1, 1, 2))):
+        place = rng.randrange(len(words))
+        what = rng.choice(("drop", "double", "move", "replace"))
+        if what == "drop" and len(words) > 2:
+            words.pop(place)
+        elif what == "double":
+            words.insert(place, words[place])
+        elif what == "move":
+            words.insert(rng.randrange(len(words)), words.pop(place))
+        else:
+            words[place] = rng.choice(words)
+    return " ".join(words) if words != text.split() else " ".join([*words, words[-1]])

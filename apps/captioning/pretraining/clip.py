@@ -1,7 +1,8 @@
 """Trains the pocket CLIP: OpenCLIP's ModifiedResNet and text transformer, contrastively, with hard negatives.
 
 Without the hard negatives such a model reads captions as bags of words and cannot tell "left of" from "right of"
-(measured in shared/reference/captioning.md, 5.3); they are extra columns of the picture-to-text softmax.
+(measured in shared/reference/captioning.md, 5.3); they are extra columns of the picture-to-text softmax, and a sort of
+mistake that the model still makes comes the more often.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from apps.captioning.pocket.grammar import write
-from apps.captioning.pocket.mutations import RELATION_MUTATIONS, mutate
+from apps.captioning.pocket.mutations import MUTATIONS, damage
 from apps.captioning.pocket.render import SIDE, draw
 from apps.captioning.pocket.scene import Scene, sample_scene
 from apps.captioning.pretraining.tokenizer import transformers_tokenizer
@@ -54,7 +55,7 @@ class ClipTraining:
     text_layers: int = 2
     context_length: int = 48
     pictures: int = 60_000
-    steps: int = 2_400
+    steps: int = 2_000
     batch_size: int = 128
     hard_negatives: int = 2
     stories: float = 0.2
@@ -86,6 +87,11 @@ def draw_all(scenes: list[Scene], quiet: bool = False) -> np.ndarray:
             bar(number + 1)
     return pictures
 
+
+# No sort of mistake is drawn less often than this against one that always fools the model.
+EASIEST = 0.03
+# A broken sentence is a mistake too: a captioner that is paid by this model finds out at once where it is not.
+DAMAGE = "damaged"
 
 # The pictures' own mean and deviation, near enough; written into the preprocess settings of the saved model.
 MEAN, DEVIATION = (0.55, 0.54, 0.56), (0.33, 0.32, 0.33)
@@ -133,6 +139,7 @@ def train_clip(settings: ClipTraining, tokenizer: Tokenizer, quiet: bool = False
         [{"params": decay, "weight_decay": 0.1}, {"params": plain, "weight_decay": 0.0}], betas=(0.9, 0.98), eps=1e-6
     )
     order: list[int] = []
+    hardness = dict.fromkeys((DAMAGE, *MUTATIONS), 0.5)
     model.train()
     with progress("training the pocket CLIP", settings.steps, quiet) as bar:
         for step in range(settings.steps):
@@ -141,7 +148,7 @@ def train_clip(settings: ClipTraining, tokenizer: Tokenizer, quiet: bool = False
             batch = [order.pop() for _ in range(settings.batch_size)]
             for group in optimizer.param_groups:
                 group["lr"] = _rate(step, settings)
-            loss = _loss(model, tokenizer, pictures[batch], [scenes[row] for row in batch], settings, rng)
+            loss = _loss(model, tokenizer, pictures[batch], [scenes[row] for row in batch], settings, hardness, rng)
             optimizer.zero_grad()
             loss.backward()
             torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -160,32 +167,62 @@ def _loss(
     pictures: np.ndarray,
     scenes: list[Scene],
     settings: ClipTraining,
+    hardness: dict[str, float],
     rng: random.Random,
 ) -> torch.Tensor:
     """Symmetric InfoNCE; every picture's row has the hard negatives of the whole batch as further columns."""
     import torch
     from torch.nn import functional
 
-    truths, wrongs = [], []
+    truths, wrongs, kinds = [], [], []
     for scene in scenes:
         style = "stories" if rng.random() < settings.stories else "captions"
         wording = rng.getstate()
         truths.append(write(scene, rng, style))
-        for number in range(settings.hard_negatives):
-            # A relation is the last thing that is learnt: where there is one, every other negative gets it wrong.
-            names = RELATION_MUTATIONS if scene.relation and number % 2 else ()
-            # The same wording, so that only the fact differs.
-            words = random.Random()
-            words.setstate(wording)
-            wrongs.append(write(mutate(scene, rng, names), words, style))
+        for kind, wrong in _wrong_captions(scene, truths[-1], style, wording, settings.hard_negatives, hardness, rng):
+            wrongs.append(wrong)
+            kinds.append(kind)
     seen = functional.normalize(model.encode_image(to_input(pictures)), dim=-1)
     told = functional.normalize(_encode(model, to_tokens(tokenizer, truths + wrongs, settings.context_length)), dim=-1)
     scale = model.logit_scale.exp()
     logits = scale * seen @ told.T
+    _update(hardness, kinds, logits.detach(), settings.hard_negatives)
     target = torch.arange(len(scenes))
-    return (
-        functional.cross_entropy(logits, target) + functional.cross_entropy(logits[:, : len(scenes)].T, target)
-    ) / 2
+    return (functional.cross_entropy(logits, target) + functional.cross_entropy(logits[:, : len(scenes)].T, target)) / 2
+
+
+def _wrong_captions(
+    scene: Scene,
+    truth: str,
+    style: str,
+    wording: Any,
+    number: int,
+    hardness: dict[str, float],
+    rng: random.Random,
+) -> list[tuple[str, str]]:
+    """Captions with one wrong fact or a broken sentence, and what is wrong with them.
+
+    A sort of mistake that the model still makes is drawn the more often.
+    """
+    changed = {name: mutation(scene, rng) for name, mutation in MUTATIONS.items()}
+    names = [DAMAGE, *(name for name, wrong in changed.items() if wrong is not None)]
+    wrongs = []
+    for name in rng.choices(names, [hardness[name] for name in names], k=number):
+        other = changed.get(name)
+        # The same wording, so that only the fact differs.
+        words = random.Random()
+        words.setstate(wording)
+        wrongs.append((name, damage(truth, rng) if other is None else write(other, words, style)))
+    return wrongs
+
+
+def _update(hardness: dict[str, float], kinds: list[str], logits: Tensor, number: int) -> None:
+    """Follow, for each sort of mistake, how often the wrong caption is liked as well as the right one."""
+    count = len(logits)
+    for place, kind in enumerate(kinds):
+        row = place // number
+        fooled = float(logits[row, count + place] >= logits[row, row])
+        hardness[kind] = max(EASIEST, 0.99 * hardness[kind] + 0.01 * fooled)
 
 
 def _encode(model: CLIP, tokens: Tensor, parts: int = 3) -> Tensor:

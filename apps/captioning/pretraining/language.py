@@ -10,6 +10,7 @@ import torch
 from apps.captioning.learning.advantages import rate
 from apps.captioning.model_config import DiscriminatorConfig
 from apps.captioning.pocket.grammar import STYLES, write
+from apps.captioning.pocket.mutations import damage
 from apps.captioning.pocket.scene import sample_scene
 from apps.captioning.pretraining.tokenizer import framed, transformers_tokenizer
 from common.ui import progress
@@ -125,36 +126,19 @@ def train_discriminator(
     with progress("training the pocket discriminator", steps, quiet) as bar:
         for step in range(steps):
             judge.optimizer.param_groups[0]["lr"] = rate(step, 1e-3, 30, steps, "cosine")
-            figures = judge.step(sentences(rng, BATCH), [damaged(text, rng) for text in sentences(rng, BATCH)])
+            figures = judge.step(sentences(rng, BATCH), [damage(text, rng) for text in sentences(rng, BATCH)])
             bar(step + 1, f"accuracy {figures['discriminator/accuracy']:.2f}")
     judge.save(folder)
     unseen = random.Random(f"discriminator/test/{seed}")
-    real, fake = sentences(unseen, 500), [damaged(text, unseen) for text in sentences(unseen, 500)]
+    real, fake = sentences(unseen, 500), [damage(text, unseen) for text in sentences(unseen, 500)]
     told = judge.score([*real, *fake]) > 0
     return {"accuracy": float(torch.cat([told[:500], ~told[500:]]).float().mean())}
-
-
-def damaged(text: str, rng: random.Random) -> str:
-    """A sentence with one or two words dropped, doubled, moved or replaced by another of its words."""
-    words = text.split()
-    for _ in range(rng.choice((1, 1, 2))):
-        place = rng.randrange(len(words))
-        what = rng.choice(("drop", "double", "move", "replace"))
-        if what == "drop" and len(words) > 2:
-            words.pop(place)
-        elif what == "double":
-            words.insert(place, words[place])
-        elif what == "move":
-            words.insert(rng.randrange(len(words)), words.pop(place))
-        else:
-            words[place] = rng.choice(words)
-    return " ".join(words) if words != text.split() else " ".join([*words, words[-1]])
 
 
 def _step(optimizer: torch.optim.Optimizer, loss: torch.Tensor, model: torch.nn.Module, speed: float) -> None:
     for group in optimizer.param_groups:
         group["lr"] = speed
     optimizer.zero_grad()
-    loss.backward()
+    loss.backward()  # type: ignore[no-untyped-call]
     torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
     optimizer.step()

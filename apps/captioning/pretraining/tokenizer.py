@@ -56,7 +56,7 @@ def transformers_tokenizer(tokenizer: Tokenizer, longest: int) -> PreTrainedToke
     """The tokenizer as transformers loads and saves it."""
     from transformers import PreTrainedTokenizerFast
 
-    return PreTrainedTokenizerFast(
+    return PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
         tokenizer_object=tokenizer,
         bos_token=START,
         eos_token=END,
