@@ -38,11 +38,13 @@ class CorpusConfig:
         format: `pocket` (written by code), `text` (a sentence a line), `jsonl` (ours, see `prepare`), or a public data
             set's own files.
         path: file; not used by `pocket`.
-        split: name of the split; pocket: `captions` (worded as the pictures' captions are) or `stories` (another style).
+        split: name of the split; pocket: `captions` (worded as the pictures' captions are) or `stories` (in another
+            style).
         clean: `none`; `sentence` (first letter, final full stop); `web` (CgT-GAN's cleaning of web sentences as well).
         dedup: keep each sentence once; where not, one that stands twice weighs twice.
         limit: sentences to keep; 0 keeps all.
-        seed: which sentences: `pocket` writes others for each seed; else a limit keeps the first ones for 0, or a draw.
+        seed: which sentences: `pocket` writes others for each seed; else a limit keeps the first ones for 0, or a
+            draw.
     """
 
     format: Literal["pocket", "text", "jsonl", "coco", "karpathy", "flickr30k", "flickr8k", "cc3m", "ss1m"] = "pocket"

@@ -78,5 +78,5 @@ def _best_match(told: Scene, scene: Scene) -> dict[str, float]:
 
 def _share(name: str, told: Sequence[Group], shown: Sequence[Group]) -> float:
     """Right values of one attribute over the larger number of groups: too many and too few both cost."""
-    right = sum(getattr(one, name) == getattr(other, name) for one, other in zip(told, shown, strict=False))
+    right = sum(bool(getattr(one, name) == getattr(other, name)) for one, other in zip(told, shown, strict=False))
     return right / max(len(told), len(shown))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -170,7 +171,7 @@ def write(scene: Scene, rng: random.Random, style: str = "captions") -> str:
     if relation:
         side = _pick(words.sides[OPPOSITE[relation]], phrase)
         fields |= {"relation": _pick(words.relations[relation], phrase), "side": side.format(**fields)}
-    text = _pick(patterns, pattern).format(**fields, on=f" {background}" if background else "", On=background)
+    text: str = _pick(patterns, pattern).format(**fields, on=f" {background}" if background else "", On=background)
     return text[0].upper() + text[1:]
 
 
@@ -318,8 +319,8 @@ def _nouns(style: str) -> dict[str, dict[str, Any]]:
     }
 
 
-def _any(words: object) -> str:
-    return "|".join(sorted((re.escape(str(word)) for word in words if word), key=len, reverse=True))  # type: ignore[attr-defined]
+def _any(words: Iterable[str]) -> str:
+    return "|".join(sorted((re.escape(word) for word in words if word), key=len, reverse=True))
 
 
 @lru_cache

@@ -91,7 +91,8 @@ def _draw_object(canvas: Image.Image, group: Group, centre: Point, rng: random.R
     mask = Image.new("L", canvas.size, 0)
     SHAPES[group.kind](ImageDraw.Draw(mask), x, y, radius)
     colour = _shade(rng, RGB[group.colour], 10)
-    box = tuple(round(value) for value in (x - radius - 2, y - radius - 2, x + radius + 2, y + radius + 2))
+    reach = radius + 2
+    box = (round(x - reach), round(y - reach), round(x + reach), round(y + reach))
     paint = Image.new("RGB", (box[2] - box[0], box[3] - box[1]), colour)
     _texture(ImageDraw.Draw(paint), group.texture, paint.size[0], colour, rng)
     canvas.paste(paint, box[:2], mask.crop(box))
