@@ -95,7 +95,7 @@ def dico(
         log_probs: `(P * K, T)` of the policy, a picture's samples side by side.
         reference: `(P * K, T)` of the initial captioner.
         mask: `(P * K, T)`.
-        rewards: `(P, K)`; a NaN sample takes no part.
+        rewards: `(P, K)`; a NaN sample takes no part, nor does a picture whose samples are all paid the same.
         beta: β.
         temperature: τ.
     """
@@ -104,7 +104,9 @@ def dico(
     ranked = torch.where(known, rewards, -torch.inf)
     best = ranked.argmax(1, keepdim=True)
     others = known & (torch.arange(rewards.shape[1], device=rewards.device) != best)
-    usable = others.any(1)
+    # Where all are paid the same, the first is not better than the others.
+    worst = torch.where(known, rewards, torch.inf).amin(1)
+    usable = others.any(1) & (ranked.amax(1) > worst)
     if not usable.any():
         return gain.sum() * 0.0
     gap = temperature * (ranked.gather(1, best) - ranked)

@@ -11,7 +11,11 @@ from torch import Tensor, nn
 from apps.captioning.learning.advantages import rate
 from apps.captioning.model import Captioner
 from apps.captioning.train_config import InitConfig
+from common.errors import TouchstoneError
 from common.training.sampler import CyclicSampler
+
+# Steps in a row without a usable gradient before a run stops.
+PATIENCE = 5
 
 
 def noisy(features: Tensor, variance: float, generator: torch.Generator | None = None) -> Tensor:
@@ -68,9 +72,14 @@ class Initialiser:
             captioner.parameters(), config.learning_rate, weight_decay=config.weight_decay
         )
         self.steps = 0
+        self.bad_steps = 0
 
     def step(self) -> dict[str, float]:
-        """One optimiser step; returns its figures."""
+        """One optimiser step; returns its figures.
+
+        Raises:
+            TouchstoneError: no usable gradient for five steps in a row.
+        """
         rows = self.sampler.next()
         for group in self.optimizer.param_groups:
             group["lr"] = rate(self.steps, self.config.learning_rate, self.config.warmup, self.config.steps, "cosine")
@@ -80,11 +89,17 @@ class Initialiser:
             self.captioner, features, [self.corpus[row] for row in rows], self.longest, self.config.label_smoothing
         )
         self.optimizer.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         norm = nn.utils.clip_grad_norm_(self.captioner.parameters(), 1.0)
         skipped = not bool(norm.isfinite())
         if not skipped:
             self.optimizer.step()
+        self.bad_steps = self.bad_steps + 1 if skipped else 0
+        if self.bad_steps >= PATIENCE:
+            raise TouchstoneError(
+                f"step {self.steps}: the gradient was no number for {PATIENCE} steps in a row; "
+                "lower init.learning_rate"
+            )
         self.steps += 1
         return {"loss": float(loss.detach()), "gradient": float(norm), "skipped": float(skipped)}
 
@@ -95,7 +110,10 @@ class Initialiser:
             "optimizer": self.optimizer.state_dict(),
             "sampler": self.sampler.state_dict(),
             "generator": self.generator.get_state(),
+            # The decoder's dropout draws from it.
+            "torch": torch.get_rng_state(),
             "step": self.steps,
+            "bad_steps": self.bad_steps,
         }
 
     def restore(self, state: dict[str, Any]) -> None:
@@ -104,4 +122,5 @@ class Initialiser:
         self.optimizer.load_state_dict(state["optimizer"])
         self.sampler.load_state_dict(state["sampler"])
         self.generator.set_state(state["generator"])
-        self.steps = state["step"]
+        torch.set_rng_state(state["torch"])
+        self.steps, self.bad_steps = state["step"], state["bad_steps"]

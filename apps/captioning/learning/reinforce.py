@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from apps.captioning.learning.advantages import advantages, dico, kl_penalty, policy_gradient, ramp, rate, scaled
-from apps.captioning.learning.initialise import text_loss
+from apps.captioning.learning.initialise import PATIENCE, text_loss
 from apps.captioning.learning.naturalness import Naturalness
 from apps.captioning.model import Captioner, Captions
 from apps.captioning.rewards import repeated_share
@@ -21,8 +21,7 @@ from common.errors import GraderFailure, TouchstoneError, UsageError
 from common.rewards.base import Reward
 from common.training.sampler import CyclicSampler
 
-# Steps in a row without a usable gradient, or with too many rows that no grader could score, before the run stops.
-PATIENCE = 5
+# Share of captions that no grader could score, above which a run stops after `PATIENCE` steps in a row.
 MOST_UNSCORED = 0.2
 
 
@@ -145,7 +144,7 @@ class Reinforcer:
         count, size = len(rows), self.config.samples
         texts = sampled.texts + (greedy.texts if greedy is not None else [])
         order = [row for row in rows for _ in range(size)] + (list(rows) if greedy is not None else [])
-        columns = {name: _rows_of(column, order) for name, column in self.material.columns.items()}
+        columns = {name: rows_of(column, order) for name, column in self.material.columns.items()}
         columns |= {"completion": texts, "images": self.material.features[order], "step": self.steps}
         scores, greedy_scores = {}, {}
         for name, (reward, _) in self.rewards.items():
@@ -199,7 +198,7 @@ class Reinforcer:
                 self.steps, self.config.learning_rate, self.config.warmup, self.config.steps, self.config.schedule
             )
         self.optimizer.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         norm = nn.utils.clip_grad_norm_(self.captioner.parameters(), 1.0)
         usable = bool(norm.isfinite()) and bool(loss.isfinite())
         if usable:
@@ -216,7 +215,8 @@ class Reinforcer:
         if self.judge is None or not sentence_rows:
             return {}
         # As many generated captions as sentences: the first sample of each picture, and the second.
-        fake = [text for start in range(2) for text in sampled.texts[start :: self.config.samples]]
+        samples = self.config.samples
+        fake = [text for start in range(min(2, samples)) for text in sampled.texts[start::samples]]
         return self.judge.step([self.material.corpus[row] for row in sentence_rows], fake[: len(sentence_rows)])
 
     def _check_scored(self, unscored: Tensor) -> dict[str, float]:
@@ -238,14 +238,13 @@ class Reinforcer:
             figures[f"reward/{name}"] = float(known.mean()) if known.numel() else float("nan")
             figures[f"weight/{name}"] = weights[name]
         ended = self.captioner.ended(sampled).float()
-        again = self.captioner.encode(sampled.texts, self.longest)[0]
         figures["reward"] = float(_total(scores, weights).nanmean())
         figures["length"] = float(sampled.lengths.float().mean())
         figures["unterminated"] = 1 - float(ended.mean())
         figures["distinct"] = len(set(sampled.texts)) / max(1, len(sampled.texts))
         figures["repeated"] = sum(map(repeated_share, sampled.texts)) / max(1, len(sampled.texts))
         # The rewards read text, the gradient goes to tokens: how often the two are not the same token for token.
-        figures["drift"] = _drift(sampled, again, self.captioner)
+        figures["drift"] = _drift(sampled, self.captioner)
         return figures
 
     def _remember(self, rows: list[int], sampled: Captions, scores: Mapping[str, Tensor], groups: int = 4) -> None:
@@ -330,14 +329,15 @@ def _total(scores: Mapping[str, Tensor], weights: Mapping[str, float]) -> Tensor
     return torch.where(known.any(0), torch.where(known, stacked, 0.0).sum(0), torch.nan)
 
 
-def _rows_of(column: Any, rows: Sequence[int]) -> Any:
+def rows_of(column: Any, rows: Sequence[int]) -> Any:
+    """Some rows of a column of tensors or of lists."""
     return column[list(rows)] if isinstance(column, Tensor) else [column[row] for row in rows]
 
 
-def _drift(sampled: Captions, again: Tensor, captioner: Captioner) -> float:
+def _drift(sampled: Captions, captioner: Captioner) -> float:
     changed = 0
-    for row, mask, other in zip(sampled.tokens.tolist(), sampled.mask.tolist(), again.tolist(), strict=True):
+    again = captioner.token_ids(sampled.texts)
+    for row, mask, reread in zip(sampled.tokens.tolist(), sampled.mask.tolist(), again, strict=True):
         said = [token for token, kept in zip(row, mask, strict=True) if kept and token != captioner.end]
-        reread = [token for token in other if token not in (captioner.end, captioner.pad)]
         changed += said != reread
     return changed / max(1, len(sampled.texts))

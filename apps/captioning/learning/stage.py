@@ -8,7 +8,7 @@ import math
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import torch
 
@@ -60,7 +60,9 @@ def run_stage(
         restore_extra: takes it back.
 
     Raises:
-        Interrupted: the user stopped the run; a checkpoint of the last whole step is saved.
+        Interrupted: the user stopped the run; a checkpoint of the last whole step is saved, unless he would not wait
+            for its end.
+        TouchstoneError: what the learner raised; the message says how to go on.
     """
     stop, bar = StopRequest(), Progress(stage)
     newest = newest_checkpoint(run, stage)
@@ -99,7 +101,8 @@ def run_stage(
         raise
     except TouchstoneError as error:
         run.alarm("failed", stage, learner.steps, str(error))
-        raise type(error)(f"{error}\n{_way_on(run, stage, learner.steps, steps, saved, 'stopped')}") from error
+        error.args = (f"{error}\n{_way_on(run, stage, learner.steps, steps, saved, 'stopped')}",)
+        raise
     finally:
         bar.close()
 
@@ -159,7 +162,7 @@ class CaptionAlarms:
         window: steps that a pattern must hold.
     """
 
-    LIMITS = {
+    LIMITS: ClassVar[dict[str, tuple[str, float, str]]] = {
         "repetition": ("repeated", 0.15, "captions repeat themselves (share of repeated trigrams {:.0%})"),
         "unterminated": ("unterminated", 0.1, "{:.0%} of the captions never come to an end"),
         "drift": ("drift", 0.05, "{:.0%} of the captions are read back as other tokens than were sampled"),
