@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -30,18 +31,20 @@ class Naturalness:
         device: torch device.
 
     Raises:
-        UsageError: the model cannot be loaded.
+        UsageError: the model cannot be loaded, or a setting is out of range.
     """
 
     def __init__(self, config: DiscriminatorConfig, device: str = "auto") -> None:
         from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
+        if not 0 <= config.label_smoothing < 0.5:
+            raise UsageError(f"discriminator.label_smoothing must lie in [0, 0.5), not {config.label_smoothing}")
         place = str(locate(config.path))
         # The penalty's second derivative exists for plain attention only.
         attention = "eager" if config.gradient_penalty else None
         try:
             self.model = AutoModelForSequenceClassification.from_pretrained(
-                place, num_labels=1, attn_implementation=attention
+                place, num_labels=1, attn_implementation=attention, dtype=torch.float32
             )
             self.tokenizer = AutoTokenizer.from_pretrained(place)
         except (OSError, ValueError) as error:
@@ -69,7 +72,8 @@ class Naturalness:
 
     def logits(self, texts: Sequence[str]) -> Tensor:
         """`(B,)`: above 0 reads as real."""
-        return self.model(**self._batch(texts)).logits.squeeze(-1).float()
+        logits: Tensor = self.model(**self._batch(texts)).logits
+        return logits.squeeze(-1).float()
 
     @torch.no_grad()
     def score(self, texts: Sequence[str]) -> Tensor:
@@ -81,7 +85,7 @@ class Naturalness:
     def step(self, real: Sequence[str], fake: Sequence[str]) -> dict[str, float]:
         """One optimiser step on corpus sentences against generated ones; returns its figures.
 
-        A loss that is no number changes nothing and is counted in `skipped`.
+        A loss or a gradient that is no number changes nothing and is counted in `skipped`.
         """
         smooth = self.config.label_smoothing
         self.model.train()
@@ -91,14 +95,15 @@ class Naturalness:
         penalty = self._penalty(real) if self.config.gradient_penalty else torch.zeros(())
         whole = loss + self.config.gradient_penalty * penalty.to(self.device)
         self.optimizer.zero_grad()
-        skipped = not bool(whole.isfinite())
+        whole.backward()  # type: ignore[no-untyped-call]
+        norm = nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
+        skipped = not bool(whole.isfinite() and norm.isfinite())
         if not skipped:
-            whole.backward()
-            nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
             self.optimizer.step()
         self.model.eval()
         accuracy = float(((told > 0) == (true > 0.5)).float().mean())
-        area = auc(true.cpu().numpy(), told.detach().cpu().numpy())
+        known = torch.where(told.isfinite(), told.detach(), math.nan)
+        area = auc(known.cpu().numpy(), true.cpu().numpy())
         self.steps += 1
         # The first steps count fully, so that a judge trained before does not start from an opinion of nothing.
         memory = min(MEMORY, 1 - 1 / (self.steps + 1))
@@ -129,14 +134,20 @@ class Naturalness:
 
     def save(self, folder: Path | str) -> None:
         """Write the model as transformers loads it; spectral norms are folded into the weights."""
-        from copy import deepcopy
+        self._folded().save_pretrained(folder)
+        self.tokenizer.save_pretrained(folder)
 
+    def __getstate__(self) -> dict[str, Any]:
+        # A copy gives opinions and learns no more; torch pickles no layer whose norm is bounded.
+        return {**self.__dict__, "model": self._folded(), "optimizer": None}
+
+    def _folded(self) -> Any:
+        """A copy of the model with the spectral norms in its weights."""
         model = deepcopy(self.model)
-        for layer in model.modules():
+        for layer in list(model.modules()):
             if isinstance(layer, nn.Linear) and nn.utils.parametrize.is_parametrized(layer):
                 nn.utils.parametrize.remove_parametrizations(layer, "weight")
-        model.save_pretrained(folder)
-        self.tokenizer.save_pretrained(folder)
+        return model
 
     def _batch(self, texts: Sequence[str]) -> dict[str, Tensor]:
         batch = self.tokenizer(
