@@ -11,12 +11,13 @@ from typing import Any
 
 from apps.captioning.config import CaptioningConfig
 from apps.captioning.measures.evaluation import SCALES, WORDS, Evaluation
-from apps.captioning.train import Result, train_one
+from apps.captioning.train import Result, train_one, use_threads
 from common import ui
 from common.config import load
 from common.errors import UsageError
 from common.files import write_json, write_text
 from common.stats import Interval, mean_interval_over_seeds
+from common.training.run import plain
 
 SETTINGS = "comparison.yaml"
 START = "text-only"
@@ -72,8 +73,6 @@ def run_comparison(config: CaptioningConfig, name: str | None, json_output: bool
     """
     import yaml
 
-    from common.training.run import plain
-
     for method in config.comparison.methods:
         if method not in METHODS:
             raise UsageError(f"comparison.methods: there is no {method!r}; choose from {', '.join(METHODS)}")
@@ -88,11 +87,15 @@ def resume(folder: Path, json_output: bool) -> int:
     """Go on with an interrupted run or comparison, with the settings it was started with."""
     from apps.captioning.training_report import show
 
-    if (folder / SETTINGS).is_file():
-        return _finish(load(CaptioningConfig, folder / SETTINGS), folder, json_output)
-    if not (folder / "config.yaml").is_file():
+    whole = (folder / SETTINGS).is_file()
+    if not whole and not (folder / "config.yaml").is_file():
         raise UsageError(f"{folder}: no run to go on with (it holds no config.yaml)")
-    show(train_one(load(CaptioningConfig, folder / "config.yaml"), resume=folder), json_output)
+    config = load(CaptioningConfig, folder / (SETTINGS if whole else "config.yaml"))
+    # The number of threads decides the last digits, so it is the run's own.
+    use_threads(config)
+    if whole:
+        return _finish(config, folder, json_output)
+    show(train_one(config, resume=folder), json_output)
     return 0
 
 
@@ -116,7 +119,8 @@ def _one(config: CaptioningConfig, folder: Path, method: str, seed: int) -> Resu
     own = deepcopy(config)
     own.seed, own.runs = seed, str(folder)
     own.comparison.methods, own.comparison.seeds = [], []
-    METHODS.get(method, lambda _: None)(own)
+    if method:
+        METHODS[method](own)
     start = folder / f"{START}-seed{seed}" / "model"
     if method in SHARED_START and start.is_dir():
         own.captioner.path = str(start)
@@ -180,7 +184,7 @@ def _gains(pairs: list[tuple[Evaluation, Evaluation]]) -> dict[str, Any]:
 
 
 def _over_seeds(values: list[float]) -> dict[str, Any]:
-    return {**mean_interval_over_seeds(values).to_dict(), "values": values}
+    return {**mean_interval_over_seeds(values).to_dict(), "values": plain(values)}
 
 
 def _interval(value: Mapping[str, Any]) -> Interval:
@@ -231,8 +235,8 @@ def write_comparison_report(results: Results, summary: Mapping[str, Any], folder
     report.table(
         columns,
         rows,
-        f"{summary['pictures']} held-out pictures, greedy captions. Brackets: 95 % Student interval over seeds. The gain is "
-        "over each run's own start.",
+        f"{summary['pictures']} held-out pictures, greedy captions. Brackets: 95 % Student interval over seeds. The "
+        "gain is over each run's own start.",
     )
     curves: dict[str, list[list[tuple[float, float]]]] = {}
     for (method, _), result in results.items():

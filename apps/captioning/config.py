@@ -14,8 +14,9 @@ class EvaluateConfig:
     """How captions are measured.
 
     Args:
-        metrics: names, in the order shown; one that cannot run is reported and the others stay. SPICE (`spice`) is not
-            among them by default, because it needs models of 385 MB.
+        metrics: names, in the order shown; one that cannot run is reported and the others stay. `scene`: what the
+            pocket world knows; `held_out_clip`: the cosine under `second_clip`. SPICE (`spice`) is not among them by
+            default, because it needs models of 385 MB.
         beam: captions kept while searching; 1 decodes greedily.
         batch_size: pictures captioned together.
         prefix: put before every caption for CLIPScore.
@@ -27,13 +28,14 @@ class EvaluateConfig:
         default_factory=lambda: [
             "bleu",
             "meteor",
-            "rouge",
-            "cider",
-            "spice",
-            "clip",
+            "rouge_l",
+            "cider_d",
+            "clip_score",
+            "ref_clip_score",
             "retrieval",
             "diversity",
             "scene",
+            "held_out_clip",
         ]
     )
     beam: int = 1

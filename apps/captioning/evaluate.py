@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from apps.captioning.measures.results import Measurement, MetricResult
     from common.models.clip import Clip
 
-NEEDS_CLIP = ("clip_score", "ref_clip_score", "retrieval", "held_out_clip")
+NEEDS_CLIP = ("clip_score", "ref_clip_score", "retrieval")
 # Measured here, not by the suite of COCO's metrics: what the pocket world knows, and a second CLIP.
 OURS = ("scene", "held_out_clip")
 
@@ -76,16 +76,19 @@ def run_evaluate(
 def measure_texts(
     config: CaptioningConfig, predictions: str, references: str
 ) -> tuple[Measurement, Mapping[str, Sequence[str]]]:
-    """Captions against references, without pictures: what needs a picture is reported as such."""
+    """Captions against references, without pictures: what needs a picture is left out, and that is said."""
+    from apps.captioning.measures.align import align
     from apps.captioning.measures.metric_suite import measure
     from apps.captioning.measures.predictions import read_predictions, read_references
 
     known = read_references(references)
-    names = [name for name in config.evaluate.metrics if name not in NEEDS_CLIP + OURS]
+    left_out = [name for name in config.evaluate.metrics if name in NEEDS_CLIP + OURS]
+    if left_out:
+        ui.say(f"not measured, because it needs the pictures: {', '.join(left_out)}")
+    names = [name for name in config.evaluate.metrics if name not in left_out]
+    aligned = align(dict(read_predictions(predictions)), dict(known))
     with ui.progress("measuring", len(names)) as bar:
-        found = measure(
-            read_predictions(predictions), known, names, None, options(config), advance=lambda _: bar.advance()
-        )
+        found = measure(aligned, None, names, None, options(config), advance=lambda _: bar.advance())
     return found, known
 
 
@@ -108,7 +111,7 @@ def measure_pictures(
     captions = read_predictions(predictions) if predictions else spoken(config, clip, pictures)
     if not all(known.values()):
         raise DataError("pictures without captions cannot be measured against captions", path=config.heldout.path)
-    aligned = align(captions, known, intersection=bool(pictures.bad))
+    aligned = align(dict(captions), dict(known), intersection=bool(pictures.bad))
     names = [name for name in config.evaluate.metrics if name not in OURS]
     features = text_features(config, clip, pictures, aligned.ids, aligned.captions, names)
     with ui.progress("measuring", len(names), quiet) as bar:
@@ -185,7 +188,7 @@ def ours(config: CaptioningConfig, captions: Sequence[str], examples: Sequence[E
             ]
         for name in ATTRIBUTES:
             columns[f"right {name}"] = [score.attributes.get(name, math.nan) for score in scores]
-    if "held_out_clip" in config.evaluate.metrics:
+    if "held_out_clip" in config.evaluate.metrics and config.evaluate.second_clip:
         clip = second_clip(config)
         if clip is None:
             return [

@@ -76,9 +76,9 @@ def make_decoder(config: CaptioningConfig, tokenizer: Tokenizer, folder: Path) -
     model, wrapped = train_decoder(
         tokenizer, settings.decoder_width, settings.decoder_layers, settings.decoder_steps, config.seed
     )
-    model.half().save_pretrained(folder)
+    model.half().save_pretrained(folder)  # type: ignore[no-untyped-call]
     wrapped.save_pretrained(folder)
-    model.float()
+    model.float()  # type: ignore[no-untyped-call]
     total = words = 0.0
     for text in sentences(random.Random("language/test"), 500):
         ids = torch.tensor([[wrapped.eos_token_id, *wrapped(text)["input_ids"], wrapped.eos_token_id]])
@@ -124,14 +124,14 @@ def make_captioner(config: CaptioningConfig, folder: Path) -> dict[str, Any]:
 
 
 WHAT = {
-    "clip": "Pocket CLIP: OpenCLIP's ModifiedResNet and text transformer, trained contrastively on drawn scenes with hard "
-    "negatives; no training picture shows a held-out colour and kind.",
-    "clip-held-out": "A second pocket CLIP, from other pictures, words and weights. No reward uses it: where a captioner "
-    "pleases the first one and not this one, it has learnt to please, not to see.",
+    "clip": "Pocket CLIP: OpenCLIP's ModifiedResNet and text transformer, trained contrastively on drawn scenes with "
+    "hard negatives; no training picture shows a held-out colour and kind.",
+    "clip-held-out": "A second pocket CLIP, from other pictures, words and weights. No reward uses it: where a "
+    "captioner pleases the first one and not this one, it has learnt to please, not to see.",
     "decoder": "Pocket GPT-2: a language model of pocket sentences. It has seen no picture and no CLIP feature.",
     "discriminator": "Pocket RoBERTa: tells pocket sentences from damaged ones.",
-    "captioner": "The captioner after reinforcement; beside it, in `captioner-init`, the one it started from, which was "
-    "initialised on text alone.",
+    "captioner": "The captioner after reinforcement; beside it, in `captioner-init`, the one it started from, which "
+    "was initialised on text alone.",
 }
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -45,8 +46,8 @@ class ClipAgg(PictureReward):
         g = \sum_j \mathrm{softmax}_j(\tau \cos(v, t_j))\, t_j
 
     The published code takes CLIP's features as they come; ours have length 1 and are scaled by the square root of D
-    for the difference, so that one dimension is of size 1, as there. Range [-2s, s]: the cosine may be -1, and the
-    mean absolute difference of two such vectors is at most 2. Higher is better. Parts: `cosine`, `difference`.
+    for the difference, so that one dimension is of size 1, as there. Range [-s, s]: the cosine may be -1, and the mean
+    absolute difference of two such vectors is at most 2. Higher is better. Parts: `cosine`, `difference`.
 
     Args:
         clip: the CLIP, or its name.
@@ -82,7 +83,7 @@ class ClipAgg(PictureReward):
         self.target = target
         self.scale = scale
         self.needs = (pictures, "completion")
-        self.bounds = (-2 * scale, scale)
+        self.bounds = (-scale, scale)
 
     def targets(self, features: Tensor) -> Tensor:
         """`(P, D)` targets of pictures' features; the same picture is looked up once."""
@@ -202,13 +203,13 @@ def build_rewards(
     Raises:
         UsageError: nothing has a weight, or a reward needs what is not there or not allowed.
     """
-    makers = {
+    makers: dict[str, Callable[[], Reward]] = {
         "clip_cos": lambda: ClipCos(clip),
         "clip_agg": lambda: ClipAgg(clip, _needed(corpus), config.temperature, config.cos_weight, config.top_k),
         "naturalness": lambda: _given(discriminator, "naturalness"),
         "grammar": lambda: Usual.from_corpus(sentences),
         "repetition": Repetition,
-        **{name: lambda name=name: _supervised(name, config, clip, references) for name in SUPERVISED},
+        **{name: partial(_supervised, name, config, clip, references) for name in SUPERVISED},
     }
     chosen = {name: getattr(config, name) for name in makers if getattr(config, name)}
     if not chosen:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -11,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 from apps.captioning.config import CaptioningConfig
 from common.errors import DataError, UsageError
-from common.files import write_json
+from common.files import read_json, write_json
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from apps.captioning.features import Pictures
     from apps.captioning.learning.naturalness import Naturalness
-    from apps.captioning.learning.reinforce import Material, Reinforcer
+    from apps.captioning.learning.reinforce import Material
     from apps.captioning.measures.evaluation import Evaluation
     from apps.captioning.model import Captioner
     from common.models.clip import Clip
@@ -101,6 +100,8 @@ def train_one(
     folder = resume or Path(config.runs) / (name or f"{datetime.now():%Y%m%d-%H%M%S}")
     command = command or f"python -m apps.captioning train --resume {folder}"
     run = Run.resume(folder) if resume else Run.create(folder.parent, folder.name, config, config.seed, command)
+    if (run.folder / "evaluation.json").is_file():
+        return finished(run)
     seed_everything(run.seed)
     clip = open_clip_model(config.clip)
     data = load_data(config, clip)
@@ -112,10 +113,29 @@ def train_one(
         after = measure_captioner(config, captioner, clip, data.heldout, data.corpus_features)
     captioner.save(run.folder / "model")
     result = Result(run, before, after, measure(config, retrieved(data), clip, data.heldout))
-    found = {"before": before, "after": after, "retrieval": result.retrieval}
-    write_json(run.folder / "evaluation.json", {name: one.to_dict() for name, one in found.items() if one})
     write_report(result, data.heldout.examples)
+    found = {"before": before, "after": after, "retrieval": result.retrieval}
+    # Written last: a run with it is finished.
+    write_json(run.folder / "evaluation.json", {name: one.to_dict() for name, one in found.items() if one})
     return result
+
+
+def finished(run: Run) -> Result:
+    """What a run found that came to its end.
+
+    Raises:
+        DataError: its `evaluation.json` is damaged.
+    """
+    from apps.captioning.measures.evaluation import Evaluation
+
+    path = run.folder / "evaluation.json"
+    found = read_json(path)
+    try:
+        before, after = (Evaluation.from_dict(found[when]) for when in ("before", "after"))
+        retrieval = Evaluation.from_dict(found["retrieval"]) if "retrieval" in found else None
+    except (KeyError, TypeError) as error:
+        raise DataError(f"damaged ({error}); delete it to measure the run again with --resume", path=path) from error
+    return Result(run, before, after, retrieval)
 
 
 def retrieved(data: Data) -> list[str]:
@@ -131,6 +151,7 @@ def load_data(config: CaptioningConfig, clip: Clip) -> Data:
 
     Raises:
         DataError: the data cannot be read, or the corpus holds captions of the pictures.
+        UsageError: `rl.select` asks for captions that are not there.
     """
     from apps.captioning.data import load_examples
     from apps.captioning.features import corpus_features, picture_features
@@ -142,7 +163,10 @@ def load_data(config: CaptioningConfig, clip: Clip) -> Data:
     if not config.reward.paired:
         check_unpaired([*train, *validation], sentences, heldout)
         train = without_captions(train)
-    if config.rl.select != "captions":
+    if config.rl.select == "captions":
+        if not all(example.captions for example in validation):
+            raise UsageError("rl.select captions needs captions of every validation picture; select by reward instead")
+    else:
         validation = without_captions(validation)
     corpus = [sentence.text for sentence in sentences]
     if not corpus:
@@ -186,6 +210,7 @@ def initial_captioner(config: CaptioningConfig, run: Run, clip: Clip, data: Data
     else:
         torch.manual_seed(run.seed)
         captioner = new_captioner(config.captioner, clip.dim, clip.name)
+        captioner.check_room(config.captioner.max_new_tokens)
         learner = Initialiser(
             captioner, config.init, data.corpus, data.corpus_features, config.captioner.max_new_tokens, run.seed
         )
@@ -214,16 +239,18 @@ def reinforce(config: CaptioningConfig, run: Run, captioner: Captioner, clip: Cl
     from apps.captioning.learning.reinforce import Reinforcer
     from apps.captioning.learning.stage import drop_checkpoints, run_stage
     from apps.captioning.model import load_captioner
+    from apps.captioning.watch import Watch
     from common.rewards.check import check_reward
+    from common.training.run import seed_everything
 
     final = run.final("rl")
     if (final / "captioner.json").is_file():
         return load_captioner(final, config.captioner.device)
+    # Also where the initialisation was done by an earlier process, which was interrupted after it.
+    seed_everything(run.seed)
     judge, rewards, material = prepare(config, captioner, clip, data, run)
     for reward, _ in rewards.values():
-        batch = {"completion": data.corpus[:6], "images": material.features[:6]}
-        batch |= {name: column[:6] for name, column in material.columns.items()}
-        check_reward(reward, batch)
+        check_reward(reward, sample_batch(material))
     learner = Reinforcer(captioner, config.rl, rewards, material, config.captioner.max_new_tokens, run.seed, judge)
     watch = Watch(config, run, learner, clip, data)
     run_stage(run, "rl", learner, config.rl.steps, config.rl.save_every, watch.after_step, watch.state, watch.restore)
@@ -236,12 +263,23 @@ def reinforce(config: CaptioningConfig, run: Run, captioner: Captioner, clip: Cl
     return captioner
 
 
+def sample_batch(material: Material, size: int = 6) -> dict[str, Any]:
+    """A few rows as the rewards get them, from however few pictures and sentences there are."""
+    from apps.captioning.learning.reinforce import rows_of
+
+    rows = [number % len(material.features) for number in range(size)]
+    batch = {name: rows_of(column, rows) for name, column in material.columns.items()}
+    texts = [material.corpus[number % len(material.corpus)] for number in range(size)]
+    return {**batch, "completion": texts, "images": material.features[rows]}
+
+
 def prepare(
     config: CaptioningConfig, captioner: Captioner, clip: Clip, data: Data, run: Run
 ) -> tuple[Naturalness | None, dict[str, tuple[Reward, float]], Material]:
     """Discriminator, rewards with their weights, and what the captioner may learn from."""
     from apps.captioning.learning.naturalness import Naturalness
     from apps.captioning.learning.reinforce import Material, pretrain_judge
+    from apps.captioning.learning.stage import newest_checkpoint
     from apps.captioning.rewards import ClipAgg, build_rewards
     from common.ui import progress
 
@@ -258,7 +296,8 @@ def prepare(
         columns["reference"] = [list(entry) for entry in references]
     material = Material(data.train.features, columns, data.corpus, data.corpus_features)
     steps = config.discriminator.pretrain_steps
-    if judge is not None and steps:
+    # A checkpoint holds a judge that has long been trained.
+    if judge is not None and steps and newest_checkpoint(run, "rl") is None:
         with progress("training the discriminator", steps) as bar:
             pretrain_judge(
                 judge,
@@ -271,90 +310,6 @@ def prepare(
                 bar,
             )
     return judge, rewards, material
-
-
-class Watch:
-    """Measures the captioner on validation pictures, keeps the best weights, and raises alarms.
-
-    Without `rl.select: captions` no annotated caption is looked at: the measure is the reward of greedy captions, but
-    for naturalness, whose judge changes while it is trained.
-    """
-
-    def __init__(self, config: CaptioningConfig, run: Run, learner: Reinforcer, clip: Clip, data: Data) -> None:
-        from apps.captioning.learning.stage import CaptionAlarms
-
-        self.config, self.run, self.learner, self.clip, self.data = config, run, learner, clip, data
-        self.best: dict[str, Any] = {}
-        self.best_value = float("-inf")
-        self.best_step = -1
-        self.alarms = CaptionAlarms()
-        if learner.steps == 0:
-            self._measure(0)
-
-    def after_step(self, step: int, figures: Mapping[str, float]) -> dict[str, float]:
-        """Alarms at every step; a measurement and samples where one is due."""
-        for kind, message, values in self.alarms.update(figures):
-            self.run.alarm(kind, "rl", step, message, values)
-        every = self.config.rl.eval_every
-        if step < self.config.rl.steps and not (every and step % every == 0):
-            return {}
-        rows = [{**row, "picture": self.data.train.examples[row["picture"]].id} for row in self.learner.last]
-        self.run.save_samples("rl", step, rows)
-        return self._measure(step)
-
-    def _measure(self, step: int) -> dict[str, float]:
-        import torch
-
-        captioner = self.learner.captioner.eval()
-        with torch.no_grad():
-            features = self.data.validation.features.to(captioner.device)
-            texts = captioner.generate(features, self.config.captioner.max_new_tokens).texts
-        figures = self._values(texts)
-        value = figures["validation/selected"]
-        if value > self.best_value:
-            self.best_value, self.best_step = value, step
-            self.best = {name: tensor.detach().clone() for name, tensor in captioner.state_dict().items()}
-        return figures
-
-    def _values(self, texts: Sequence[str]) -> dict[str, float]:
-        from apps.captioning.rewards import SUPERVISED
-
-        columns: dict[str, Any] = {"completion": list(texts), "images": self.data.validation.features}
-        if all(example.captions for example in self.data.validation.examples):
-            columns["reference"] = [list(example.captions) for example in self.data.validation.examples]
-        figures, total = {}, 0.0
-        for name, (reward, weight) in self.learner.rewards.items():
-            if name == "naturalness" or (name in SUPERVISED and "reference" not in columns):
-                continue
-            mean = float(reward(**columns).values.nanmean())
-            figures[f"validation/{name}"] = mean
-            total += weight * mean
-        if self.config.rl.select == "captions":
-            from apps.captioning.measures.evaluation import cider
-
-            total = cider(texts, [example.captions for example in self.data.validation.examples])
-        figures["validation/selected"] = total
-        return figures
-
-    def keep_best(self) -> None:
-        """Put the kept weights into the captioner, and say in the log which they are."""
-        if self.config.rl.select != "last" and self.best:
-            self.learner.captioner.load_state_dict(self.best)
-            self.run.amend("rl", self.config.rl.steps, {"kept_step": self.best_step})
-
-    def state(self) -> dict[str, Any]:
-        """For the checkpoints."""
-        return {
-            "best": self.best,
-            "value": self.best_value,
-            "step": self.best_step,
-            "alarms": [dict(row) for row in self.alarms.rows],
-        }
-
-    def restore(self, state: Mapping[str, Any]) -> None:
-        """From a checkpoint."""
-        self.best, self.best_value, self.best_step = dict(state["best"]), state["value"], state["step"]
-        self.alarms.rows = list(state["alarms"])
 
 
 def use_threads(config: CaptioningConfig) -> None:

@@ -1,15 +1,16 @@
-"""What a captioner said of held-out pictures, and what is measured of it while training; see `evaluate` for the rest."""
+"""What a captioner said of held-out pictures, and what training measures of it; `evaluate` measures the rest."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from apps.captioning.config import CaptioningConfig
 from common.errors import DataError
 from common.stats import Interval, PairedTest, bootstrap, mcnemar, paired_bootstrap
+from common.training.run import plain
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -75,14 +76,19 @@ class Evaluation:
         return bootstrap(self.values(name, held))
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values: the means, then every picture."""
+        """Plain values: the means, then every picture; NaN becomes None."""
         measures = {name: self.interval(name).to_dict() for name in self.names}
-        return {"measures": measures, "items": [asdict(item) for item in self.items]}
+        return {"measures": measures, "items": [plain(asdict(item)) for item in self.items]}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Evaluation:
-        """What `to_dict` wrote."""
-        return cls([Item(**item) for item in values["items"]])
+        """What `to_dict` wrote; raises KeyError or TypeError for anything else."""
+        items = [Item(**item) for item in values["items"]]
+        return cls([replace(item, scores={name: _or_nan(it) for name, it in item.scores.items()}) for item in items])
+
+
+def _or_nan(value: float | None) -> float:
+    return math.nan if value is None else value
 
 
 def compare(before: Evaluation, after: Evaluation, name: str, held: bool | None = None) -> PairedTest:
@@ -127,13 +133,13 @@ def say(config: CaptioningConfig, captioner: Captioner, features: Tensor, corpus
             raise UsageError("captioner.projection needs the corpus' features")
         features = torch.nn.functional.normalize(aggregate(features, corpus, config.captioner.projection), dim=-1)
     texts: list[str] = []
-    for part in features.split(config.evaluate.batch_size):
-        part = part.to(captioner.device)
+    for start in range(0, len(features), config.evaluate.batch_size):
+        part = features[start : start + config.evaluate.batch_size].to(captioner.device)
         if config.evaluate.beam > 1:
             from apps.captioning.beam import beam_search
 
             found = beam_search(captioner, part, config.captioner.max_new_tokens, config.evaluate.beam)
-            texts += [entry[0].text for entry in found]
+            texts += [entry.text for entry in found]
         else:
             texts += captioner.generate(part, config.captioner.max_new_tokens).texts
     return texts

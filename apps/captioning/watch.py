@@ -1,0 +1,101 @@
+"""What is looked at while a captioner is reinforced: its captions of validation pictures, and signs that it breaks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from apps.captioning.config import CaptioningConfig
+
+if TYPE_CHECKING:
+    from apps.captioning.learning.reinforce import Reinforcer
+    from apps.captioning.train import Data
+    from common.models.clip import Clip
+    from common.training.run import Run
+
+
+class Watch:
+    """Measures the captioner on validation pictures, keeps the best weights, and raises alarms.
+
+    Without `rl.select: captions` no annotated caption is looked at: the measure is the reward of greedy captions, but
+    for naturalness, whose judge changes while it is trained. Where nothing else is paid, the last weights are kept.
+    """
+
+    def __init__(self, config: CaptioningConfig, run: Run, learner: Reinforcer, clip: Clip, data: Data) -> None:
+        from apps.captioning.learning.stage import CaptionAlarms
+
+        self.config, self.run, self.learner, self.clip, self.data = config, run, learner, clip, data
+        self.best: dict[str, Any] = {}
+        self.best_value = float("-inf")
+        self.best_step = -1
+        self.alarms = CaptionAlarms()
+        if learner.steps == 0:
+            self._measure(0)
+
+    def after_step(self, step: int, figures: Mapping[str, float]) -> dict[str, float]:
+        """Alarms at every step; a measurement and samples where one is due."""
+        for kind, message, values in self.alarms.update(figures):
+            self.run.alarm(kind, "rl", step, message, values)
+        every = self.config.rl.eval_every
+        if step < self.config.rl.steps and not (every and step % every == 0):
+            return {}
+        rows = [{**row, "picture": self.data.train.examples[row["picture"]].id} for row in self.learner.last]
+        self.run.save_samples("rl", step, rows)
+        return self._measure(step)
+
+    def _measure(self, step: int) -> dict[str, float]:
+        import torch
+
+        captioner = self.learner.captioner.eval()
+        with torch.no_grad():
+            features = self.data.validation.features.to(captioner.device)
+            texts = captioner.generate(features, self.config.captioner.max_new_tokens).texts
+        figures = self._values(texts)
+        value = figures["validation/selected"]
+        if value > self.best_value:
+            self.best_value, self.best_step = value, step
+            self.best = {name: tensor.detach().clone() for name, tensor in captioner.state_dict().items()}
+        return figures
+
+    def _values(self, texts: Sequence[str]) -> dict[str, float]:
+        from apps.captioning.rewards import SUPERVISED
+
+        columns: dict[str, Any] = {"completion": list(texts), "images": self.data.validation.features}
+        if all(example.captions for example in self.data.validation.examples):
+            columns["reference"] = [list(example.captions) for example in self.data.validation.examples]
+        figures, parts = {}, []
+        for name, (reward, weight) in self.learner.rewards.items():
+            if name == "naturalness" or (name in SUPERVISED and "reference" not in columns):
+                continue
+            mean = float(reward(**columns).values.nanmean())
+            figures[f"validation/{name}"] = mean
+            parts.append(weight * mean)
+        total = sum(parts) if parts else float("nan")
+        if self.config.rl.select == "captions":
+            from apps.captioning.measures.evaluation import cider
+
+            total = cider(texts, [example.captions for example in self.data.validation.examples])
+        figures["validation/selected"] = total
+        return figures
+
+    def keep_best(self) -> None:
+        """Put the kept weights into the captioner, and say in the log which they are."""
+        if self.config.rl.select == "last":
+            return
+        if self.best:
+            self.learner.captioner.load_state_dict(self.best)
+            self.run.amend("rl", self.config.rl.steps, {"kept_step": self.best_step})
+
+    def state(self) -> dict[str, Any]:
+        """For the checkpoints."""
+        return {
+            "best": self.best,
+            "value": self.best_value,
+            "step": self.best_step,
+            "alarms": [dict(row) for row in self.alarms.rows],
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """From a checkpoint."""
+        self.best, self.best_value, self.best_step = dict(state["best"]), state["value"], state["step"]
+        self.alarms.rows = list(state["alarms"])
