@@ -140,7 +140,8 @@ def _controls(report: Report, found: CaptionAudit) -> None:
 
     report.section("Order of the controls").text(
         "Mean scores, as a share of the way from another picture's caption (0) to the true caption (1). What stands "
-        "above 1 pays more than the truth; what stands above 0 pays more than a guess."
+        "above 1 pays more than the truth; what stands above 0 pays more than a guess. An empty caption gets the "
+        "lower bound, which is off this scale."
     )
     names = [name for name in _split(found)[-1] if name != "other_reference"]
     series: dict[str, list[Interval | float]] = {}
@@ -149,14 +150,15 @@ def _controls(report: Report, found: CaptionAudit) -> None:
         means = {control.name: control.mean for control in one.general.controls}
         low = means["other_reference"].mean if "other_reference" in means else math.nan
         way = one.general.reference.mean - low
-        series[reward] = [_scaled(means[name], low, way) for name in names]
+        series[reward] = [_scaled(means[name], low, way) for name in names if name != "empty"]
         for row, value in zip(
             table,
             [one.general.reference, *(means.get(name, _NONE) for name in [*names, "other_reference"])],
             strict=True,
         ):
             row.append(value)
-    report.figure(bars([_folded(name) for name in names], series, "0: another's caption, 1: the true one"))
+    shown = [_folded(name) for name in names if name != "empty"]
+    report.figure(bars(shown, series, "0: another's caption, 1: the true one"))
     report.table(["mean score", *found.rewards], table)
 
 
