@@ -1,10 +1,15 @@
-"""Takes the README's picture of the demo: `python -m tests.browser.screenshot [docs/images/text2sql-demo.png]`."""
+"""Takes the pages' pictures of the demos: `python -m tests.browser.screenshot [text2sql|captioning] [FILE.png]`.
+
+Without an app it is text2sql, without a file `docs/images/<app>-demo.png`.
+"""
 
 from __future__ import annotations
 
+import random
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from selenium.webdriver.support.ui import WebDriverWait
 
@@ -12,7 +17,7 @@ from apps.text2sql.config import Text2SqlConfig
 from apps.text2sql.demo import build_workbench
 from apps.text2sql.workbench import Workbench
 from common.config import load
-from tests.browser.pages import chromium, served
+from tests.browser.pages import chromium, served, serving
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -29,18 +34,22 @@ def take(workbench: Workbench, path: Path, question: str, edited: str) -> None:
         page.click("check")
         page.wait_text("parts", "reward")
         page.wait_text("edited-rows", "Result")
-        height = driver.execute_script("return document.querySelector('.gradio-container').scrollHeight")
-        driver.set_window_size(1280, min(2000, height + 40))
-        driver.execute_script("document.activeElement.blur(); window.scrollTo(0, 0)")
-        still = "return document.getAnimations().every(animation => animation.playState !== 'running')"
-        WebDriverWait(driver, 10).until(lambda _: driver.execute_script(still))
-        path.parent.mkdir(parents=True, exist_ok=True)
-        driver.save_screenshot(str(path))
+        photograph(driver, path)
 
 
-def main() -> None:
+def photograph(driver: Any, path: Path) -> None:
+    """The whole page, once nothing on it moves."""
+    height = driver.execute_script("return document.querySelector('.gradio-container').scrollHeight")
+    driver.set_window_size(1280, min(2000, height + 40))
+    driver.execute_script("document.activeElement.blur(); window.scrollTo(0, 0)")
+    still = "return document.getAnimations().every(animation => animation.playState !== 'running')"
+    WebDriverWait(driver, 10).until(lambda _: driver.execute_script(still))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    driver.save_screenshot(str(path))
+
+
+def text2sql(path: Path) -> None:
     """Photograph the shipped model at a German question that it answers right."""
-    path = Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / "docs" / "images" / "text2sql-demo.png"
     workbench = build_workbench(load(Text2SqlConfig, ROOT / "configs" / "text2sql" / "pocket.yaml"))
     with workbench.judge:
         for name, database in workbench.databases.items():
@@ -55,6 +64,63 @@ def main() -> None:
                 take(workbench, path, question, best.sql.replace(">", "<", 1))
                 return
     sys.exit("the model answers none of the German example questions")
+
+
+def captioning(path: Path) -> None:
+    """Photograph the shipped captioner at a held-out scene that it tells right and its initialisation does not.
+
+    The visitor's caption is one with a wrong fact.
+    """
+    from apps.captioning.config import CaptioningConfig
+    from apps.captioning.demo import build_workbench
+    from apps.captioning.facts import compare
+    from apps.captioning.pocket.grammar import write
+    from apps.captioning.pocket.mutations import mutate
+    from apps.captioning.pocket.render import draw
+    from apps.captioning.pocket.scene import sample_scene
+    from apps.captioning.workbench import INITIAL, TRAINED
+
+    workbench = build_workbench(load(CaptioningConfig, ROOT / "configs" / "captioning" / "pocket.yaml"))
+    if INITIAL not in workbench.assistants:
+        sys.exit("the captioner's initialisation does not lie beside it")
+    rng = random.Random(0)
+    for _ in range(300):
+        scene = sample_scene(rng, True)
+        found = workbench.captions(workbench.see(draw(scene)), 5)
+        before, after = (compare(found[name].text, scene) for name in (INITIAL, TRAINED))
+        if scene.relation and after.exact and before.grammatical and not before.exact:
+            take_captioning(workbench, path, scene, write(scene, rng), write(mutate(scene, rng), rng))
+            return
+    sys.exit("the captioner and its initialisation differ on none of 300 held-out scenes in the way to be shown")
+
+
+def take_captioning(workbench: Any, path: Path, scene: Any, sentence: str, own: str) -> None:
+    """Draw a scene, check a caption of the visitor's, and photograph the page."""
+    from apps.captioning.demo import build_page, launch
+    from tests.browser.test_captioning_demo import Page
+
+    # The page draws a sentence in a new way each time; the photograph is of one certain picture.
+    workbench.scene_of = lambda _: scene
+    blocks = build_page(workbench)
+    with serving(blocks, launch) as address, tempfile.TemporaryDirectory() as folder, chromium(Path(folder)) as driver:
+        page = Page(driver, address)
+        page.draw(sentence)
+        page.wait_text("captions", "Exactly right")
+        page.fill("own", own)
+        page.click("check")
+        page.wait_text("rewards", "your caption")
+        photograph(driver, path)
+
+
+def main() -> None:
+    """Photograph the demo that is named."""
+    arguments = sys.argv[1:]
+    app = arguments.pop(0) if arguments and arguments[0] in PHOTOGRAPHERS else "text2sql"
+    path = Path(arguments[0]) if arguments else ROOT / "docs" / "images" / f"{app}-demo.png"
+    PHOTOGRAPHERS[app](path)
+
+
+PHOTOGRAPHERS = {"text2sql": text2sql, "captioning": captioning}
 
 
 if __name__ == "__main__":
