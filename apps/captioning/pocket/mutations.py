@@ -34,7 +34,7 @@ def mutate(scene: Scene, rng: random.Random, names: Sequence[str] = ()) -> Scene
     raise ValueError(f"none of {', '.join(names)} applies to {scene}")
 
 
-def _attribute(name: str, values: Sequence) -> Mutation:
+def _attribute(name: str, values: Sequence[str] | Sequence[int]) -> Mutation:
     def change(scene: Scene, rng: random.Random) -> Scene | None:
         number = rng.randrange(len(scene.groups))
         group = scene.groups[number]
