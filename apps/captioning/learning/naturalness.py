@@ -143,11 +143,17 @@ class Naturalness:
 
     def _folded(self) -> Any:
         """A copy of the model with the spectral norms in its weights."""
-        model = deepcopy(self.model)
-        for layer in list(model.modules()):
-            if isinstance(layer, nn.Linear) and nn.utils.parametrize.is_parametrized(layer):
-                nn.utils.parametrize.remove_parametrizations(layer, "weight")
-        return model
+        if not self.config.spectral_norm:
+            return deepcopy(self.model)
+        # Torch cannot take the norms from a copy: it takes them from the class, which the copy shares with the model.
+        state = {name: value for name, value in self.model.state_dict().items() if ".parametrizations." not in name}
+        for name, layer in self.model.named_modules():
+            if isinstance(layer, nn.Linear):
+                state[f"{name}.weight"] = layer.weight.detach()
+        with torch.random.fork_rng(devices=[]):
+            model = type(self.model)(deepcopy(self.model.config))
+        model.load_state_dict(state)
+        return model.to(self.device).eval()
 
     def _batch(self, texts: Sequence[str]) -> dict[str, Tensor]:
         batch = self.tokenizer(

@@ -54,7 +54,7 @@ def run_stage(
         stage: name of the stage in log and checkpoints.
         learner: what learns.
         steps: last step.
-        save_every: steps between checkpoints; 0 saves only where the stage is stopped or fails.
+        save_every: steps between checkpoints; 0 saves only where the stage is stopped.
         after_step: called with the step and its figures; what it returns is logged too.
         extra: further state for the checkpoints.
         restore_extra: takes it back.
@@ -135,9 +135,15 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     import pickle
 
     try:
-        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
-        raise DataError(f"damaged checkpoint ({error}); delete it to go on from the one before", path=path) from error
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except (OSError, RuntimeError, EOFError, ValueError, KeyError, pickle.UnpicklingError) as error:
+        # What torch says of a file that it takes for a pickle is advice to execute it.
+        reason = (
+            "not a file of tensors" if isinstance(error, pickle.UnpicklingError) else f"{error}".partition("\n")[0]
+        )
+        raise DataError(f"damaged checkpoint ({reason}); delete it to go on from the one before", path=path) from error
+    if not isinstance(state, dict) or not {"learner", "extra"} <= set(state):
+        raise DataError("no checkpoint of a stage; delete it to go on from the one before", path=path)
     return state
 
 
