@@ -1,0 +1,223 @@
+"""A stage of a run: atomic checkpoints, a clean stop, and alarms."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import pickle
+import signal
+
+import pytest
+import torch
+
+from apps.captioning.learning.stage import (
+    CaptionAlarms,
+    drop_checkpoints,
+    newest_checkpoint,
+    read_checkpoint,
+    run_stage,
+    write_checkpoint,
+)
+from common.errors import DataError, GraderFailure, MissingColumn
+from common.training.run import Interrupted, Run
+
+
+class Counter:
+    """A learner whose figures depend on all its steps so far."""
+
+    def __init__(self, at: int = -1, act=None) -> None:
+        self.steps, self.value = 0, torch.zeros(3)
+        self.at, self.act = at, act
+
+    def step(self) -> dict[str, float]:
+        if self.steps == self.at:
+            self.act()
+        self.value = self.value * 1.5 + self.steps
+        self.steps += 1
+        return {"loss": float(self.value[0])}
+
+    def state(self):
+        return {"steps": self.steps, "value": self.value}
+
+    def restore(self, state):
+        self.steps, self.value = state["steps"], state["value"]
+
+
+@pytest.fixture
+def run(tmp_path) -> Run:
+    return Run.create(tmp_path / "captioning", "one", {"a": 1}, 0)
+
+
+def losses(run: Run) -> list[float]:
+    return [row["loss"] for row in run.rows("rl")]
+
+
+def whole(tmp_path, steps: int = 7) -> list[float]:
+    other = Run.create(tmp_path / "whole", "one", {}, 0)
+    run_stage(other, "rl", Counter(), steps)
+    return losses(other)
+
+
+def press() -> None:
+    os.kill(os.getpid(), signal.SIGINT)
+
+
+def press_twice() -> None:
+    press()
+    press()
+
+
+def raise_interrupt() -> None:
+    raise KeyboardInterrupt
+
+
+def test_a_stage_goes_to_its_last_step_and_logs_each(run, tmp_path):
+    seen = []
+    run_stage(run, "rl", Counter(), 7, after_step=lambda step, figures: seen.append(step) or {"more": float(step)})
+    rows = run.rows("rl")
+    assert [row["step"] for row in rows] == seen == [1, 2, 3, 4, 5, 6, 7]
+    assert [row["more"] for row in rows] == seen
+    assert all(row["time/step"] >= 0 for row in rows)
+    assert losses(run) == whole(tmp_path)
+
+
+def test_one_ctrl_c_ends_the_step_saves_and_goes_on_where_it_was(run, tmp_path):
+    with pytest.raises(Interrupted, match=r"stopped at step 4 of 7 \(rl\); go on with:\n.*--resume"):
+        run_stage(run, "rl", Counter(3, press), 7)
+    assert newest_checkpoint(run, "rl").name == "checkpoint-000004.pt"
+    run_stage(run, "rl", Counter(), 7)
+    assert losses(run) == whole(tmp_path)
+    # Ctrl-C is Python's own again.
+    with pytest.raises(KeyboardInterrupt):
+        press()
+
+
+@pytest.mark.parametrize("act", [press_twice, raise_interrupt])
+def test_a_hard_stop_goes_on_from_the_last_checkpoint(run, tmp_path, act):
+    extra = {"seen": 5}
+    with pytest.raises(Interrupted, match=r"step 5 of 7 \(rl\) \(1 steps later than the checkpoint\)"):
+        run_stage(run, "rl", Counter(5, act), 7, save_every=2, extra=lambda: extra)
+    back = {}
+    run_stage(run, "rl", Counter(), 7, save_every=2, restore_extra=back.update)
+    assert back == extra
+    assert losses(run) == whole(tmp_path)
+
+
+def test_nothing_saved_yet_is_said(run):
+    with pytest.raises(Interrupted, match="nothing of this stage saved yet; begin it again"):
+        run_stage(run, "rl", Counter(2, raise_interrupt), 7)
+    assert newest_checkpoint(run, "rl") is None
+
+
+@pytest.mark.parametrize("error", [GraderFailure("the judge is down"), MissingColumn("bleu", "reference", ["images"])])
+def test_a_failure_is_an_alarm_and_says_how_to_go_on(run, error):
+    def fail() -> None:
+        raise error
+
+    with pytest.raises(type(error), match=r"(?s)stopped at step 4 of 7.*--resume"):
+        run_stage(run, "rl", Counter(4, fail), 7, save_every=3)
+    (alarm,) = run.alarms("rl")
+    assert alarm["kind"] == "failed"
+    assert newest_checkpoint(run, "rl").name == "checkpoint-000003.pt"
+
+
+def test_only_the_newest_checkpoints_are_kept(run):
+    run_stage(run, "rl", Counter(), 9, save_every=2)
+    assert sorted(path.name for path in run.stage("rl").iterdir()) == ["checkpoint-000006.pt", "checkpoint-000008.pt"]
+    drop_checkpoints(run, "rl")
+    assert list(run.stage("rl").iterdir()) == []
+
+
+def test_killing_a_save_leaves_the_earlier_checkpoint(run, monkeypatch):
+    write_checkpoint(run, "rl", 2, {"learner": {"value": torch.ones(2)}, "extra": {}})
+
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "replace", killed)
+    with pytest.raises(KeyboardInterrupt):
+        write_checkpoint(run, "rl", 4, {"learner": {"value": torch.zeros(2)}})
+    monkeypatch.undo()
+    newest = newest_checkpoint(run, "rl")
+    assert newest.name == "checkpoint-000002.pt"
+    assert read_checkpoint(newest)["learner"]["value"].tolist() == [1, 1]
+    # What a killed process leaves, a file half written under a temporary name, is not taken for one.
+    (run.stage("rl") / ".checkpoint-000006.pt.x1y2").write_bytes(b"half")
+    assert newest_checkpoint(run, "rl") == newest
+
+
+def test_a_save_that_fails_raises(run, monkeypatch):
+    def full(*_):
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr(os, "replace", full)
+    with pytest.raises(OSError, match="no space"):
+        run_stage(run, "rl", Counter(), 7, save_every=2)
+
+
+@pytest.mark.parametrize("damage", ["cut", "empty", "noise", "pickle"])
+def test_a_damaged_checkpoint_is_named(run, damage):
+    path = write_checkpoint(run, "rl", 2, {"learner": {"value": torch.ones(500)}})
+    data = path.read_bytes()
+    path.write_bytes(
+        {"cut": data[: len(data) // 2], "empty": b"", "noise": b"\x00\x7f" * 400, "pickle": pickle.dumps({"a": Run})}[
+            damage
+        ]
+    )
+    with pytest.raises(DataError, match=r"checkpoint-000002\.pt: damaged checkpoint .*; delete it"):
+        run_stage(run, "rl", Counter(), 7)
+
+
+def test_a_checkpoint_without_its_parts_is_named(run):
+    write_checkpoint(run, "rl", 2, {"something": 1})
+    with pytest.raises(DataError, match=r"checkpoint-000002\.pt: .*delete it"):
+        run_stage(run, "rl", Counter(), 7)
+
+
+def test_the_log_is_rewound_to_the_checkpoint(run):
+    with pytest.raises(Interrupted):
+        run_stage(run, "rl", Counter(5, raise_interrupt), 7, save_every=3)
+    run.alarm("length", "rl", 5, "later than the checkpoint")
+    run.log(1, "init", loss=9.0)
+    run_stage(run, "rl", Counter(), 7, save_every=3)
+    assert [row["step"] for row in run.rows("rl")] == [1, 2, 3, 4, 5, 6, 7]
+    assert run.alarms() == []
+    assert len(run.rows("init")) == 1
+    assert all(json.loads(line) for line in run.log_file.read_text().splitlines())
+
+
+def figures(**changed: float) -> dict[str, float]:
+    usual = {"repeated": 0.01, "unterminated": 0.0, "drift": 0.0, "length": 14.0, "discriminator/accuracy": 0.8}
+    return {**usual, **changed}
+
+
+def kinds(rows, window: int = 10) -> list[str]:
+    alarms = CaptionAlarms(window)
+    return [kind for row in rows for kind, message, values in alarms.update(row) if message and values]
+
+
+def test_a_healthy_run_raises_no_alarm():
+    assert kinds([figures()] * 50) == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "changed"),
+    [
+        ("repetition", {"repeated": 0.4}),
+        ("unterminated", {"unterminated": 0.5}),
+        ("drift", {"drift": 0.2}),
+        ("length", {"length": 1.2}),
+        ("discriminator_won", {"discriminator/accuracy": 0.99}),
+    ],
+)
+def test_each_alarm_rings_when_its_pattern_holds(kind, changed):
+    assert kinds([figures()] * 5 + [figures(**changed)] * 9) == []
+    assert kinds([figures()] * 5 + [figures(**changed)] * 10) == [kind]
+    # One good step in between, and it is no pattern.
+    assert kinds([figures(**changed)] * 9 + [figures()] + [figures(**changed)] * 9) == []
+
+
+def test_figures_that_are_absent_or_no_number_ring_nothing():
+    assert kinds([{"reward": 1.0}] * 20) == []
+    assert kinds([figures(repeated=math.nan)] * 20) == []
