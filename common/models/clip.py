@@ -20,6 +20,7 @@ from common.errors import MissingDependency, UsageError
 from common.files import locate, read_json
 from common.models.clip_folder import CONFIG_FILE, compact_tokenizer, save_clip
 from common.models.clip_input import Preprocess, Tokens
+from common.models.clip_text import encode_text
 from common.pictures import WHITE, Colour, load_picture, to_tensor
 
 if TYPE_CHECKING:
@@ -217,7 +218,7 @@ class Clip:
             batch = list(texts[start : start + self.batch_size])
             ids, cut = opened.tokens(batch)
             self._count_cut(cut)
-            parts.append(_unit(opened.model.encode_text(ids.to(self.device))))
+            parts.append(_unit(encode_text(opened.model, ids.to(self.device))))
         return torch.cat(parts) if parts else self._nothing()
 
     def _nothing(self) -> Tensor:

@@ -19,6 +19,7 @@ from apps.captioning.pocket.mutations import MUTATIONS, damage
 from apps.captioning.pocket.render import SIDE, draw
 from apps.captioning.pocket.scene import Scene, sample_scene
 from apps.captioning.pretraining.tokenizer import transformers_tokenizer
+from common.models.clip_text import encode_text
 from common.ui import progress
 
 if TYPE_CHECKING:
@@ -183,12 +184,15 @@ def _loss(
             wrongs.append(wrong)
             kinds.append(kind)
     seen = functional.normalize(model.encode_image(to_input(pictures)), dim=-1)
-    told = functional.normalize(_encode(model, to_tokens(tokenizer, truths + wrongs, settings.context_length)), dim=-1)
+    tokens = to_tokens(tokenizer, truths + wrongs, settings.context_length)
+    told = functional.normalize(encode_text(model, tokens), dim=-1)
     scale = model.logit_scale.exp()
     logits = scale * seen @ told.T
     _update(hardness, kinds, logits.detach(), settings.hard_negatives)
     target = torch.arange(len(scenes))
-    return (functional.cross_entropy(logits, target) + functional.cross_entropy(logits[:, : len(scenes)].T, target)) / 2
+    return (
+        functional.cross_entropy(logits, target) + functional.cross_entropy(logits[:, : len(scenes)].T, target)
+    ) / 2
 
 
 def _wrong_captions(
@@ -223,26 +227,6 @@ def _update(hardness: dict[str, float], kinds: list[str], logits: Tensor, number
         row = place // number
         fooled = float(logits[row, count + place] >= logits[row, row])
         hardness[kind] = max(EASIEST, 0.99 * hardness[kind] + 0.01 * fooled)
-
-
-def _encode(model: CLIP, tokens: Tensor, parts: int = 3) -> Tensor:
-    """`encode_text` without the padding: attention is causal, so what follows the end token changes nothing.
-
-    Texts of like length are encoded together; that costs less than half of what OpenCLIP's own function does.
-    """
-    import torch
-
-    any_model: Any = model
-    lengths = tokens.argmax(1) + 1
-    order = lengths.argsort()
-    pieces = []
-    for rows in order.chunk(parts):
-        longest = int(lengths[rows].max())
-        ids = tokens[rows, :longest]
-        hidden = any_model.token_embedding(ids) + any_model.positional_embedding[:longest]
-        hidden = any_model.ln_final(any_model.transformer(hidden, attn_mask=any_model.attn_mask[:longest, :longest]))
-        pieces.append(hidden[torch.arange(len(rows)), lengths[rows] - 1] @ any_model.text_projection)
-    return torch.cat(pieces)[order.argsort()]
 
 
 def _rate(step: int, settings: ClipTraining) -> float:
