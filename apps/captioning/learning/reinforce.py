@@ -53,6 +53,9 @@ class Reinforcer:
         longest: tokens of a caption, at most.
         seed: of order and samples.
         judge: the discriminator, where naturalness is paid.
+
+    Raises:
+        UsageError: samples are to be compared, and there is one of each picture.
     """
 
     def __init__(
@@ -67,6 +70,8 @@ class Reinforcer:
     ) -> None:
         if config.algorithm != "scst" and config.samples < 2:
             raise UsageError(f"rl.algorithm {config.algorithm} compares samples: rl.samples must be 2 or more")
+        if config.baseline == "leave_one_out" and config.algorithm == "scst" and config.samples < 2:
+            raise UsageError("rl.baseline leave_one_out compares samples: rl.samples must be 2 or more")
         self.captioner, self.config, self.rewards, self.material = captioner, config, dict(rewards), material
         self.longest, self.judge = longest, judge
         self.pictures = CyclicSampler(len(material.features), config.pictures_per_step, seed)
