@@ -150,22 +150,28 @@ STORIES = Style(
 STYLES = {"captions": CAPTIONS, "stories": STORIES}
 
 
-def write(scene: Scene, rng: random.Random, style: str = "captions") -> str:
+def write(scene: Scene, rng: random.Random, style: str = "captions", backwards: float = 0.5) -> str:
     """A sentence that tells all facts of a scene; what goes without saying is left out.
 
     Two scenes written with equal `rng` states are worded as alike as their facts allow.
+
+    Args:
+        scene: the facts.
+        rng: of the wording.
+        style: of `STYLES`.
+        backwards: how often a relation is told from its right or lower end.
     """
     words = STYLES[style]
     # Every choice is drawn whether it is needed or not, so that a changed fact does not shift the choices after it.
     draws = [rng.random() for _ in range(24)]
-    backwards, phrase, where, pattern = draws[0] < 0.5, draws[1], draws[2], draws[3]
+    told_backwards, phrase, where, pattern = draws[0] < backwards, draws[1], draws[2], draws[3]
     background = "" if scene.background == "white" else _pick(words.backgrounds, where).format(scene.background)
     patterns = words.singles if len(scene.groups) == 1 else words.pairs
     if not background:
         patterns = tuple(entry for entry in patterns if "{On}" not in entry)
     groups, relation = list(scene.groups), scene.relation
     nouns = [_noun_phrase(group, words, draws[4 + 8 * number :]) for number, group in enumerate(groups)]
-    if backwards and relation:
+    if told_backwards and relation:
         groups, nouns, relation = groups[::-1], nouns[::-1], OPPOSITE[relation]
     fields = _agreement(groups[0]) | {"group": nouns[0], "first": nouns[0], "second": nouns[-1]}
     if relation:
