@@ -90,7 +90,8 @@ def run_stage(
                 figures["time/step"] = time.perf_counter() - began
                 run.log(learner.steps, stage, **figures)
                 bar.update(learner.steps, figures)
-                if stop.asked and learner.steps < steps:
+                # After the last step too: another stage would begin.
+                if stop.asked:
                     save()
                     raise Interrupted(_way_on(run, stage, learner.steps, steps, saved, "stopped"))
                 if save_every and learner.steps % save_every == 0 and learner.steps < steps:

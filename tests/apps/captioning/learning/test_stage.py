@@ -93,6 +93,15 @@ def test_one_ctrl_c_ends_the_step_saves_and_goes_on_where_it_was(run, tmp_path):
         press()
 
 
+def test_ctrl_c_in_the_last_step_does_not_go_on_to_the_next_stage(run, tmp_path):
+    with pytest.raises(Interrupted, match=r"stopped at step 7 of 7"):
+        run_stage(run, "rl", Counter(6, press), 7)
+    last = Counter()
+    run_stage(run, "rl", last, 7)
+    assert last.steps == 7
+    assert losses(run) == whole(tmp_path)
+
+
 @pytest.mark.parametrize("act", [press_twice, raise_interrupt])
 def test_a_hard_stop_goes_on_from_the_last_checkpoint(run, tmp_path, act):
     extra = {"seen": 5}
