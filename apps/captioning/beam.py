@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import inspect
 import math
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from apps.captioning.model import Captioner, Captions
+from apps.captioning.model import Captioner, Captions, cache_argument
 from common.errors import TouchstoneError, UsageError
 
 
@@ -87,7 +85,7 @@ def beam_search(
     # Only hypotheses that go on are computed: flat numbers (picture * beam + place) of the decoder's rows.
     live = torch.arange(len(features), device=captioner.device) * beam
     cache = DynamicCache()
-    memory = {_cache_argument(captioner.decoder): cache}
+    memory = {cache_argument(captioner.decoder): cache}
     step_input = captioner.prefix(features.to(captioner.device))
     for _ in range(longest):
         logits = captioner.decoder(inputs_embeds=step_input, use_cache=True, **memory).logits[:, -1]
@@ -105,11 +103,6 @@ def beam_search(
         live = going
         step_input = captioner.decoder.get_input_embeddings()(state.tokens.flatten(0, 1)[live, -1]).unsqueeze(1)
     return [_ranked(captioner, state, picture, length_penalty) for picture in range(len(features))]
-
-
-def _cache_argument(decoder: Any) -> str:
-    """What a decoder calls its cache: `cache`, or `past_key_values` in older versions of transformers."""
-    return "cache" if "cache" in inspect.signature(decoder.forward).parameters else "past_key_values"
 
 
 def _start(pictures: int, beam: int, device: torch.device) -> _Beam:
