@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from apps.captioning import assay
+from apps.captioning import audit as module
 from apps.captioning.audit import RewardAssay, assay_reward, audit_rewards, run_audit
 from apps.captioning.config import CaptioningConfig
 from apps.captioning.data import Example
@@ -20,8 +21,8 @@ from apps.captioning.pocket.grammar import says
 from apps.captioning.pocket.mutations import MUTATIONS
 from apps.captioning.pocket.world import load_pocket
 from common.errors import DataError, UsageError
-from common.models.clip import Clip
 from common.rewards.base import Reward, RewardOutput
+from common.rewards.pictures import PictureReward
 from tests.apps.captioning.tiny_models import tiny_config
 from tests.common.rewards.test_learned import save_discriminator
 
@@ -240,15 +241,18 @@ def test_what_is_missing_is_said(config: CaptioningConfig, tmp_path: Path) -> No
 def test_the_batch_is_judged_by_a_clip_that_remembers_nothing(
     config: CaptioningConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A remembered text is the same in any batch; what encodes it may not be."""
-    original = Clip.text
+    """A remembered text is the same in any batch, and costs nothing."""
+    asked = []
 
-    def shaky(self: Clip, texts: Any) -> torch.Tensor:
-        return original(self, texts) * torch.linspace(1, 0.1, len(texts)).unsqueeze(1)
+    def watched(reward: Reward, fresh: Reward, *rest: Any) -> RewardAssay:
+        asked.append((reward, fresh))
+        return assay_reward(reward, fresh, *rest)
 
-    monkeypatch.setattr(Clip, "text", shaky)
+    monkeypatch.setattr(module, "assay_reward", watched)
     config.reward.clip_cos, config.reward.repetition = 0.0, 1.0
     found = audit_rewards(config, load_pocket("test", 10))
-    assert found.rewards["clip_agg"].batch > 1.0
+    clips = [(one.clip.remember, fresh.clip.remember) for one, fresh in asked if isinstance(one, PictureReward)]
+    assert len(clips) == 3
+    assert all(kept > 0 and forgotten == 0 for kept, forgotten in clips)
     assert found.configured == "repetition"
     assert found.rewards["repetition"].kills["said twice"].killed.mean == 1.0
