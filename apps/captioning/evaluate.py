@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from apps.captioning.config import CaptioningConfig
 from common import ui
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from apps.captioning.measures.metric_suite import Features
     from apps.captioning.measures.results import Measurement, MetricResult
     from common.models.clip import Clip
+
+T = TypeVar("T")
 
 NEEDS_CLIP = ("clip_score", "ref_clip_score", "retrieval")
 # Measured here, not by the suite of COCO's metrics: what the pocket world knows, and a second CLIP.
@@ -86,7 +88,7 @@ def measure_texts(
     if left_out:
         ui.say(f"not measured, because it needs the pictures: {', '.join(left_out)}")
     names = [name for name in config.evaluate.metrics if name not in left_out]
-    aligned = align(dict(read_predictions(predictions)), dict(known))
+    aligned = align(_by_id(read_predictions(predictions)), _by_id(known))
     with ui.progress("measuring", len(names)) as bar:
         found = measure(aligned, None, names, None, options(config), advance=lambda _: bar.advance())
     return found, known
@@ -111,7 +113,7 @@ def measure_pictures(
     captions = read_predictions(predictions) if predictions else spoken(config, clip, pictures)
     if not all(known.values()):
         raise DataError("pictures without captions cannot be measured against captions", path=config.heldout.path)
-    aligned = align(dict(captions), dict(known), intersection=bool(pictures.bad))
+    aligned = align(_by_id(captions), _by_id(known), intersection=bool(pictures.bad))
     names = [name for name in config.evaluate.metrics if name not in OURS]
     features = text_features(config, clip, pictures, aligned.ids, aligned.captions, names)
     with ui.progress("measuring", len(names), quiet) as bar:
@@ -219,6 +221,11 @@ def read_measurement(path: str) -> Measurement:
         return Measurement.from_dict(read_json(path))
     except (KeyError, TypeError) as error:
         raise DataError(f"no evaluation of captions ({error}); `evaluate --out` writes one", path=path) from error
+
+
+def _by_id(values: Mapping[str, T]) -> dict[str | int, T]:
+    """The same under the suite's wider type of ids."""
+    return dict(values.items())
 
 
 def _results(columns: Mapping[str, list[float]], bootstrap: Any) -> list[MetricResult]:

@@ -171,7 +171,7 @@ class Naturalness:
         batch = self._batch(real)
         embedded = self.model.get_input_embeddings()(batch["input_ids"]).detach().requires_grad_(True)
         told = self.model(inputs_embeds=embedded, attention_mask=batch["attention_mask"]).logits.sum()
-        (gradient,) = torch.autograd.grad(told, embedded, create_graph=True)
+        gradient: Tensor = torch.autograd.grad(told, embedded, create_graph=True)[0]
         return gradient.square().sum((1, 2)).mean()
 
 

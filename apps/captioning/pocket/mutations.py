@@ -8,6 +8,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Any
 
 from apps.captioning.pocket.scene import BACKGROUNDS, COLOURS, COUNTS, KINDS, SIZES, TEXTURES, Group, Scene
 
@@ -34,7 +35,7 @@ def mutate(scene: Scene, rng: random.Random, names: Sequence[str] = ()) -> Scene
     raise ValueError(f"none of {', '.join(names)} applies to {scene}")
 
 
-def _attribute(name: str, values: Sequence[str] | Sequence[int]) -> Mutation:
+def _attribute(name: str, values: Sequence[Any]) -> Mutation:
     def change(scene: Scene, rng: random.Random) -> Scene | None:
         number = rng.randrange(len(scene.groups))
         group = scene.groups[number]

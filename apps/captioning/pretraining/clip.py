@@ -165,7 +165,7 @@ def train_clip(settings: ClipTraining, tokenizer: Tokenizer, quiet: bool = False
                 rng,
             )
             optimizer.zero_grad()
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]
             torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
             optimizer.step()
             with torch.no_grad():

@@ -81,7 +81,8 @@ def train_decoder(
             loss = torch.nn.functional.cross_entropy(logits[kept[:, 1:] > 0], batch[:, 1:][kept[:, 1:] > 0])
             _step(optimizer, loss, model, rate(step, LEARNING_RATE, 50, steps, "cosine"))
             bar(step + 1, f"loss {loss.item():.3f}")
-    return model.eval(), wrapped
+    model.eval()  # type: ignore[no-untyped-call]
+    return model, wrapped
 
 
 def train_discriminator(
@@ -114,11 +115,11 @@ def train_discriminator(
         intermediate_size=2 * width,
         max_position_embeddings=LONGEST,
         type_vocab_size=1,
-        num_labels=1,
         bos_token_id=wrapped.bos_token_id,
         eos_token_id=wrapped.eos_token_id,
         pad_token_id=wrapped.pad_token_id,
     )
+    config.num_labels = 1
     RobertaForSequenceClassification(config).save_pretrained(folder)
     wrapped.save_pretrained(folder)
     judge = Naturalness(DiscriminatorConfig(str(folder), learning_rate=1e-3, label_smoothing=0.05), "cpu")
