@@ -15,8 +15,8 @@ FORMATS = ["coco", "karpathy", "flickr30k", "flickr8k", "nocaps", "folder", "jso
 
 APP = App(
     name="apps.captioning",
-    summary="Image captioning without paired data: a captioner learns to speak from sentences alone and to say what it\n"
-    "sees from CLIP's rewards, measured against what such rewards can be talked into (CgT-GAN).",
+    summary="Image captioning without paired data: a captioner learns to speak from sentences alone and to say what\n"
+    "it sees from CLIP's rewards, measured against what such rewards can be talked into (CgT-GAN).",
     config=CaptioningConfig,
     default_config=Path(__file__).resolve().parents[2] / "configs" / "captioning" / "pocket.yaml",
     verbs=(
