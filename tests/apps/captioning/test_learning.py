@@ -1,0 +1,58 @@
+"""Does reinforcement teach? A few steps on CLIP's reward must raise it on pictures that were not trained on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from apps.captioning.config import CaptioningConfig
+from apps.captioning.data import load_examples
+from apps.captioning.features import open_clip_model, picture_features
+from apps.captioning.learning.reinforce import Material, Reinforcer
+from apps.captioning.measures.scenes import score_caption
+from apps.captioning.model import load_captioner
+from apps.captioning.rewards import build_rewards
+from apps.captioning.train_config import RlConfig
+from common.config import load
+
+ROOT = Path(__file__).resolve().parents[3]
+INITIAL = ROOT / "assets" / "captioning" / "captioner-init"
+STEPS = 16
+#: Hundredths of a cosine: less than half of what these steps gained where it was tried (0.75). Nothing learnt is exactly
+#: 0, because the samples are drawn alike; a rate of 1e-3, which breaks the captioner, is far below.
+MARGIN = 0.3
+
+
+@pytest.mark.skipif(not INITIAL.is_dir(), reason="assets/captioning holds no captioner-init yet; `pretrain` makes it")
+def test_reinforcement_raises_the_reward_on_held_out_pictures():
+    config = load(CaptioningConfig, ROOT / "configs" / "captioning" / "pocket.yaml")
+    config.clip.device = "cpu"
+    config.train.limit, config.heldout.split, config.heldout.limit = 200, "test_held", 120
+    clip, captioner = open_clip_model(config.clip), load_captioner(INITIAL)
+    trained, held = (
+        picture_features(clip, load_examples(part), quiet=True) for part in (config.train, config.heldout)
+    )
+    longest = config.captioner.max_new_tokens
+
+    def measure() -> tuple[float, float]:
+        """Mean cosine, times 100, of captions sampled for held-out pictures; share of greedy ones that are grammatical."""
+        seen = held.features.repeat_interleave(4, 0)
+        sampled = captioner.eval().generate(seen, longest, 1.0, torch.Generator().manual_seed(1)).texts
+        cosines = (clip.text(sampled).cpu() * seen).sum(1)
+        pairs = zip(captioner.generate(held.features, longest).texts, held.examples, strict=True)
+        grammatical = [score_caption(text, example.scene).grammatical for text, example in pairs if example.scene]
+        return 100 * float(cosines.mean()), sum(grammatical) / len(grammatical)
+
+    before, _ = measure()
+    settings = RlConfig(steps=STEPS, pictures_per_step=16, samples=8, learning_rate=3e-4, schedule="constant")
+    torch.manual_seed(0)
+    material = Material(trained.features, {}, [], torch.empty(0, clip.dim))
+    learner = Reinforcer(captioner, settings, build_rewards(config.reward, clip), material, longest, 0)
+    figures = [learner.step() for _ in range(STEPS)]
+    after, grammatical = measure()
+    assert after >= before + MARGIN, f"{before:.2f} -> {after:.2f}"
+    # Bought by broken sentences it would be worth nothing.
+    assert grammatical >= 0.85, f"{grammatical:.0%} grammatical"
+    assert not any(row["skipped"] for row in figures)
