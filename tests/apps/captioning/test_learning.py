@@ -20,8 +20,8 @@ from common.config import load
 ROOT = Path(__file__).resolve().parents[3]
 INITIAL = ROOT / "assets" / "captioning" / "captioner-init"
 STEPS = 16
-#: Hundredths of a cosine: less than half of what these steps gained where it was tried (0.75). Nothing learnt is exactly
-#: 0, because the samples are drawn alike; a rate of 1e-3, which breaks the captioner, is far below.
+#: Hundredths of a cosine: less than half of what these steps gained where it was tried (0.75). Where nothing is learnt
+#: it is exactly 0, because the samples are drawn alike; a broken captioner is far below.
 MARGIN = 0.3
 
 
@@ -37,7 +37,7 @@ def test_reinforcement_raises_the_reward_on_held_out_pictures():
     longest = config.captioner.max_new_tokens
 
     def measure() -> tuple[float, float]:
-        """Mean cosine, times 100, of captions sampled for held-out pictures; share of greedy ones that are grammatical."""
+        """Mean cosine, times 100, of captions sampled for held-out pictures; grammatical share of greedy ones."""
         seen = held.features.repeat_interleave(4, 0)
         sampled = captioner.eval().generate(seen, longest, 1.0, torch.Generator().manual_seed(1)).texts
         cosines = (clip.text(sampled).cpu() * seen).sum(1)
