@@ -7,11 +7,11 @@ import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
+from apps.captioning.config import CaptioningConfig
 from apps.captioning.corpus import Clean, CleaningReport, Sentence, clean_sentences
 from apps.captioning.data import Example
-from apps.captioning.data_config import CorpusConfig, PicturesConfig
 from apps.captioning.readers import PICTURE_FORMATS, images_folder, raw_sentences, read_records
 from apps.captioning.reading.records import Record, find_pictures, limited
 from apps.captioning.unpaired import split_unpaired
@@ -23,20 +23,6 @@ from common.files import write_json, write_jsonl, write_text
 _NAMED = 5
 _WEB_FORMATS = ("cc3m", "ss1m")
 _CLEANINGS: tuple[Clean, ...] = ("none", "sentence", "web")
-
-
-class Settings(Protocol):
-    """The settings that `prepare` reads: `pictures.bad_pictures` and `corpus.dedup`."""
-
-    @property
-    def pictures(self) -> PicturesConfig:
-        """How many bad pictures are forgiven."""
-        ...
-
-    @property
-    def corpus(self) -> CorpusConfig:
-        """Whether a sentence is kept once only."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -90,7 +76,7 @@ class Prepared:
 
 
 def run_prepare(
-    config: Settings,
+    config: CaptioningConfig,
     source: str,
     format: str,
     out: str | None,
@@ -100,7 +86,7 @@ def run_prepare(
     limit: int | None = None,
     json_output: bool = False,
     clean: str | None = None,
-    seed: int = 0,
+    seed: int | None = None,
 ) -> int:
     """Read `source`, check it, write `out` and, beside it, `<out>.report.json`.
 
@@ -122,12 +108,13 @@ def run_prepare(
         limit: pictures (before the split in two) or sentences to take.
         json_output: print the report as JSON.
         clean: of the sentences: `none`, `sentence` or `web`; if not given, `web` for cc3m and ss1m, else `sentence`.
-        seed: which pictures `limit` takes (0: the first) and how they are split in two.
+        seed: which pictures `limit` takes (0: the first) and how they are split in two; the config's where not given.
 
     Raises:
         DataError: names the file, the row and the next step; also for too many bad pictures.
         UsageError: the options do not go together.
     """
+    seed = config.seed if seed is None else seed
     cleaning = _checked(format, out, corpus_out, images, clean)
     report: dict[str, Any] = {"source": source, "format": format, "split": split or ""}
     prepared: Prepared | None = None
@@ -143,7 +130,7 @@ def run_prepare(
             records, sentences = _halves(records, seed)
         if pictures_out:
             folder = images_folder(format, file, images or "")
-            bad = config.pictures.bad_pictures
+            bad = config.train.bad_pictures
             prepared = check_pictures(records, file, folder, bad, limit or 0, seed, quiet=json_output)
             write_jsonl(pictures_out, (to_row(example, Path(pictures_out).parent) for example in prepared.kept))
             report["counts"] = prepared.counts()
@@ -223,7 +210,7 @@ def check_pictures(
     if bad and (len(bad) > bad_pictures or not kept):
         named = "; ".join(bad[:_NAMED]) + (" ..." if len(bad) > _NAMED else "")
         some = f"more than {bad_pictures} pictures are bad" if kept else "no picture can be opened"
-        raise DataError(f"{some}: {named}; repair them, or allow more with --pictures.bad_pictures", path=file)
+        raise DataError(f"{some}: {named}; repair them, or allow more with --train.bad_pictures", path=file)
     chosen = {example.id for example in examples}
     captions = [caption for record in records if record.id in chosen for caption in record.captions]
     empty = len(captions) - sum(len(example.captions) for example in examples)

@@ -167,7 +167,6 @@ def test_cocos_recipe_is_dry_run_on_what_its_first_command_makes(tmp_path):
     assert found["unpaired"].passed, found["unpaired"].detail
 
 
-@pytest.mark.xfail(strict=True, reason="prepare reads config.pictures, which CaptioningConfig does not have")
 def test_the_verb_prepare_runs(tmp_path):
     coco = karpathy(tmp_path / "dataset_coco.json", "coco", {"train": 4}, tmp_path / "train2014")
     source = ["--source", str(coco), "--format", "karpathy", "--images", str(tmp_path / "train2014")]

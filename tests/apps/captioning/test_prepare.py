@@ -2,11 +2,11 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from apps.captioning.config import CaptioningConfig
 from apps.captioning.data import load_corpus, load_examples
 from apps.captioning.data_config import CorpusConfig, PicturesConfig
 from apps.captioning.prepare import run_prepare
@@ -16,8 +16,8 @@ from common.errors import DataError, UsageError
 from tests.apps.captioning.picture_folders import coco_folder, karpathy_image, picture, write
 
 
-def settings(bad_pictures: int = 100, dedup: bool = True) -> Any:
-    return SimpleNamespace(pictures=PicturesConfig(bad_pictures=bad_pictures), corpus=CorpusConfig(dedup=dedup))
+def settings(bad_pictures: int = 100, dedup: bool = True) -> CaptioningConfig:
+    return CaptioningConfig(train=PicturesConfig(bad_pictures=bad_pictures), corpus=CorpusConfig(dedup=dedup))
 
 
 def prepare(
@@ -86,7 +86,7 @@ def test_too_many_bad_pictures_stop_it(tmp_path: Path) -> None:
         (source / "val2017" / f"00000000000{number}.jpg").write_text("no picture")
     (source / "val2017" / "000000000005.jpg").unlink()
     arguments = (str(source), "coco", str(tmp_path / "out.jsonl"))
-    with pytest.raises(DataError, match=r"more than 3 pictures are bad: .*000000000005.jpg.*--pictures.bad_pictures"):
+    with pytest.raises(DataError, match=r"more than 3 pictures are bad: .*000000000005.jpg.*--train.bad_pictures"):
         run_prepare(settings(3), *arguments, split="val")
     assert not (tmp_path / "out.jsonl").exists()
     assert run_prepare(settings(4), *arguments, split="val") == 0
