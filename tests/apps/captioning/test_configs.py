@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -155,9 +154,7 @@ def test_cocos_recipe_is_dry_run_on_what_its_first_command_makes(tmp_path):
     pictures = tmp_path / "train2014"
     coco = karpathy(tmp_path / "dataset_coco.json", "coco", {"train": 8, "restval": 2, "val": 3, "test": 3}, pictures)
     written = [str(tmp_path / name) for name in ("pictures.jsonl", "corpus.jsonl")]
-    defaults = CaptioningConfig()
-    settings: Any = SimpleNamespace(pictures=defaults.train, corpus=defaults.corpus)
-    run_prepare(settings, str(coco), "karpathy", written[0], str(pictures), "train+restval", written[1])
+    run_prepare(CaptioningConfig(), str(coco), "karpathy", written[0], str(pictures), "train+restval", written[1])
     options = ["--train.path", written[0], "--corpus.path", written[1]]
     for part in ("validation", "heldout"):
         options += [f"--{part}.path", str(coco), f"--{part}.images", str(pictures)]
