@@ -15,8 +15,8 @@ from torch import Tensor
 
 from common.errors import UsageError
 
-# Entries of the picture-by-sentence table held at once: 16 million of 4 bytes.
-CHUNK = 16_000_000
+# Entries of the picture-by-sentence table held at once: 4 million of 4 bytes. About four such tables stand at a time.
+CHUNK = 4_000_000
 
 Keys = Tensor | np.ndarray
 
@@ -31,7 +31,8 @@ def aggregate(
         keys: `(N, D)` text features of length 1; an array mapped from disk is read chunk by chunk.
         temperature: τ; 0 gives the corpus' mean, a large one the nearest sentence.
         top_k: attend to the nearest sentences only (approximate, see `top_k_error`); 0 attends to all.
-        chunk: sentences taken at once; as many as fit 64 MB where not given. Changes nothing but the memory.
+        chunk: sentences taken at once; as many as make a table of 16 MB where not given. Changes nothing but the
+            memory.
 
     Returns:
         `(P, D)`, not of length 1: the shorter, the less the sentences agree.

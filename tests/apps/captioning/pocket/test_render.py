@@ -36,7 +36,7 @@ def test_another_seed_moves_the_drawing_only(scene, seed):
 
 
 @given(scenes(), st.randoms(use_true_random=False))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 def test_a_changed_fact_changes_the_picture(scene, rng):
     from apps.captioning.pocket.mutations import mutate
 
@@ -46,7 +46,7 @@ def test_a_changed_fact_changes_the_picture(scene, rng):
 
 
 @given(scenes())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=50, deadline=None)
 def test_objects_lie_inside_the_picture(scene):
     import random
 
@@ -60,7 +60,7 @@ def test_objects_lie_inside_the_picture(scene):
 
 
 @given(scenes(size=2))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=50, deadline=None)
 def test_the_relation_is_true_of_the_drawing_and_the_other_axis_tells_nothing(scene):
     import random
 
