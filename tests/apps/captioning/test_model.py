@@ -25,10 +25,10 @@ def features(count: int, seed: int = 0) -> torch.Tensor:
 
 @pytest.mark.parametrize("batch", [1, 7, 64])
 def test_a_caption_does_not_depend_on_its_neighbours(captioner, batch):
-    seen = features(24)
+    seen = features(64)
     alone = [captioner.generate(seen[row : row + 1], 12).texts[0] for row in range(24)]
     together = [text for part in seen.split(batch) for text in captioner.generate(part, 12).texts]
-    assert together == alone
+    assert together[:24] == alone
     # The captions differ, so that the test can fail.
     assert len(set(alone)) > 12
 
