@@ -60,7 +60,7 @@ class PretrainConfig:
     """
 
     vocabulary: int = 1024
-    clip_steps: int = 2000
+    clip_steps: int = 4000
     decoder_width: int = 128
     decoder_layers: int = 4
     decoder_steps: int = 400

@@ -6,7 +6,7 @@ import logging
 import random
 import shlex
 import sys
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,11 +17,15 @@ from common.files import locate, write_json, write_text
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
+    from common.training.run import Run
+
 logger = logging.getLogger(__name__)
 
 PARTS = ("clip", "clip-held-out", "decoder", "discriminator", "captioner")
 # The second CLIP, which no reward ever uses: other pictures, words and weights.
 HELD_OUT_SEED = 1000
+# Steps between checkpoints of a CLIP's training: a few minutes.
+SAVE_EVERY = 250
 
 
 def run_pretrain(config: CaptioningConfig, out: str = "assets/captioning", only: str | None = None) -> int:
@@ -54,16 +58,42 @@ def run_pretrain(config: CaptioningConfig, out: str = "assets/captioning", only:
 
 
 def make_clip(config: CaptioningConfig, tokenizer: Tokenizer, folder: Path, seed: int) -> dict[str, Any]:
-    """Train and write a pocket CLIP; its figures are those of the written, float16 weights."""
-    from apps.captioning.pretraining.clip import ClipTraining, train_clip, write_clip
+    """Train and write a pocket CLIP; its figures are those of the written, float16 weights.
+
+    An interrupted training goes on when the same command is given again.
+    """
+    from apps.captioning.learning.stage import drop_checkpoints, run_stage
+    from apps.captioning.pretraining.clip import ClipLearner, ClipTraining, write_clip
     from apps.captioning.pretraining.clip_figures import clip_figures
     from apps.captioning.pretraining.tokenizer import framed
     from common.models.clip import Clip
 
     settings = ClipTraining(steps=config.pretrain.clip_steps, seed=config.seed + seed)
     framing = framed(tokenizer, lowercase=True)
-    write_clip(train_clip(settings, framing), framing, settings, folder)
+    run = pretrain_run(config, f"{folder.name}-seed{settings.seed}-steps{settings.steps}", settings)
+    learner = ClipLearner(settings, framing)
+    run_stage(run, "clip", learner, settings.steps, SAVE_EVERY)
+    write_clip(learner.model.eval(), framing, settings, folder)
+    drop_checkpoints(run, "clip")
     return clip_figures(Clip(folder, batch_size=250))
+
+
+def pretrain_run(config: CaptioningConfig, name: str, settings: Any) -> Run:
+    """The run folder of one part: the one that an interrupted command left, or a new one.
+
+    Raises:
+        UsageError: the one that lies there was made with other settings.
+    """
+    from common.training.run import Run, plain
+
+    folder = Path(config.runs) / f"pretrain-{name}"
+    if not (folder / "run.json").is_file():
+        command = f"python -m apps.captioning {shlex.join(sys.argv[1:])}"
+        return Run.create(folder.parent, folder.name, settings, settings.seed, command)
+    run = Run.resume(folder)
+    if run.config != plain(asdict(settings)):
+        raise UsageError(f"{folder}: an interrupted training with other settings; remove it to begin anew")
+    return run
 
 
 def make_decoder(config: CaptioningConfig, tokenizer: Tokenizer, folder: Path) -> dict[str, Any]:

@@ -21,12 +21,12 @@ from apps.captioning.pocket.render import SIDE, draw
 from apps.captioning.pocket.scene import Scene, sample_scene
 from apps.captioning.pretraining.tokenizer import transformers_tokenizer
 from common.models.clip_text import encode_text
+from common.training.sampler import CyclicSampler
 from common.ui import progress
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    import torch
     from open_clip import CLIP
     from tokenizers import Tokenizer
     from torch import Tensor
@@ -122,97 +122,96 @@ def to_tokens(tokenizer: Tokenizer, texts: list[str], length: int) -> Tensor:
     return rows
 
 
-def train_clip(settings: ClipTraining, tokenizer: Tokenizer, quiet: bool = False, on_step: Any = None) -> CLIP:
-    """A trained model, in evaluation mode.
+class ClipLearner:
+    """The training of a pocket CLIP, step by step; see `apps.captioning.learning.stage`.
 
     Args:
         settings: size and schedule.
         tokenizer: framed and lower-casing.
-        quiet: no progress bars.
-        on_step: called with the step, the loss and the model.
+        quiet: no progress bar while the pictures are drawn.
     """
-    import open_clip
-    import torch
 
-    torch.manual_seed(settings.seed)
-    rng = random.Random(f"clip/{settings.seed}")
-    scenes = [sample_scene(rng, held=False) for _ in range(settings.pictures)]
-    pictures = draw_all(scenes, quiet)
-    model = open_clip.CLIP(**model_config(settings, tokenizer.get_vocab_size()))
-    decay = [value for value in model.parameters() if value.ndim > 1]
-    plain = [value for value in model.parameters() if value.ndim <= 1]
-    optimizer = torch.optim.AdamW(
-        [{"params": decay, "weight_decay": 0.1}, {"params": plain, "weight_decay": 0.0}], betas=(0.9, 0.98), eps=1e-6
-    )
-    order: list[int] = []
-    hardness = dict.fromkeys((DAMAGE, *MUTATIONS), 0.5)
-    model.train()
-    with progress("training the pocket CLIP", settings.steps, quiet) as bar:
-        for step in range(settings.steps):
-            if len(order) < settings.batch_size:
-                order = rng.sample(range(len(scenes)), len(scenes))
-            batch = [order.pop() for _ in range(settings.batch_size)]
-            for group in optimizer.param_groups:
-                group["lr"] = _rate(step, settings)
-            loss = _loss(
-                model,
-                tokenizer,
-                pictures[batch],
-                [scenes[row] for row in batch],
-                settings,
-                _backwards(step, settings),
-                hardness,
-                rng,
-            )
-            optimizer.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
-            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-            optimizer.step()
-            with torch.no_grad():
-                model.logit_scale.clamp_(max=math.log(100))
-            bar(step + 1, f"loss {loss.item():.3f}")
-            if on_step is not None:
-                on_step(step + 1, loss.item(), model)
-    return model.eval()
+    def __init__(self, settings: ClipTraining, tokenizer: Tokenizer, quiet: bool = False) -> None:
+        import open_clip
+        import torch
 
+        torch.manual_seed(settings.seed)
+        rng = random.Random(f"clip/{settings.seed}")
+        self.settings, self.tokenizer = settings, tokenizer
+        self.scenes = [sample_scene(rng, held=False) for _ in range(settings.pictures)]
+        self.pictures = draw_all(self.scenes, quiet)
+        self.model = open_clip.CLIP(**model_config(settings, tokenizer.get_vocab_size()))
+        decay = [value for value in self.model.parameters() if value.ndim > 1]
+        plain = [value for value in self.model.parameters() if value.ndim <= 1]
+        groups = [{"params": decay, "weight_decay": 0.1}, {"params": plain, "weight_decay": 0.0}]
+        self.optimizer = torch.optim.AdamW(groups, betas=(0.9, 0.98), eps=1e-6)
+        self.sampler = CyclicSampler(settings.pictures, settings.batch_size, settings.seed)
+        # How often each sort of mistake fools the model: a running mean.
+        self.hardness = dict.fromkeys((DAMAGE, *MUTATIONS), 0.5)
+        self.steps = 0
 
-def _loss(
-    model: CLIP,
-    tokenizer: Tokenizer,
-    pictures: np.ndarray,
-    scenes: list[Scene],
-    settings: ClipTraining,
-    backwards: float,
-    hardness: dict[str, float],
-    rng: random.Random,
-) -> torch.Tensor:
-    """Symmetric InfoNCE; every picture's row has the hard negatives of the whole batch as further columns."""
-    import torch
-    from torch.nn import functional
+    def step(self) -> dict[str, float]:
+        """One optimiser step; returns the loss and how often each sort of mistake fools the model."""
+        import torch
 
-    truths, wrongs, kinds = [], [], []
-    for scene in scenes:
-        style = "stories" if rng.random() < settings.stories else "captions"
-        seed = rng.random()
+        for group in self.optimizer.param_groups:
+            group["lr"] = _rate(self.steps, self.settings)
+        self.model.train()
+        loss = self._loss(self.sampler.next(), random.Random(f"clip/{self.settings.seed}/{self.steps}"))
+        self.optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
+        self.optimizer.step()
+        with torch.no_grad():
+            self.model.logit_scale.clamp_(max=math.log(100))
+        self.steps += 1
+        fooled = {f"fooled/{name}": value for name, value in self.hardness.items()}
+        return {"loss": float(loss.detach()), "scale": float(self.model.logit_scale.detach().exp()), **fooled}
 
-        def say(told: Scene, style: str = style, seed: float = seed) -> str:
-            # The same wording for right and wrong, so that only the fact differs.
-            return write(told, random.Random(seed), style, backwards)
+    def state(self) -> dict[str, Any]:
+        """All that a checkpoint needs."""
+        return {
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "sampler": self.sampler.state_dict(),
+            "hardness": self.hardness,
+            "step": self.steps,
+        }
 
-        truths.append(say(scene))
-        for kind, wrong in _wrong_captions(scene, truths[-1], say, settings.hard_negatives, hardness, rng):
-            wrongs.append(wrong)
-            kinds.append(kind)
-    seen = functional.normalize(model.encode_image(to_input(pictures)), dim=-1)
-    tokens = to_tokens(tokenizer, truths + wrongs, settings.context_length)
-    told = functional.normalize(encode_text(model, tokens), dim=-1)
-    scale = model.logit_scale.exp()
-    logits = scale * seen @ told.T
-    _update(hardness, kinds, logits.detach(), settings.hard_negatives)
-    target = torch.arange(len(scenes))
-    return (
-        functional.cross_entropy(logits, target) + functional.cross_entropy(logits[:, : len(scenes)].T, target)
-    ) / 2
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from a checkpoint."""
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.sampler.load_state_dict(state["sampler"])
+        self.hardness, self.steps = dict(state["hardness"]), state["step"]
+
+    def _loss(self, rows: list[int], rng: random.Random) -> Tensor:
+        """Symmetric InfoNCE; every picture's row has the hard negatives of the whole batch as further columns."""
+        import torch
+        from torch.nn import functional
+
+        settings, backwards = self.settings, _backwards(self.steps, self.settings)
+        truths, wrongs, kinds = [], [], []
+        for scene in (self.scenes[row] for row in rows):
+            style = "stories" if rng.random() < settings.stories else "captions"
+            seed = rng.random()
+
+            def say(told: Scene, style: str = style, seed: float = seed) -> str:
+                # The same wording for right and wrong, so that only the fact differs.
+                return write(told, random.Random(seed), style, backwards)
+
+            truths.append(say(scene))
+            for kind, wrong in _wrong_captions(scene, truths[-1], say, settings.hard_negatives, self.hardness, rng):
+                wrongs.append(wrong)
+                kinds.append(kind)
+        seen = functional.normalize(self.model.encode_image(to_input(self.pictures[rows])), dim=-1)
+        tokens = to_tokens(self.tokenizer, truths + wrongs, settings.context_length)
+        told = functional.normalize(encode_text(self.model, tokens), dim=-1)
+        logits = self.model.logit_scale.exp() * seen @ told.T
+        _update(self.hardness, kinds, logits.detach(), settings.hard_negatives)
+        target = torch.arange(len(rows))
+        to_text = functional.cross_entropy(logits, target)
+        return (to_text + functional.cross_entropy(logits[:, : len(rows)].T, target)) / 2
 
 
 def _wrong_captions(
