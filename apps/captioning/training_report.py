@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 CURVES = {
     "reward": "reward of sampled captions",
     "validation/selected": "reward of greedy captions, validation",
+    "validation/held_out_clip": "cosine under the held-out CLIP, validation",
     "length": "tokens a caption",
     "distinct": "distinct captions, share",
     "repeated": "repeated trigrams, share",

@@ -8,10 +8,32 @@ from typing import TYPE_CHECKING, Any
 from apps.captioning.config import CaptioningConfig
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from apps.captioning.learning.reinforce import Reinforcer
     from apps.captioning.train import Data
     from common.models.clip import Clip
     from common.training.run import Run
+
+
+# A second CLIP may like captions this much less, in cosine, before its opinion counts as fallen.
+SLACK = 0.01
+
+
+def pleasing(measured: Sequence[tuple[float, float]]) -> bool:
+    """Whether a captioner learns to please its reward and not to see.
+
+    Args:
+        measured: by time: the reward of validation captions, and their cosine under a CLIP that no reward has used.
+
+    Returns:
+        True where the reward is the highest yet while the cosine has fallen twice running, and by more than a hair.
+    """
+    if len(measured) < 3:
+        return False
+    rewards, cosines = zip(*measured, strict=True)
+    falling = cosines[-1] < cosines[-2] < cosines[-3]
+    return bool(falling and cosines[-1] < max(cosines) - SLACK and rewards[-1] >= max(rewards))
 
 
 class Watch:
@@ -23,8 +45,12 @@ class Watch:
 
     def __init__(self, config: CaptioningConfig, run: Run, learner: Reinforcer, clip: Clip, data: Data) -> None:
         from apps.captioning.learning.stage import CaptionAlarms
+        from apps.captioning.measures.evaluation import second_clip
 
         self.config, self.run, self.learner, self.clip, self.data = config, run, learner, clip, data
+        self.second = second_clip(config)
+        self._seen: Tensor | None = None
+        self.measured: list[tuple[float, float]] = []
         self.best: dict[str, Any] = {}
         self.best_value = float("-inf")
         self.best_step = -1
@@ -52,10 +78,23 @@ class Watch:
             texts = captioner.generate(features, self.config.captioner.max_new_tokens).texts
         figures = self._values(texts)
         value = figures["validation/selected"]
+        if self.second is not None:
+            figures["validation/held_out_clip"] = self._second_opinion(self.second, texts)
+            self.measured.append((value, figures["validation/held_out_clip"]))
+            if pleasing(self.measured):
+                message = "the reward rises and a CLIP that no reward has used likes the captions less"
+                self.run.alarm("reward_hacking", "rl", step, message, dict(figures))
         if value > self.best_value:
             self.best_value, self.best_step = value, step
             self.best = {name: tensor.detach().clone() for name, tensor in captioner.state_dict().items()}
         return figures
+
+    def _second_opinion(self, clip: Clip, texts: Sequence[str]) -> float:
+        from apps.captioning.features import picture_features
+
+        if self._seen is None:
+            self._seen = picture_features(clip, self.data.validation.examples, quiet=True).features
+        return float((clip.text(list(texts)).cpu() * self._seen).sum(1).mean())
 
     def _values(self, texts: Sequence[str]) -> dict[str, float]:
         from apps.captioning.rewards import SUPERVISED
@@ -93,9 +132,11 @@ class Watch:
             "value": self.best_value,
             "step": self.best_step,
             "alarms": [dict(row) for row in self.alarms.rows],
+            "measured": [list(pair) for pair in self.measured],
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """From a checkpoint."""
         self.best, self.best_value, self.best_step = dict(state["best"]), state["value"], state["step"]
         self.alarms.rows = list(state["alarms"])
+        self.measured = [(reward, cosine) for reward, cosine in state["measured"]]
