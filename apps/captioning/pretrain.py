@@ -62,11 +62,11 @@ def make_clip(config: CaptioningConfig, tokenizer: Tokenizer, folder: Path, seed
 
     An interrupted training goes on when the same command is given again.
     """
-    from apps.captioning.learning.stage import drop_checkpoints, run_stage
     from apps.captioning.pretraining.clip import ClipLearner, ClipTraining, write_clip
     from apps.captioning.pretraining.clip_figures import clip_figures
     from apps.captioning.pretraining.tokenizer import framed
     from common.models.clip import Clip
+    from common.training.stage import drop_checkpoints, run_stage
 
     settings = ClipTraining(steps=config.pretrain.clip_steps, seed=config.seed + seed)
     framing = framed(tokenizer, lowercase=True)

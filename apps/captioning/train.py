@@ -198,8 +198,8 @@ def initial_captioner(config: CaptioningConfig, run: Run, clip: Clip, data: Data
     import torch
 
     from apps.captioning.learning.initialise import Initialiser
-    from apps.captioning.learning.stage import drop_checkpoints, run_stage
     from apps.captioning.model import load_captioner, new_captioner
+    from common.training.stage import drop_checkpoints, run_stage
 
     final = run.final("init")
     if (final / "captioner.json").is_file():
@@ -214,7 +214,7 @@ def initial_captioner(config: CaptioningConfig, run: Run, clip: Clip, data: Data
         learner = Initialiser(
             captioner, config.init, data.corpus, data.corpus_features, config.captioner.max_new_tokens, run.seed
         )
-        run_stage(run, "init", learner, config.init.steps, config.rl.save_every * 5)
+        run_stage(run, "init", learner, config.init.steps, config.init.save_every)
         captioner.eval()
     captioner.save(final)
     drop_checkpoints(run, "init")
@@ -237,11 +237,11 @@ def check_clip(captioner: Captioner, clip: Clip, config: CaptioningConfig) -> No
 def reinforce(config: CaptioningConfig, run: Run, captioner: Captioner, clip: Clip, data: Data) -> Captioner:
     """The reinforcement stage; returns the captioner with the weights that `rl.select` keeps."""
     from apps.captioning.learning.reinforce import Reinforcer
-    from apps.captioning.learning.stage import drop_checkpoints, run_stage
     from apps.captioning.model import load_captioner
     from apps.captioning.watch import Watch
     from common.rewards.check import check_reward
     from common.training.run import seed_everything
+    from common.training.stage import drop_checkpoints, run_stage
 
     final = run.final("rl")
     if (final / "captioner.json").is_file():
@@ -252,7 +252,7 @@ def reinforce(config: CaptioningConfig, run: Run, captioner: Captioner, clip: Cl
     for reward, _ in rewards.values():
         check_reward(reward, sample_batch(material))
     learner = Reinforcer(captioner, config.rl, rewards, material, config.captioner.max_new_tokens, run.seed, judge)
-    watch = Watch(config, run, learner, clip, data)
+    watch = Watch(config, run, learner, data)
     run_stage(run, "rl", learner, config.rl.steps, config.rl.save_every, watch.after_step, watch.state, watch.restore)
     watch.keep_best()
     captioner.eval()
@@ -279,8 +279,8 @@ def prepare(
     """Discriminator, rewards with their weights, and what the captioner may learn from."""
     from apps.captioning.learning.naturalness import Naturalness
     from apps.captioning.learning.reinforce import Material, pretrain_judge
-    from apps.captioning.learning.stage import newest_checkpoint
     from apps.captioning.rewards import ClipAgg, build_rewards
+    from common.training.stage import newest_checkpoint
     from common.ui import progress
 
     judge = Naturalness(config.discriminator, str(captioner.device)) if config.reward.naturalness else None

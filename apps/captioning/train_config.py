@@ -18,6 +18,7 @@ class InitConfig:
         weight_decay: of AdamW.
         noise: variance of the Gaussian noise added to the feature (CapDec: 0.016); 0 adds none.
         label_smoothing: of the cross-entropy (DeCap: 0.1).
+        save_every: steps between checkpoints; 0 saves only where the stage is stopped.
     """
 
     steps: int = 1000
@@ -27,6 +28,7 @@ class InitConfig:
     weight_decay: float = 0.05
     noise: float = 0.0
     label_smoothing: float = 0.0
+    save_every: int = 250
 
 
 @dataclass

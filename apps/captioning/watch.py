@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from common.models.clip import Clip
     from common.training.run import Run
 
+logger = logging.getLogger(__name__)
 
 # A second CLIP may like captions this much less, in cosine, before its opinion counts as fallen.
 SLACK = 0.01
@@ -43,12 +45,16 @@ class Watch:
     for naturalness, whose judge changes while it is trained. Where nothing else is paid, the last weights are kept.
     """
 
-    def __init__(self, config: CaptioningConfig, run: Run, learner: Reinforcer, clip: Clip, data: Data) -> None:
-        from apps.captioning.learning.stage import CaptionAlarms
+    def __init__(self, config: CaptioningConfig, run: Run, learner: Reinforcer, data: Data) -> None:
+        from apps.captioning.learning.alarms import CaptionAlarms
         from apps.captioning.measures.evaluation import second_clip
 
-        self.config, self.run, self.learner, self.clip, self.data = config, run, learner, clip, data
+        self.config, self.run, self.learner, self.data = config, run, learner, data
         self.second = second_clip(config)
+        if self.second is None and config.evaluate.second_clip:
+            logger.warning(
+                "evaluate.second_clip: %s is not there; reward hacking is not watched for", config.evaluate.second_clip
+            )
         self._seen: Tensor | None = None
         self.measured: list[tuple[float, float]] = []
         self.best: dict[str, Any] = {}
@@ -62,6 +68,10 @@ class Watch:
         """Alarms at every step; a measurement and samples where one is due."""
         for kind, message, values in self.alarms.update(figures):
             self.run.alarm(kind, "rl", step, message, values)
+        judge = self.learner.judge
+        if judge is not None and judge.collapsed:
+            message = f"the discriminator tells everything apart (accuracy {judge.accuracy:.0%}); it teaches nothing"
+            self.run.alarm("discriminator_won", "rl", step, message, {"accuracy": judge.accuracy})
         every = self.config.rl.eval_every
         if step < self.config.rl.steps and not (every and step % every == 0):
             return {}

@@ -123,7 +123,7 @@ def to_tokens(tokenizer: Tokenizer, texts: list[str], length: int) -> Tensor:
 
 
 class ClipLearner:
-    """The training of a pocket CLIP, step by step; see `apps.captioning.learning.stage`.
+    """The training of a pocket CLIP, step by step; see `common.training.stage`.
 
     Args:
         settings: size and schedule.

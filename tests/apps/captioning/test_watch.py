@@ -1,6 +1,11 @@
+from types import SimpleNamespace
+from typing import Any
+
 import pytest
 
-from apps.captioning.watch import pleasing
+from apps.captioning.config import CaptioningConfig
+from apps.captioning.watch import Watch, pleasing
+from common.training.run import Run
 
 
 @pytest.mark.parametrize(
@@ -16,3 +21,21 @@ from apps.captioning.watch import pleasing
 )
 def test_a_captioner_that_pleases_its_reward_only(measured, expected):
     assert pleasing(measured) == expected
+
+
+@pytest.mark.parametrize("collapsed", [True, False])
+def test_a_discriminator_that_has_won_is_an_alarm(tmp_path, collapsed):
+    config = CaptioningConfig()
+    config.evaluate.second_clip, config.rl.eval_every = "", 0
+    run = Run.create(tmp_path, "run", config, 0)
+    learner: Any = SimpleNamespace(steps=1, judge=SimpleNamespace(collapsed=collapsed, accuracy=0.99))
+    Watch(config, run, learner, data=SimpleNamespace()).after_step(1, {})
+    assert [alarm["kind"] for alarm in run.alarms("rl")] == ["discriminator_won"] * collapsed
+
+
+def test_a_second_clip_that_is_not_there_is_said(tmp_path, caplog):
+    config = CaptioningConfig()
+    config.evaluate.second_clip = f"local-dir:{tmp_path / 'nowhere'}"
+    learner: Any = SimpleNamespace(steps=1, judge=None)
+    Watch(config, Run.create(tmp_path, "run", config, 0), learner, data=SimpleNamespace())
+    assert "nowhere" in caplog.text

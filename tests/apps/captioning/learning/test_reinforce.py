@@ -14,13 +14,13 @@ import torch
 
 from apps.captioning.learning.naturalness import Naturalness
 from apps.captioning.learning.reinforce import Material, Reinforcer, pretrain_judge
-from apps.captioning.learning.stage import newest_checkpoint, run_stage
 from apps.captioning.model import Captioner, Captions, Shape
 from apps.captioning.model_config import DiscriminatorConfig
 from apps.captioning.train_config import RlConfig
 from common.errors import GraderFailure, TouchstoneError, UsageError
 from common.rewards.base import Reward, RewardOutput
 from common.training.run import Interrupted, Run
+from common.training.stage import newest_checkpoint, run_stage
 from tests.apps.captioning.tiny import LONGEST, new_tiny_captioner
 from tests.apps.captioning.tiny_judge import tiny_judge_folder
 from tests.apps.captioning.tiny_models import sentences

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import io
-import logging
-import math
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import Any, Protocol
 
 import torch
 
@@ -16,8 +14,6 @@ from common.errors import DataError, TouchstoneError
 from common.files import write_bytes
 from common.training.callbacks import Progress, StopRequest
 from common.training.run import Interrupted, Run
-
-logger = logging.getLogger(__name__)
 
 KEPT = 2
 
@@ -160,42 +156,3 @@ def _way_on(run: Run, stage: str, step: int, steps: int, saved: int, what: str) 
         return f"{at}, with nothing of this stage saved yet; begin it again with:\n  {run.resume_command}"
     lost = f" ({step - saved} steps later than the checkpoint)" if step > saved else ""
     return f"{at}{lost}; go on with:\n  {run.resume_command}"
-
-
-class CaptionAlarms:
-    """Watches a run's figures for a captioner that is bought or breaks.
-
-    Args:
-        window: steps that a pattern must hold.
-    """
-
-    LIMITS: ClassVar[dict[str, tuple[str, float, str]]] = {
-        "repetition": ("repeated", 0.15, "captions repeat themselves (share of repeated trigrams {:.0%})"),
-        "unterminated": ("unterminated", 0.1, "{:.0%} of the captions never come to an end"),
-        "drift": ("drift", 0.05, "{:.0%} of the captions are read back as other tokens than were sampled"),
-        "discriminator_won": (
-            "discriminator/accuracy",
-            0.97,
-            "the discriminator tells everything apart (accuracy {:.0%}); its reward teaches nothing",
-        ),
-    }
-
-    def __init__(self, window: int = 10) -> None:
-        self.window = window
-        self.rows: list[Mapping[str, float]] = []
-
-    def update(self, figures: Mapping[str, float]) -> list[tuple[str, str, dict[str, float]]]:
-        """Take in a step's figures; return (kind, message, values) of the patterns that hold now."""
-        self.rows = [*self.rows[-self.window + 1 :], figures]
-        if len(self.rows) < self.window:
-            return []
-        found = []
-        for kind, (name, limit, message) in self.LIMITS.items():
-            values = [row[name] for row in self.rows if name in row and math.isfinite(row[name])]
-            if len(values) == self.window and min(values) > limit:
-                mean = sum(values) / len(values)
-                found.append((kind, message.format(mean), {name: mean}))
-        lengths = [row["length"] for row in self.rows if "length" in row]
-        if len(lengths) == self.window and max(lengths) < 3:
-            found.append(("length", f"captions shrank to {lengths[-1]:.1f} tokens", {"length": lengths[-1]}))
-        return found
