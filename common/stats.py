@@ -10,7 +10,7 @@ Rows that belong together (one question asked in seven languages) are no indepen
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from statistics import NormalDist
 from typing import Any
@@ -57,6 +57,12 @@ class Interval:
     def to_dict(self) -> dict[str, float | int | None]:
         """Plain values for JSON; NaN becomes None."""
         return {key: None if value != value else value for key, value in asdict(self).items()}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Interval:
+        """What `to_dict` wrote; None becomes NaN. Other entries are passed over."""
+        ends = [math.nan if values[key] is None else float(values[key]) for key in ("mean", "low", "high")]
+        return cls(ends[0], ends[1], ends[2], int(values["n"]), float(values["level"]))
 
 
 @dataclass(frozen=True)

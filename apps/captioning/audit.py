@@ -100,11 +100,11 @@ def run_audit(config: CaptioningConfig, rows: int = 140, out: str | None = None,
     """
     from apps.captioning.audit_page import print_audit, write_report
     from apps.captioning.data import load_examples
-    from apps.captioning.train import use_threads
     from common.files import write_json
+    from common.training.run import set_threads
     from common.ui import print_json, say
 
-    use_threads(config)
+    set_threads(config.threads)
     found = audit_rewards(config, load_examples(config.heldout), rows, json_output)
     folder = Path(out) if out else Path(config.runs) / "audit"
     write_json(folder / "audit.json", found.to_json())

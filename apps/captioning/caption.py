@@ -15,6 +15,7 @@ from apps.captioning.config import CaptioningConfig
 from common import ui
 from common.errors import DataError, UsageError
 from common.files import locate, write_jsonl
+from common.training.run import set_threads
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -189,7 +190,7 @@ def run_caption(
     if out is not None and Path(out).is_dir():
         raise UsageError(f"{out}: this is a folder; give the file to write")
     pictures = find(files)
-    use_threads(config)
+    set_threads(config.threads)
     assistant = CaptionAssistant(config, quiet=json_output)
     rows = []
     with ui.progress("captioning", len(pictures), quiet=json_output) as bar:
@@ -245,14 +246,6 @@ def find(files: Sequence[str]) -> list[Path]:
     if nothing:
         raise UsageError("; ".join(nothing))
     return list(dict.fromkeys(found))
-
-
-def use_threads(config: CaptioningConfig) -> None:
-    """Give torch the configured number of threads."""
-    import torch
-
-    if config.threads:
-        torch.set_num_threads(config.threads)
 
 
 def _inside(folder: Path) -> list[Path]:

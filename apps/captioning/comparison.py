@@ -4,22 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from copy import deepcopy
-from dataclasses import asdict
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from apps.captioning.config import CaptioningConfig
 from apps.captioning.measures.evaluation import SCALES, WORDS, Evaluation
-from apps.captioning.train import Result, train_one, use_threads
+from apps.captioning.train import Result, train_one
 from common import ui
-from common.config import load
 from common.errors import UsageError
-from common.files import write_json, write_text
+from common.files import write_json
 from common.stats import Interval, mean_interval_over_seeds
+from common.training.comparison import begin
+from common.training.comparison import resume as go_on
 from common.training.run import plain
 
-SETTINGS = "comparison.yaml"
 START = "text-only"
 
 
@@ -71,32 +69,21 @@ def run_comparison(config: CaptioningConfig, name: str | None, json_output: bool
     Raises:
         UsageError: an unknown method, or there is such a comparison already.
     """
-    import yaml
-
     for method in config.comparison.methods:
         if method not in METHODS:
             raise UsageError(f"comparison.methods: there is no {method!r}; choose from {', '.join(METHODS)}")
-    folder = Path(config.runs) / (name or f"compare-{datetime.now():%Y%m%d-%H%M%S}")
-    if (folder / SETTINGS).exists():
-        raise UsageError(f"{folder}: there is such a comparison; go on with --resume {folder}, or choose another name")
-    write_text(folder / SETTINGS, yaml.safe_dump(plain(asdict(config)), sort_keys=False, allow_unicode=True))
-    return _finish(config, folder, json_output)
+    return _finish(config, begin(config, config.runs, name), json_output)
 
 
 def resume(folder: Path, json_output: bool) -> int:
     """Go on with an interrupted run or comparison, with the settings it was started with."""
     from apps.captioning.training_report import show
 
-    whole = (folder / SETTINGS).is_file()
-    if not whole and not (folder / "config.yaml").is_file():
-        raise UsageError(f"{folder}: no run to go on with (it holds no config.yaml)")
-    config = load(CaptioningConfig, folder / (SETTINGS if whole else "config.yaml"))
-    # The number of threads decides the last digits, so it is the run's own.
-    use_threads(config)
-    if whole:
-        return _finish(config, folder, json_output)
-    show(train_one(config, resume=folder), json_output)
-    return 0
+    def one(config: CaptioningConfig) -> int:
+        show(train_one(config, resume=folder), json_output)
+        return 0
+
+    return go_on(folder, CaptioningConfig, lambda config: _finish(config, folder, json_output), one)
 
 
 def _finish(config: CaptioningConfig, folder: Path, json_output: bool) -> int:
@@ -187,12 +174,6 @@ def _over_seeds(values: list[float]) -> dict[str, Any]:
     return {**mean_interval_over_seeds(values).to_dict(), "values": plain(values)}
 
 
-def _interval(value: Mapping[str, Any]) -> Interval:
-    nan = float("nan")
-    mean, low, high = (nan if value[end] is None else value[end] for end in ("mean", "low", "high"))
-    return Interval(mean, low, high, value["n"])
-
-
 def _print(summary: Mapping[str, Any], folder: Path) -> None:
     names, rows = _rows(summary)
     columns = ("method", *(WORDS.get(name, name) for name in names), "held-out combinations", "gain", "alarms")
@@ -206,12 +187,12 @@ def _rows(summary: Mapping[str, Any]) -> tuple[list[str], list[tuple[Any, ...]]]
     rows = []
     for method, found in methods.items():
         cells = [
-            _interval(found["after"][name]["all"]).text(SCALES[name], 1 if SCALES[name] == 100 else 2)
+            Interval.from_dict(found["after"][name]["all"]).text(SCALES[name], 1 if SCALES[name] == 100 else 2)
             for name in names
         ]
         first = names[0]
-        held = _interval(found["after"][first]["held"]).text(SCALES[first], 1)
-        change = _interval(found["gain"][first]["all"]).text(SCALES[first], 1) if "gain" in found else "–"
+        held = Interval.from_dict(found["after"][first]["held"]).text(SCALES[first], 1)
+        change = Interval.from_dict(found["gain"][first]["all"]).text(SCALES[first], 1) if "gain" in found else "–"
         rows.append((method, *cells, held, change, len(found["alarms"])))
     return names, rows
 

@@ -48,9 +48,9 @@ class Shown:
 
 def run_demo(config: CaptioningConfig, port: int = 7860, share: bool = False) -> int:
     """Serve the demo until Ctrl-C."""
-    from apps.captioning.caption import use_threads
+    from common.training.run import set_threads
 
-    use_threads(config)
+    set_threads(config.threads)
     blocks = build_demo(config)
     address = launch(blocks, port, share)
     ui.say(f"open {address} in a browser; Ctrl-C stops")

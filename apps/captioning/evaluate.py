@@ -48,9 +48,9 @@ def run_evaluate(
         0, or 1 where a metric that was asked for could not be taken.
     """
     from apps.captioning.measures.evaluation_report import comparison, print_tables, write_report
-    from apps.captioning.train import use_threads
+    from common.training.run import set_threads
 
-    use_threads(config)
+    set_threads(config.threads)
     other = read_measurement(compare) if compare else None
     if references is not None and predictions is None:
         raise UsageError("--references goes with --predictions: the captions that are compared with them")

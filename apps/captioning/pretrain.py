@@ -35,11 +35,11 @@ def run_pretrain(config: CaptioningConfig, out: str = "assets/captioning", only:
         UsageError: there is no such part, or `captioner` is asked for alone and the others are not there.
     """
     from apps.captioning.pretraining.tokenizer import train_tokenizer
-    from apps.captioning.train import use_threads
+    from common.training.run import set_threads
 
     if only is not None and only not in PARTS:
         raise UsageError(f"--only: there is no {only!r}; choose from {', '.join(PARTS)}")
-    use_threads(config)
+    set_threads(config.threads)
     folder, command = Path(out), f"python -m apps.captioning {shlex.join(sys.argv[1:])}"
     tokenizer = train_tokenizer(config.pretrain.vocabulary)
     for part in PARTS if only is None else (only,):

@@ -54,9 +54,9 @@ def run_score(config: CaptioningConfig, pairs: str, out: str, json_output: bool 
     usable = [number for number in rows if number not in problems]
     scored: dict[int, Row] = {}
     if usable:
-        from apps.captioning.train import use_threads
+        from common.training.run import set_threads
 
-        use_threads(config)
+        set_threads(config.threads)
         reward, clip = configured_reward(config, json_output)
         pictures = _Pictures(clip, path.parent)
         with ui.progress("scoring", len(usable), json_output) as bar:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from apps.captioning.config import CaptioningConfig
 from common.errors import DataError, UsageError
 from common.files import read_json, write_json
+from common.training.run import set_threads
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -69,7 +70,7 @@ def run_train(
         return checks.show(checks.check(config), json_output)
     from apps.captioning import comparison, training_report
 
-    use_threads(config)
+    set_threads(config.threads)
     if resume is not None:
         return comparison.resume(Path(resume), json_output)
     if config.comparison.methods or config.comparison.seeds:
@@ -310,11 +311,3 @@ def prepare(
                 bar,
             )
     return judge, rewards, material
-
-
-def use_threads(config: CaptioningConfig) -> None:
-    """Set torch's CPU threads, where the config asks for a number."""
-    import torch
-
-    if config.threads:
-        torch.set_num_threads(config.threads)

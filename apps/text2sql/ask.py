@@ -37,9 +37,9 @@ def run_ask(
     """
     from apps.text2sql.execution.database import Limits
     from apps.text2sql.execution.workers import Judge
-    from apps.text2sql.train import use_threads
+    from common.training.run import set_threads
 
-    use_threads(config)
+    set_threads(config.threads)
     inspect_database(database)
     with Judge(workers=1, limits=Limits(seconds=config.evaluate.seconds)) as judge:
         assistant = ModelAssistant(config, judge, samples)

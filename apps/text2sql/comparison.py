@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from copy import deepcopy
-from dataclasses import asdict
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +11,10 @@ from apps.text2sql.config import Text2SqlConfig
 from apps.text2sql.train import Result, train_one
 from apps.text2sql.training_report import gain, languages_of
 from common import ui
-from common.config import load
-from common.errors import UsageError
-from common.files import write_json, write_text
+from common.files import write_json
 from common.stats import Interval, mean_interval_over_seeds
-
-SETTINGS = "comparison.yaml"
+from common.training.comparison import begin
+from common.training.comparison import resume as go_on
 
 #: One trained run by (recipe, seed).
 Results = Mapping[tuple[str, int], Result]
@@ -26,27 +22,18 @@ Results = Mapping[tuple[str, int], Result]
 
 def run_comparison(config: Text2SqlConfig, name: str | None, json_output: bool) -> int:
     """Train every recipe with every seed of `config.comparison`, then compare them on the same held-out questions."""
-    import yaml
-
-    from common.training.run import plain
-
-    folder = Path(config.runs) / (name or f"compare-{datetime.now():%Y%m%d-%H%M%S}")
-    if (folder / SETTINGS).exists():
-        raise UsageError(f"{folder}: there is such a comparison; go on with --resume {folder}, or choose another name")
-    write_text(folder / SETTINGS, yaml.safe_dump(plain(asdict(config)), sort_keys=False, allow_unicode=True))
-    return _finish(config, folder, json_output)
+    return _finish(config, begin(config, config.runs, name), json_output)
 
 
 def resume(folder: Path, json_output: bool) -> int:
     """Go on with an interrupted run or comparison, with the settings it was started with."""
     from apps.text2sql.training_report import show
 
-    if (folder / SETTINGS).is_file():
-        return _finish(load(Text2SqlConfig, folder / SETTINGS), folder, json_output)
-    if not (folder / "config.yaml").is_file():
-        raise UsageError(f"{folder}: no run to go on with (it holds no config.yaml)")
-    show(train_one(load(Text2SqlConfig, folder / "config.yaml"), resume=folder), json_output)
-    return 0
+    def one(config: Text2SqlConfig) -> int:
+        show(train_one(config, resume=folder), json_output)
+        return 0
+
+    return go_on(folder, Text2SqlConfig, lambda config: _finish(config, folder, json_output), one)
 
 
 def _finish(config: Text2SqlConfig, folder: Path, json_output: bool) -> int:
@@ -109,12 +96,6 @@ def _over_seeds(values: list[float]) -> dict[str, Any]:
     return mean_interval_over_seeds(values).to_dict()
 
 
-def _interval(value: Mapping[str, Any]) -> Interval:
-    nan = float("nan")
-    low, high = (nan if value[end] is None else value[end] for end in ("low", "high"))
-    return Interval(value["mean"], low, high, value["n"])
-
-
 def _print(summary: Mapping[str, Any], folder: Path) -> None:
     columns = ("recipe", "before", "after", "gain", "least gain of a language", "alarms")
     ui.table(f"Held-out execution accuracy, {len(summary['seeds'])} seeds", columns, _rows(summary))
@@ -128,9 +109,9 @@ def _rows(summary: Mapping[str, Any]) -> list[tuple[Any, ...]]:
         rows.append(
             (
                 recipe,
-                _interval(found["before"]).text(100, 1),
-                _interval(found["after"]).text(100, 1),
-                _interval(found["gain"]).text(100, 1),
+                Interval.from_dict(found["before"]).text(100, 1),
+                Interval.from_dict(found["after"]).text(100, 1),
+                Interval.from_dict(found["gain"]).text(100, 1),
                 f"{worst} {100 * found['languages'][worst]['mean']:+.1f}",
                 len(found["alarms"]),
             )
@@ -153,8 +134,11 @@ def write_comparison_report(results: Results, summary: Mapping[str, Any], folder
         "Held-out execution accuracy (greedy, strict). Brackets: 95 % Student interval over seeds.",
     )
     for name, value in summary["differences"].items():
-        report.text(f"Gain of **{name}**: {_interval(value).text(100, 1)} points.")
-    series = {recipe: [_interval(found["languages"][name]) for name in languages] for recipe, found in recipes.items()}
+        report.text(f"Gain of **{name}**: {Interval.from_dict(value).text(100, 1)} points.")
+    series = {
+        recipe: [Interval.from_dict(found["languages"][name]) for name in languages]
+        for recipe, found in recipes.items()
+    }
     report.section("By language")
     report.figure(bars(languages, series, "gain in points", 100), "Gain in held-out execution accuracy, by language")
     report.section("Learning curves")

@@ -29,9 +29,9 @@ FROM_MODEL, FROM_GOLD = "the model's query", "the gold query"
 
 def run_demo(config: Text2SqlConfig, port: int = 7860, share: bool = False) -> int:
     """Serve the demo until Ctrl-C."""
-    from apps.text2sql.train import use_threads
+    from common.training.run import set_threads
 
-    use_threads(config)
+    set_threads(config.threads)
     workbench = build_workbench(config)
     assistant = workbench.assistant
     if isinstance(assistant, ModelAssistant):

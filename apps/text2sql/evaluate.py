@@ -158,11 +158,10 @@ def evaluate_predictions(
 
 
 def _answers_of_model(config: Text2SqlConfig, examples: Sequence[Example], quiet: bool) -> list[list[str]]:
-    from apps.text2sql.train import use_threads
     from common.models.language import load_language_model
-    from common.training.run import seed_everything
+    from common.training.run import seed_everything, set_threads
 
-    use_threads(config)
+    set_threads(config.threads)
     seed_everything(config.seed)
     model, tokenizer = load_language_model(config.model, training=False)
     return _answers(model, tokenizer, examples, config, progress=not quiet)

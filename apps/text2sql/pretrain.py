@@ -47,12 +47,12 @@ def pretrain_model(config: Text2SqlConfig, out: Path, command: str, resume: Path
     """
     from apps.text2sql.data import load_examples
     from apps.text2sql.evaluate import evaluate_model, make_judge
-    from apps.text2sql.train import quick_evaluation, training_rows, use_threads
+    from apps.text2sql.train import quick_evaluation, training_rows
     from common.models.language import load_language_model, save_language_model
-    from common.training.run import Run, seed_everything
+    from common.training.run import Run, seed_everything, set_threads
     from common.training.sft import run_sft
 
-    use_threads(config)
+    set_threads(config.threads)
     seed_everything(config.seed)
     settings = config.pretrain
     examples = load_examples(replace(config.train, split="demonstrations", limit=settings.examples))
@@ -117,10 +117,10 @@ def pretrain_encoder(config: Text2SqlConfig, out: Path, command: str) -> dict[st
     """Train the encoder of the contrastive reward; returns its held-out figures."""
     from apps.text2sql.data import load_examples
     from apps.text2sql.parts.encoder_training import train_encoder
-    from apps.text2sql.train import use_threads
+    from common.training.run import set_threads
     from common.ui import progress
 
-    use_threads(config)
+    set_threads(config.threads)
     half = config.pretrain.examples // 2
     examples: list[Example] = []
     for split in ("demonstrations", "train"):

@@ -14,6 +14,7 @@ from apps.text2sql.config import Text2SqlConfig
 from apps.text2sql.data import Example
 from common.errors import TouchstoneError, UsageError
 from common.files import write_json
+from common.training.run import set_threads
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -46,7 +47,7 @@ def run_train(
 
     if dry_run:
         return checks.show(checks.check(config), json_output)
-    use_threads(config)
+    set_threads(config.threads)
     if resume is not None:
         return comparison.resume(Path(resume), json_output)
     if config.comparison.recipes or config.comparison.seeds:
@@ -176,11 +177,3 @@ def sft_check(before: Evaluation, config: Text2SqlConfig) -> None:
             f"the model answers {accuracy.mean:.1%} of the held-out questions, less than minimum_accuracy "
             f"{config.minimum_accuracy:.0%}: train it supervised first (sft.steps), or start from a better model"
         )
-
-
-def use_threads(config: Text2SqlConfig) -> None:
-    """Give torch the configured number of threads."""
-    import torch
-
-    if config.threads:
-        torch.set_num_threads(config.threads)

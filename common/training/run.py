@@ -225,6 +225,14 @@ def seed_everything(seed: int) -> None:
     torch.manual_seed(seed)
 
 
+def set_threads(number: int) -> None:
+    """Give torch this many CPU threads; 0 leaves torch's own choice. Their number decides the last digits."""
+    import torch
+
+    if number:
+        torch.set_num_threads(number)
+
+
 def rng_state() -> dict[str, Any]:
     """The state of every generator that a run draws from."""
     import numpy as np

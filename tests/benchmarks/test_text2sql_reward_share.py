@@ -9,11 +9,11 @@ import pytest
 from apps.text2sql.config import Text2SqlConfig
 from apps.text2sql.data import load_examples
 from apps.text2sql.rewards import build_reward, gold_pool
-from apps.text2sql.train import training_rows, use_threads
+from apps.text2sql.train import training_rows
 from common.config import load
 from common.models.language import load_language_model
 from common.training.grpo import run_grpo
-from common.training.run import Run
+from common.training.run import Run, set_threads
 
 pytestmark = pytest.mark.benchmark
 
@@ -23,7 +23,7 @@ WARM = 4
 
 def test_reward_is_a_small_share_of_a_step(tmp_path: Path, record_property: pytest.RecordProperty) -> None:
     config = load(Text2SqlConfig, POCKET, ["--grpo.steps=16", "--grpo.eval_every=0"])
-    use_threads(config)
+    set_threads(config.threads)
     train = load_examples(config.train)
     run = Run.create(tmp_path, "share", {}, seed=0)
     model, tokenizer = load_language_model(config.model, training=True)

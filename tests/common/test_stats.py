@@ -232,3 +232,12 @@ def test_rank_statistics_have_bootstrap_intervals():
 
 def test_interval_reads_as_a_percentage():
     assert stats.Interval(0.52, 0.48, 0.56, 100).text(scale=100, digits=1) == "52.0 [48.0, 56.0]"
+
+
+def test_an_interval_comes_back_from_json():
+    known, alone = stats.Interval(0.5, 0.4, 0.6, 12, 0.9), stats.mean_interval_over_seeds([3.0])
+    assert stats.Interval.from_dict({**known.to_dict(), "values": [1]}) == known
+    back = stats.Interval.from_dict(alone.to_dict())
+    assert (back.mean, back.n) == (3.0, 1)
+    assert math.isnan(back.low)
+    assert math.isnan(back.high)

@@ -55,10 +55,7 @@ class MetricResult:
     @classmethod
     def from_dict(cls, name: str, values: Mapping[str, Any]) -> MetricResult:
         """What `to_dict` wrote."""
-        interval = values["interval"]
-        if interval is not None:
-            mean, low, high = (_or_nan(interval[key]) for key in ("mean", "low", "high"))
-            interval = Interval(mean, low, high, interval["n"], interval["level"])
+        interval = None if values["interval"] is None else Interval.from_dict(values["interval"])
         each = [_or_nan(value) for value in values["each"]]
         return cls(name, interval, values["reason"], values["seconds"], each, values["sums"], values["note"])
 
