@@ -8,6 +8,7 @@ and no temperature overflows.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 
 import numpy as np
 import torch
@@ -60,6 +61,11 @@ def aggregate(
     return total / mass
 
 
+def project(queries: Tensor, keys: Keys, temperature: float) -> Tensor:
+    """DeCap's projection (Li et al. 2023): the aggregated text feature, scaled to length 1; see `aggregate`."""
+    return torch.nn.functional.normalize(aggregate(queries, keys, temperature), dim=-1)
+
+
 def nearest(
     queries: Tensor, keys: Keys, k: int, temperature: float = 100.0, chunk: int | None = None
 ) -> tuple[Tensor, Tensor]:
@@ -103,7 +109,8 @@ def top_k_error(queries: Tensor, keys: Keys, temperature: float, top_k: int) -> 
     return {"mean": float(error.mean()), "max": float(error.max())}
 
 
-def _chunks(queries: Tensor, keys: Keys, chunk: int | None):  # type: ignore[no-untyped-def]
+def _chunks(queries: Tensor, keys: Keys, chunk: int | None) -> Iterator[tuple[Tensor, int]]:
+    """The keys part by part, on the queries' device, each with the number of its first row."""
     size = chunk or max(1, CHUNK // max(len(queries), keys.shape[1]))
     for start in range(0, len(keys), size):
         yield _tensor(keys[start : start + size], queries), start

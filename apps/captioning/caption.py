@@ -83,22 +83,14 @@ class CaptionAssistant:
     ) -> None:
         from apps.captioning.features import open_clip_model
         from apps.captioning.model import load_captioner
-        from common.models.language import without_bars
 
         self.config = config
         self.path = captioner_path(config) if path is None else Path(path)
-        with without_bars():
-            self.captioner: Captioner = load_captioner(self.path, config.captioner.device)
+        self.captioner: Captioner = load_captioner(self.path, config.captioner.device)
         self.clip = open_clip_model(config.clip) if clip is None else clip
         self._corpus = corpus
         self._quiet = quiet
-        wanted = self.captioner.shape.features
-        if wanted != self.clip.dim:
-            raise UsageError(
-                f"{self.path}: this captioner reads features of size {wanted} and CLIP {self.clip.name} makes "
-                f"{self.clip.dim}; set clip.name to the one it was trained on"
-                + (f", {self.captioner.shape.clip}" if self.captioner.shape.clip else "")
-            )
+        self.captioner.check_clip(self.clip.name, self.clip.dim, self.path)
 
     def prepare(self, picture: Image) -> Tensor:
         """A picture as CLIP takes it, `(1, 3, H, W)`: small, so that many fit in memory where large ones do not."""
@@ -124,11 +116,9 @@ class CaptionAssistant:
         temperature = self.config.captioner.projection
         if temperature <= 0 or not len(seen):
             return seen
-        import torch
+        from apps.captioning.aggregation import project
 
-        from apps.captioning.aggregation import aggregate
-
-        return torch.nn.functional.normalize(aggregate(seen, self.corpus(), temperature), dim=-1)
+        return project(seen, self.corpus(), temperature)
 
     def corpus(self) -> Tensor:
         """`(N, D)` features of the configured corpus, computed once."""

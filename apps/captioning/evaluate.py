@@ -127,15 +127,15 @@ def measure_pictures(
 
 def spoken(config: CaptioningConfig, clip: Clip, pictures: Pictures) -> dict[str, str]:
     """What the captioner says of every picture."""
-    from apps.captioning.caption import SHIPPED
+    from apps.captioning.caption import captioner_path
     from apps.captioning.data import load_corpus
     from apps.captioning.features import corpus_features
     from apps.captioning.measures.evaluation import say
     from apps.captioning.model import load_captioner
-    from apps.captioning.train import check_clip
 
-    captioner = load_captioner(config.captioner.path or SHIPPED, config.captioner.device)
-    check_clip(captioner, clip, config)
+    path = captioner_path(config)
+    captioner = load_captioner(path, config.captioner.device)
+    captioner.check_clip(clip.name, clip.dim, path)
     corpus = None
     if config.captioner.projection:
         corpus = corpus_features(clip, load_corpus(config.corpus), config.clip.cache)

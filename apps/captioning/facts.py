@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import permutations
 
+from apps.captioning.measures.scenes import best_order
 from apps.captioning.pocket.grammar import CAPTIONS, read
 from apps.captioning.pocket.scene import BACKGROUNDS, SIZES, TEXTURES, Group, Scene
 
@@ -74,8 +74,7 @@ def compare(caption: str, scene: Scene) -> Facts:
     told = read(caption)
     if told is None:
         return Facts(False)
-    ways = [_told(told, order, scene) for order in permutations(range(len(told.groups)))]
-    return Facts(True, max(ways, key=lambda facts: sum(fact.right for fact in facts)))
+    return Facts(True, _told(told, best_order(told, scene), scene))
 
 
 def name_of(group: Group) -> str:

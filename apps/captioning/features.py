@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from apps.captioning.data import Example
-from common.errors import DataError
+from common.errors import DataError, UsageError
+from common.files import locate
 from common.pictures import check_limit
 from common.ui import progress
 
@@ -20,7 +21,9 @@ if TYPE_CHECKING:
     from apps.captioning.model_config import ClipConfig
     from common.models.clip import Clip
 
+# Vectors of captions that are kept: a policy says the same thing often.
 REMEMBERED = 50_000
+FOLDER = "local-dir:"
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,11 @@ def open_clip_model(config: ClipConfig) -> Clip:
     from apps.captioning.model import torch_device
     from common.models.clip import Clip
 
+    folder = config.name.removeprefix(FOLDER)
+    if config.name.startswith(FOLDER) and not locate(folder).is_dir():
+        raise UsageError(
+            f"clip.name: there is no folder {folder}; `python -m apps.captioning pretrain` makes the pocket models"
+        )
     device = str(torch_device(config.device))
     return Clip(config.name, config.pretrained or None, device, batch_size=config.batch_size, remember=REMEMBERED)
 

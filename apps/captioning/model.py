@@ -140,6 +140,24 @@ class Captioner(nn.Module):
                 f"a prefix of {self.shape.prefix_length}"
             )
 
+    def check_clip(self, name: str, features: int, path: object) -> None:
+        """Refuse a CLIP whose features are not of the size that the captioner was trained on.
+
+        Args:
+            name: of the CLIP.
+            features: size of its features.
+            path: of this captioner, for the message.
+
+        Raises:
+            UsageError: the sizes differ.
+        """
+        if self.shape.features != features:
+            raise UsageError(
+                f"{path}: this captioner reads features of size {self.shape.features} and CLIP {name} makes "
+                f"{features}; set clip.name to the one it was trained on"
+                + (f", {self.shape.clip}" if self.shape.clip else "")
+            )
+
     def encode(self, texts: list[str], longest: int) -> tuple[Tensor, Tensor]:
         """Token ids and mask of sentences, each with its end token, cut at `longest` tokens (the end token stays)."""
         rows = [[*ids[: longest - 1], self.end] for ids in self.token_ids(texts)]
@@ -296,9 +314,12 @@ def load_decoder(path: str) -> tuple[Any, PreTrainedTokenizerBase]:
     from safetensors import SafetensorError
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
+    from common.models.language import without_bars
+
     place = str(locate(path))
     try:
-        decoder = AutoModelForCausalLM.from_pretrained(place, dtype=torch.float32)
+        with without_bars():
+            decoder = AutoModelForCausalLM.from_pretrained(place, dtype=torch.float32)
         tokenizer = AutoTokenizer.from_pretrained(place)
     except (OSError, ValueError, SafetensorError) as error:
         raise UsageError(f"captioner.decoder: {path} cannot be loaded: {error}") from error

@@ -45,7 +45,7 @@ def run_pretrain(config: CaptioningConfig, out: str = "assets/captioning", only:
     for part in PARTS if only is None else (only,):
         logger.info("pretrain: %s", part)
         if part.startswith("clip"):
-            figures = make_clip(config, tokenizer, folder / part, HELD_OUT_SEED if part != "clip" else 0)
+            figures = make_clip(config, folder / part, HELD_OUT_SEED if part != "clip" else 0)
         elif part == "decoder":
             figures = make_decoder(config, tokenizer, folder / part)
         elif part == "discriminator":
@@ -57,23 +57,22 @@ def run_pretrain(config: CaptioningConfig, out: str = "assets/captioning", only:
     return 0
 
 
-def make_clip(config: CaptioningConfig, tokenizer: Tokenizer, folder: Path, seed: int) -> dict[str, Any]:
+def make_clip(config: CaptioningConfig, folder: Path, seed: int) -> dict[str, Any]:
     """Train and write a pocket CLIP; its figures are those of the written, float16 weights.
 
     An interrupted training goes on when the same command is given again.
     """
-    from apps.captioning.pretraining.clip import ClipLearner, ClipTraining, write_clip
+    from apps.captioning.pretraining.clip import ClipLearner, ClipTraining, clip_tokenizer, write_clip
     from apps.captioning.pretraining.clip_figures import clip_figures
-    from apps.captioning.pretraining.tokenizer import framed
     from common.models.clip import Clip
     from common.training.stage import drop_checkpoints, run_stage
 
     settings = ClipTraining(steps=config.pretrain.clip_steps, seed=config.seed + seed)
-    framing = framed(tokenizer, lowercase=True)
+    tokenizer = clip_tokenizer(config.pretrain.vocabulary, settings)
     run = pretrain_run(config, f"{folder.name}-seed{settings.seed}-steps{settings.steps}", settings)
-    learner = ClipLearner(settings, framing)
+    learner = ClipLearner(settings, tokenizer)
     run_stage(run, "clip", learner, settings.steps, SAVE_EVERY)
-    write_clip(learner.model.eval(), framing, settings, folder)
+    write_clip(learner.model.eval(), tokenizer, settings, folder)
     drop_checkpoints(run, "clip")
     return clip_figures(Clip(folder, batch_size=250))
 

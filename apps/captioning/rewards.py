@@ -217,15 +217,6 @@ def build_rewards(
     return {name: (makers[name](), weight) for name, weight in chosen.items()}
 
 
-def build_reward(
-    config: RewardConfig, clip: Clip, corpus: Keys | None = None, discriminator: Reward | None = None
-) -> Reward:
-    """The rewards of a config as one weighted sum; see `build_rewards`."""
-    from common.rewards.compose import WeightedSum
-
-    return WeightedSum(build_rewards(config, clip, corpus, discriminator), "caption")
-
-
 def _supervised(name: str, config: RewardConfig, clip: Clip, references: Sequence[Sequence[str]] | None) -> Reward:
     if not config.paired:
         raise UsageError(

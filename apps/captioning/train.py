@@ -207,7 +207,7 @@ def initial_captioner(config: CaptioningConfig, run: Run, clip: Clip, data: Data
         return load_captioner(final, config.captioner.device)
     if config.captioner.path:
         captioner = load_captioner(config.captioner.path, config.captioner.device)
-        check_clip(captioner, clip, config)
+        captioner.check_clip(clip.name, clip.dim, config.captioner.path)
     else:
         torch.manual_seed(run.seed)
         captioner = new_captioner(config.captioner, clip.dim, clip.name)
@@ -220,19 +220,6 @@ def initial_captioner(config: CaptioningConfig, run: Run, clip: Clip, data: Data
     captioner.save(final)
     drop_checkpoints(run, "init")
     return captioner
-
-
-def check_clip(captioner: Captioner, clip: Clip, config: CaptioningConfig) -> None:
-    """Refuse a captioner that was trained on another CLIP's features.
-
-    Raises:
-        UsageError: the sizes differ.
-    """
-    if captioner.shape.features != clip.dim:
-        raise UsageError(
-            f"captioner.path: {config.captioner.path} reads features of size {captioner.shape.features}, and the CLIP "
-            f"{clip.name} makes {clip.dim}; it was trained with {captioner.shape.clip or 'another CLIP'}"
-        )
 
 
 def reinforce(config: CaptioningConfig, run: Run, captioner: Captioner, clip: Clip, data: Data) -> Captioner:

@@ -35,7 +35,7 @@ class Paid:
 
     Attributes:
         clip_cos: 0 to 100.
-        clip_agg: -200 to 100.
+        clip_agg: -100 to 100.
     """
 
     clip_cos: float

@@ -7,6 +7,7 @@ reference, or whose references hold no word, is NaN (the data's fault).
 from __future__ import annotations
 
 import math
+from abc import abstractmethod
 from collections import OrderedDict
 from collections.abc import Sequence
 from pathlib import Path
@@ -50,6 +51,14 @@ class NgramReward(Reward):
             reasons.append(reason)
         return RewardOutput(torch.tensor(values, dtype=torch.float32), info={"reason": reasons})
 
+    @abstractmethod
+    def _row(self, tokens: Tokens, references: tuple[str, ...], cut: ngrams.Tokenizer) -> tuple[float, str]:
+        """The value of one completion, and why it is so where it is the worst or none."""
+
+
+class OverlapReward(NgramReward):
+    """An n-gram reward that compares tokens with tokens and needs nothing else."""
+
     def _row(self, tokens: Tokens, references: tuple[str, ...], cut: ngrams.Tokenizer) -> tuple[float, str]:
         cut_references = [cut(text) for text in references]
         if not any(cut_references):
@@ -58,12 +67,12 @@ class NgramReward(Reward):
             return 0.0, EMPTY
         return self.compare(tokens, cut_references), ""
 
+    @abstractmethod
     def compare(self, tokens: Tokens, references: Sequence[Tokens]) -> float:
         """The value of one completion that has tokens against references of which one has."""
-        raise NotImplementedError
 
 
-class Bleu(NgramReward):
+class Bleu(OverlapReward):
     r"""Sentence BLEU-n against the best matching parts of several references; see `ngrams.bleu`.
 
     Range [0, 1], higher is better. Papineni et al. 2002, with COCO's closest reference length. A sentence seldom has a
@@ -101,7 +110,7 @@ class Bleu(NgramReward):
         return ngrams.sentence_bleu(tokens, references, self.n, self.smooth)
 
 
-class RougeL(NgramReward):
+class RougeL(OverlapReward):
     r"""F-measure of the longest common subsequence, :math:`(1 + \beta^2) P R / (R + \beta^2 P)`; see `ngrams.rouge_l`.
 
     Range [0, 1], higher is better. Lin 2004, with COCO's best precision and best recall over references.

@@ -122,16 +122,14 @@ def measure_captioner(
 
 def say(config: CaptioningConfig, captioner: Captioner, features: Tensor, corpus: Tensor | None = None) -> list[str]:
     """Captions of picture features, with DeCap's projection where it is set."""
-    import torch
-
-    from apps.captioning.aggregation import aggregate
+    from apps.captioning.aggregation import project
     from common.errors import UsageError
 
     captioner.eval()
     if config.captioner.projection:
         if corpus is None:
             raise UsageError("captioner.projection needs the corpus' features")
-        features = torch.nn.functional.normalize(aggregate(features, corpus, config.captioner.projection), dim=-1)
+        features = project(features, corpus, config.captioner.projection)
     texts: list[str] = []
     for start in range(0, len(features), config.evaluate.batch_size):
         part = features[start : start + config.evaluate.batch_size].to(captioner.device)

@@ -42,7 +42,7 @@ def score_caption(caption: str, scene: Scene) -> SceneScore:
         return SceneScore(False, False, dict.fromkeys(_asked(scene), 0.0), False)
     looks = {(group.kind, group.colour) for group in scene.groups}
     invented = any((group.kind, group.colour) not in looks for group in told.groups)
-    return SceneScore(told == scene.facts, True, _best_match(told, scene), invented)
+    return SceneScore(told == scene.facts, True, _right(told, best_order(told, scene), scene), invented)
 
 
 def scene_measures(captions: Sequence[str], scenes: Sequence[Scene]) -> dict[str, Interval]:
@@ -62,18 +62,20 @@ def _asked(scene: Scene) -> list[str]:
     return [name for name in ATTRIBUTES if name != "relation" or scene.relation]
 
 
-def _best_match(told: Scene, scene: Scene) -> dict[str, float]:
-    """Shares of right attributes under the pairing of told and shown groups that makes most of them right."""
-    best: dict[str, float] = {}
-    for order in permutations(range(len(told.groups))):
-        groups = [told.groups[place] for place in order]
-        found = {name: _share(name, groups, scene.groups) for name in ("kind", "colour", "size", "texture", "count")}
-        found["background"] = float(told.background == scene.background)
-        if scene.relation:
-            found["relation"] = float(told.relation == scene.relation and list(order) == sorted(order))
-        if not best or sum(found.values()) > sum(best.values()):
-            best = found
-    return best
+def best_order(told: Scene, scene: Scene) -> tuple[int, ...]:
+    """Which told group stands for which shown one: the pairing that makes most facts right."""
+    orders = permutations(range(len(told.groups)))
+    return max(orders, key=lambda order: sum(_right(told, order, scene).values()))
+
+
+def _right(told: Scene, order: Sequence[int], scene: Scene) -> dict[str, float]:
+    """Shares of right attributes where the told groups, in this order, are taken for the shown ones."""
+    groups = [told.groups[place] for place in order]
+    found = {name: _share(name, groups, scene.groups) for name in ("kind", "colour", "size", "texture", "count")}
+    found["background"] = float(told.background == scene.background)
+    if scene.relation:
+        found["relation"] = float(told.relation == scene.relation and list(order) == sorted(order))
+    return found
 
 
 def _share(name: str, told: Sequence[Group], shown: Sequence[Group]) -> float:

@@ -19,7 +19,7 @@ from apps.captioning.pocket.grammar import write
 from apps.captioning.pocket.mutations import MUTATIONS, damage
 from apps.captioning.pocket.render import SIDE, draw
 from apps.captioning.pocket.scene import Scene, sample_scene
-from apps.captioning.pretraining.tokenizer import transformers_tokenizer
+from apps.captioning.pretraining.tokenizer import sentences
 from common.models.clip_text import encode_text
 from common.training.sampler import CyclicSampler
 from common.ui import progress
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from open_clip import CLIP
-    from tokenizers import Tokenizer
     from torch import Tensor
+    from transformers import PreTrainedTokenizerFast
 
 
 @dataclass
@@ -111,12 +111,12 @@ def to_input(pictures: np.ndarray) -> Tensor:
     return (values - torch.tensor(MEAN).view(3, 1, 1)) / torch.tensor(DEVIATION).view(3, 1, 1)
 
 
-def to_tokens(tokenizer: Tokenizer, texts: list[str], length: int) -> Tensor:
-    """`(B, length)` token ids of a framed tokenizer, 0 after the end token."""
+def to_tokens(tokenizer: PreTrainedTokenizerFast, texts: list[str], length: int) -> Tensor:
+    """`(B, length)` token ids, 0 after the end token, which stays where a text is cut."""
     import torch
 
     rows = torch.zeros(len(texts), length, dtype=torch.long)
-    for row, encoding in zip(rows, tokenizer.encode_batch(texts), strict=True):
+    for row, encoding in zip(rows, tokenizer.backend_tokenizer.encode_batch(texts), strict=True):
         ids = encoding.ids if len(encoding.ids) <= length else [*encoding.ids[: length - 1], encoding.ids[-1]]
         row[: len(ids)] = torch.tensor(ids)
     return rows
@@ -127,11 +127,11 @@ class ClipLearner:
 
     Args:
         settings: size and schedule.
-        tokenizer: framed and lower-casing.
+        tokenizer: see `clip_tokenizer`.
         quiet: no progress bar while the pictures are drawn.
     """
 
-    def __init__(self, settings: ClipTraining, tokenizer: Tokenizer, quiet: bool = False) -> None:
+    def __init__(self, settings: ClipTraining, tokenizer: PreTrainedTokenizerFast, quiet: bool = False) -> None:
         import open_clip
         import torch
 
@@ -140,7 +140,7 @@ class ClipLearner:
         self.settings, self.tokenizer = settings, tokenizer
         self.scenes = [sample_scene(rng, held=False) for _ in range(settings.pictures)]
         self.pictures = draw_all(self.scenes, quiet)
-        self.model = open_clip.CLIP(**model_config(settings, tokenizer.get_vocab_size()))
+        self.model = open_clip.CLIP(**model_config(settings, len(tokenizer)))
         decay = [value for value in self.model.parameters() if value.ndim > 1]
         plain = [value for value in self.model.parameters() if value.ndim <= 1]
         groups = [{"params": decay, "weight_decay": 0.1}, {"params": plain, "weight_decay": 0.0}]
@@ -255,13 +255,24 @@ def _rate(step: int, settings: ClipTraining) -> float:
     return settings.learning_rate * warmup * 0.5 * (1 + math.cos(math.pi * step / settings.steps))
 
 
-def write_clip(model: CLIP, tokenizer: Tokenizer, settings: ClipTraining, folder: Path) -> Path:
+def clip_tokenizer(vocabulary: int, settings: ClipTraining) -> PreTrainedTokenizerFast:
+    """The pocket CLIP's tokenizer, learnt from pocket sentences of both styles.
+
+    Args:
+        vocabulary: most tokens.
+        settings: for the context's length.
+    """
+    from common.models.clip_folder import compact_tokenizer
+
+    tokenizer: PreTrainedTokenizerFast = compact_tokenizer(sentences(), vocabulary, settings.context_length)
+    return tokenizer
+
+
+def write_clip(model: CLIP, tokenizer: PreTrainedTokenizerFast, settings: ClipTraining, folder: Path) -> Path:
     """The folder that `local-dir:` loads: config, float16 weights, tokenizer and preprocess settings."""
     import torch
 
     from common.models.clip_folder import save_clip
 
-    wrapped = transformers_tokenizer(tokenizer, settings.context_length)
-    config = model_config(settings, tokenizer.get_vocab_size())
     preprocess = {"mean": list(MEAN), "std": list(DEVIATION)}
-    return save_clip(model, wrapped, config, folder, preprocess, torch.float16)
+    return save_clip(model, tokenizer, model_config(settings, len(tokenizer)), folder, preprocess, torch.float16)

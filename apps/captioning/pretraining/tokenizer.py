@@ -1,4 +1,4 @@
-"""The pocket models' tokenizers: one byte-level BPE vocabulary, so that any text can be written and read."""
+"""The tokenizer of the pocket GPT-2 and RoBERTa: byte-level BPE, so that any text can be written and read."""
 
 from __future__ import annotations
 
@@ -13,15 +13,16 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
     from transformers import PreTrainedTokenizerFast
 
+SENTENCES = 20_000
 PAD, START, END = "<pad>", "<|startoftext|>", "<|endoftext|>"
 
 
-def train_tokenizer(vocabulary: int, sentences: int = 20_000) -> Tokenizer:
-    """A byte-level BPE tokenizer of both pocket styles; the end token has the largest id, as OpenCLIP's pooling asks.
+def train_tokenizer(vocabulary: int, number: int = SENTENCES) -> Tokenizer:
+    """A byte-level BPE tokenizer of both pocket styles, for the models that write and the discriminator.
 
     Args:
         vocabulary: most tokens, the 256 bytes and three special ones included.
-        sentences: sentences of each style that it is trained on.
+        number: sentences of each style that it is trained on.
     """
     from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 
@@ -35,18 +36,16 @@ def train_tokenizer(vocabulary: int, sentences: int = 20_000) -> Tokenizer:
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )
-    tokenizer.train_from_iterator(_sentences(sentences), trainer)
+    tokenizer.train_from_iterator(sentences(number), trainer)
     tokenizer.add_special_tokens([START, END])
     return tokenizer
 
 
-def framed(tokenizer: Tokenizer, lowercase: bool = False) -> Tokenizer:
-    """A copy that puts the start and end tokens around a text, for models that read (CLIP, the discriminator)."""
-    from tokenizers import Tokenizer, normalizers, processors
+def framed(tokenizer: Tokenizer) -> Tokenizer:
+    """A copy that puts the start and end tokens around a text, for a model that reads: the discriminator."""
+    from tokenizers import Tokenizer, processors
 
     copy = Tokenizer.from_str(tokenizer.to_str())
-    if lowercase:
-        copy.normalizer = normalizers.Sequence([normalizers.NFC(), normalizers.Lowercase()])
     ids = [(token, copy.token_to_id(token)) for token in (START, END)]
     copy.post_processor = processors.TemplateProcessing(single=f"{START} $A {END}", special_tokens=ids)
     return copy
@@ -66,7 +65,8 @@ def transformers_tokenizer(tokenizer: Tokenizer, longest: int) -> PreTrainedToke
     )
 
 
-def _sentences(number: int) -> Iterator[str]:
+def sentences(number: int = SENTENCES) -> Iterator[str]:
+    """Sentences of both styles that tokenizers learn from, as they are and in lower case; always the same."""
     rng = random.Random("tokenizer")
     for style in STYLES:
         for _ in range(number):

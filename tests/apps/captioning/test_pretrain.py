@@ -35,7 +35,8 @@ def made(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(clip, "ClipTraining", small)
         patch.setattr(clip_figures, "PICTURES", 12)
-        patch.setattr(tokenizer, "train_tokenizer", partial(tokenizer.train_tokenizer, sentences=200))
+        patch.setattr(tokenizer, "train_tokenizer", partial(tokenizer.train_tokenizer, number=200))
+        patch.setattr(clip, "sentences", partial(tokenizer.sentences, 200))
         assert run_pretrain(config, str(folder / "assets")) == 0
     return folder / "assets"
 

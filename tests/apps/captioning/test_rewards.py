@@ -14,13 +14,13 @@ from apps.captioning.rewards import (
     ClipCos,
     Repetition,
     Usual,
-    build_reward,
     build_rewards,
     repeated_share,
 )
 from apps.captioning.train_config import RewardConfig
 from common.errors import RewardError, UsageError
 from common.rewards.check import check_reward
+from common.rewards.compose import WeightedSum
 from tests.apps.captioning.tiny_models import sentences
 from tests.common.models.tiny_clip import tiny_clip_folder
 
@@ -205,6 +205,6 @@ def test_what_is_missing_is_named(clip, given, message):
 
 def test_as_one_reward_it_is_the_weighted_sum(clip, keys):
     config = weights(clip_cos=1.0, clip_agg=0.5)
-    whole = build_reward(config, clip, keys)(**batch())
+    whole = WeightedSum(build_rewards(config, clip, keys), "caption")(**batch())
     parts = {name: reward(**batch()).values for name, (reward, _) in build_rewards(config, clip, keys).items()}
     torch.testing.assert_close(whole.values, parts["clip_cos"] + 0.5 * parts["clip_agg"])

@@ -18,7 +18,7 @@ def tiny_tokenizer() -> Any:
     """The pocket's kind of tokenizer: every byte, the three special tokens and some of the grammar's words."""
     from apps.captioning.pretraining.tokenizer import train_tokenizer, transformers_tokenizer
 
-    return transformers_tokenizer(train_tokenizer(400, sentences=200), LONGEST)
+    return transformers_tokenizer(train_tokenizer(400, 200), LONGEST)
 
 
 def tiny_decoder(seed: int = 0) -> Any:

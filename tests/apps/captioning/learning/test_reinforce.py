@@ -326,7 +326,7 @@ def ascii_captioner() -> Captioner:
 
     from apps.captioning.pretraining.tokenizer import train_tokenizer, transformers_tokenizer
 
-    tokenizer = transformers_tokenizer(train_tokenizer(259, sentences=1), LONGEST)
+    tokenizer = transformers_tokenizer(train_tokenizer(259, 1), LONGEST)
     assert len(tokenizer) == 259
     torch.manual_seed(0)
     sizes = {"n_embd": 16, "n_layer": 1, "n_head": 1, "n_positions": LONGEST, "initializer_range": 0.2}

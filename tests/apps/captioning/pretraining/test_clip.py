@@ -4,14 +4,15 @@ import torch
 from apps.captioning.pocket.mutations import MUTATIONS
 from apps.captioning.pocket.scene import HELD_PAIRS
 from apps.captioning.pretraining.clip import DAMAGE, ClipLearner, ClipTraining, _backwards, to_tokens
-from apps.captioning.pretraining.tokenizer import framed, train_tokenizer
+from apps.captioning.pretraining.tokenizer import sentences
+from common.models.clip_folder import compact_tokenizer
 
 SMALL = ClipTraining(width=4, embedding=32, text_width=32, text_layers=1, pictures=40, batch_size=8, steps=6)
 
 
 @pytest.fixture(scope="module")
 def tokenizer():
-    return framed(train_tokenizer(400, 200), lowercase=True)
+    return compact_tokenizer(sentences(200), 400, SMALL.context_length)
 
 
 def test_a_resumed_training_equals_an_uninterrupted_one(tokenizer):
@@ -51,4 +52,4 @@ def test_relations_are_told_forwards_first():
 def test_a_text_that_is_too_long_keeps_its_end_token(tokenizer):
     ids = to_tokens(tokenizer, ["red " * 50, "red"], 12)
     assert ids.shape == (2, 12)
-    assert ids.max(1).values.tolist() == [tokenizer.get_vocab_size() - 1] * 2
+    assert ids.max(1).values.tolist() == [tokenizer.eos_token_id] * 2
