@@ -36,6 +36,11 @@ class Flag:
     settings: dict[str, Any] = field(default_factory=dict)
 
 
+#: Settings of an option that is a text and may be left out.
+OPTIONAL: dict[str, Any] = {"type": str, "default": None}
+JSON = Flag("--json", "print JSON instead of tables", {"action": "store_true", "dest": "json_output"})
+
+
 @dataclass(frozen=True)
 class Verb:
     """One thing an application does.

@@ -6,11 +6,9 @@ import sys
 from pathlib import Path
 
 from apps.captioning.config import CaptioningConfig
-from common.cli import App, Flag, Verb
+from common.cli import JSON, OPTIONAL, App, Flag, Verb
 
 RUN = "python -m apps.captioning"
-JSON = Flag("--json", "print JSON instead of tables", {"action": "store_true", "dest": "json_output"})
-OPTIONAL = {"type": str, "default": None}
 FORMATS = ["coco", "karpathy", "flickr30k", "flickr8k", "nocaps", "folder", "jsonl", "text", "cc3m", "ss1m"]
 
 APP = App(

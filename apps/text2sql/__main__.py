@@ -6,11 +6,9 @@ import sys
 from pathlib import Path
 
 from apps.text2sql.config import Text2SqlConfig
-from common.cli import App, Flag, Verb
+from common.cli import JSON, OPTIONAL, App, Flag, Verb
 
 RUN = "python -m apps.text2sql"
-JSON = Flag("--json", "print JSON instead of tables", {"action": "store_true", "dest": "json_output"})
-OPTIONAL = {"type": str, "default": None}
 
 APP = App(
     name="apps.text2sql",

@@ -20,7 +20,7 @@ from selenium.webdriver.support.ui import WebDriverWait
 from apps.captioning.demo import build_page, launch
 from apps.captioning.workbench import INITIAL, TRAINED, Workbench
 from tests.apps.captioning.scripted import scripted_workbench
-from tests.browser.pages import chromium, serving
+from tests.browser.pages import serving
 
 pytestmark = pytest.mark.browser
 
@@ -100,12 +100,6 @@ def workbench(tmp_path_factory: pytest.TempPathFactory) -> Workbench:
 def address(workbench: Workbench) -> Iterator[str]:
     with serving(build_page(workbench, 100.0), launch) as url:
         yield url
-
-
-@pytest.fixture(scope="module")
-def driver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    with chromium(tmp_path_factory.mktemp("profile")) as browser:
-        yield browser
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ from apps.text2sql.execution.workers import Judge
 from apps.text2sql.reward_config import RewardConfig
 from apps.text2sql.rewards import build_reward
 from apps.text2sql.workbench import Workbench
-from tests.browser.pages import Scripted, chromium, served
+from tests.browser.pages import Scripted, served
 
 pytestmark = pytest.mark.browser
 
@@ -104,12 +104,6 @@ def address(music: Path) -> Iterator[str]:
         reward = build_reward(RewardConfig(recipe="contrastive", encoder="hash"))
         with served(Workbench(assistant, judge, reward, {"music": music}, examples)) as url:
             yield url
-
-
-@pytest.fixture(scope="module")
-def driver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    with chromium(tmp_path_factory.mktemp("profile")) as browser:
-        yield browser
 
 
 @pytest.fixture

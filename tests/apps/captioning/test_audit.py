@@ -24,7 +24,6 @@ from common.errors import DataError, UsageError
 from common.rewards.base import Reward, RewardOutput
 from common.rewards.pictures import PictureReward
 from tests.apps.captioning.tiny_models import tiny_config
-from tests.common.rewards.test_learned import save_discriminator
 
 EXAMPLES = load_pocket("test", 40)
 THOSE = assay.subjects(Pictures(EXAMPLES, torch.arange(40.0).unsqueeze(1), []))
@@ -156,14 +155,6 @@ def test_lengths_are_compared_within_a_picture() -> None:
             return len(example.captions[0].split()) / 30 - len(caption.split()) / 1000
 
     assert assay.length_slope(ByPicture(), THOSE).mean < -0.9
-
-
-@pytest.fixture(scope="module")
-def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("models")
-    save_discriminator(folder / "discriminator")
-    tiny_config(folder)
-    return folder
 
 
 @pytest.fixture

@@ -19,17 +19,8 @@ from apps.captioning.score import naturalness_snapshot, run_score
 from common.errors import DataError, UsageError
 from common.models.clip import Clip
 from tests.apps.captioning.tiny_models import tiny_config
-from tests.common.rewards.test_learned import save_discriminator
 
 EXAMPLES = load_pocket("train", 6)
-
-
-@pytest.fixture(scope="module")
-def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("models")
-    save_discriminator(folder / "discriminator")
-    tiny_config(folder)
-    return folder
 
 
 @pytest.fixture
