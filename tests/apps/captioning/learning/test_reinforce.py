@@ -1,105 +1,29 @@
-"""Reinforcement, step by step: what is paid, what is learnt, what stops it, and that it goes on bit for bit."""
+"""Reinforcement, step by step: what is paid, what is learnt, what stops it."""
 
 from __future__ import annotations
 
 import itertools
 import math
-import os
-import signal
-from collections.abc import Callable
-from typing import Any
 
 import pytest
 import torch
 
-from apps.captioning.learning.naturalness import Naturalness
-from apps.captioning.learning.reinforce import Material, Reinforcer, pretrain_judge
+from apps.captioning.learning.reinforce import Reinforcer, pretrain_judge
 from apps.captioning.model import Captioner, Captions, Shape
-from apps.captioning.model_config import DiscriminatorConfig
-from apps.captioning.train_config import RlConfig
 from common.errors import GraderFailure, TouchstoneError, UsageError
-from common.rewards.base import Reward, RewardOutput
-from common.training.run import Interrupted, Run
-from common.training.stage import newest_checkpoint, run_stage
+from tests.apps.captioning.learning.toys import (
+    CORPUS,
+    TOKENS,
+    Unscored,
+    Vowels,
+    config,
+    learner,
+    material,
+    new_judge,
+    same,
+    weights,
+)
 from tests.apps.captioning.tiny import LONGEST, new_tiny_captioner
-from tests.apps.captioning.tiny_judge import tiny_judge_folder
-from tests.apps.captioning.tiny_models import sentences
-
-TOKENS = 10
-CORPUS = sentences(20)
-
-
-class Vowels(Reward):
-    """Share of the letters a, e, i in a caption. Range [0, 1].
-
-    Args:
-        at: the call at which something is done.
-        act: what.
-    """
-
-    name = "vowels"
-
-    def __init__(self, at: int = 0, act: Callable[[], None] = lambda: None) -> None:
-        self.calls, self.at, self.act = 0, at, act
-
-    def score(self, **columns: Any) -> RewardOutput:
-        self.calls += 1
-        if self.calls == self.at:
-            self.act()
-        texts = columns["completion"]
-        return RewardOutput(torch.tensor([sum(map(text.count, "aei")) / max(1, len(text)) for text in texts]))
-
-
-class Unscored(Vowels):
-    """Cannot score the first `count` rows."""
-
-    name = "unscored"
-
-    def __init__(self, count: int) -> None:
-        super().__init__()
-        self.count = count
-
-    def score(self, **columns: Any) -> RewardOutput:
-        values = super().score(**columns).values
-        values[: self.count] = math.nan
-        return RewardOutput(values)
-
-
-def features(count: int, seed: int = 0) -> torch.Tensor:
-    values = torch.randn(count, 32, generator=torch.Generator().manual_seed(seed))
-    return torch.nn.functional.normalize(values, dim=-1)
-
-
-def material(pictures: int = 12, corpus: int = 20) -> Material:
-    return Material(features(pictures), {}, CORPUS[:corpus], features(corpus, 1))
-
-
-def config(**changes: Any) -> RlConfig:
-    usual = {"steps": 8, "pictures_per_step": 3, "samples": 4, "learning_rate": 1e-3, "warmup": 1}
-    return RlConfig(**{**usual, **changes})
-
-
-def learner(rewards: Any = None, judge: Naturalness | None = None, data: Material | None = None, **changes: Any):
-    paid = {"vowels": (Vowels(), 1.0)} if rewards is None else rewards
-    return Reinforcer(new_tiny_captioner(), config(**changes), paid, data or material(), TOKENS, 0, judge)
-
-
-def weights(model: torch.nn.Module) -> dict[str, torch.Tensor]:
-    return {name: value.detach().clone() for name, value in model.state_dict().items()}
-
-
-def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
-    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
-
-
-@pytest.fixture(scope="module")
-def judge_folder(tmp_path_factory):
-    return tiny_judge_folder(tmp_path_factory.mktemp("judge"))
-
-
-def new_judge(folder, **settings: Any) -> Naturalness:
-    torch.manual_seed(3)
-    return Naturalness(DiscriminatorConfig(str(folder), **{"learning_rate": 2e-3, **settings}), "cpu")
 
 
 @pytest.mark.parametrize(
@@ -368,84 +292,3 @@ def test_samples_for_the_report():
     for row in one.last:
         assert row["reward"] == pytest.approx(0.5 * row["parts"]["vowels"])
         assert isinstance(row["caption"], str)
-
-
-# --- resuming ------------------------------------------------------------------------------------------------------
-
-
-def build(judge_folder, reward: Reward) -> Reinforcer:
-    """Everything that has a state: judge with dropout, penalty and bounded norms, text, pull, greedy baseline."""
-    torch.manual_seed(1)
-    judge = new_judge(judge_folder, spectral_norm=True, gradient_penalty=0.1, gate=0.0)
-    rewards = {"vowels": (reward, 1.0), "naturalness": (judge.reward(), 0.5)}
-    changes = {"beta": 0.05, "text_weight": 0.3, "baseline": "greedy", "weight_decay": 0.01}
-    return learner(rewards, judge, material(5, 7), **changes)
-
-
-def tensors(value: Any) -> list[Any]:
-    """Every leaf of a state, in order."""
-    if isinstance(value, dict):
-        return [leaf for name in sorted(value, key=str) for leaf in (name, *tensors(value[name]))]
-    if isinstance(value, (list, tuple)):
-        return [leaf for entry in value for leaf in tensors(entry)]
-    return [value]
-
-
-def equal(one: Any, other: Any) -> bool:
-    left, right = tensors(one), tensors(other)
-    return len(left) == len(right) and all(
-        torch.equal(a, b) if isinstance(a, torch.Tensor) else a == b for a, b in zip(left, right, strict=True)
-    )
-
-
-def logged(run: Run) -> list[dict[str, Any]]:
-    return [{name: value for name, value in row.items() if "time/" not in name} for row in run.rows("rl")]
-
-
-def interrupt() -> None:
-    raise KeyboardInterrupt
-
-
-def press() -> None:
-    os.kill(os.getpid(), signal.SIGINT)
-
-
-@pytest.mark.parametrize(("act", "saved"), [(interrupt, 4), (press, 6)])
-def test_resumed_equals_uninterrupted_bit_for_bit(judge_folder, tmp_path, act, saved):
-    whole_run = Run.create(tmp_path, "whole", {}, 0)
-    whole = build(judge_folder, Vowels())
-    run_stage(whole_run, "rl", whole, 8, 2)
-    cut_run = Run.create(tmp_path, "cut", {}, 0)
-    with pytest.raises(Interrupted, match="--resume"):
-        run_stage(cut_run, "rl", build(judge_folder, Vowels(6, act)), 8, 2)
-    assert newest_checkpoint(cut_run, "rl").name == f"checkpoint-{saved:06d}.pt"
-    torch.manual_seed(12345)
-    resumed = build(judge_folder, Vowels())
-    torch.rand(7)
-    run_stage(cut_run, "rl", resumed, 8, 2)
-    assert equal(resumed.state(), whole.state())
-    assert logged(cut_run) == logged(whole_run)
-    assert [row["step"] for row in logged(cut_run)] == list(range(1, 9))
-    # And it is a state that depends on what was done: another run's is another.
-    other = build(judge_folder, Vowels())
-    assert not equal(other.state(), whole.state())
-
-
-@pytest.mark.parametrize("algorithm", ["grpo", "dico"])
-def test_the_other_algorithms_resume_too(tmp_path, algorithm):
-    whole = learner(algorithm=algorithm, beta=0.1)
-    figures = [whole.step() for _ in range(4)]
-    first = learner(algorithm=algorithm, beta=0.1)
-    first.step(), first.step()
-    second = learner(algorithm=algorithm, beta=0.1)
-    second.restore(first.state())
-    more = [second.step() for _ in range(2)]
-    assert [row["loss"] for row in more] == [row["loss"] for row in figures[2:]]
-    assert same(weights(whole.captioner), weights(second.captioner))
-
-
-def test_resuming_with_other_data_is_refused():
-    one = learner()
-    one.step()
-    with pytest.raises(UsageError, match="size 12 -> 9"):
-        learner(data=material(9)).restore(one.state())
