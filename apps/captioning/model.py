@@ -153,7 +153,7 @@ class Captioner(nn.Module):
         """
         if self.shape.features != features:
             raise UsageError(
-                f"{path}: this captioner reads features of size {self.shape.features} and CLIP {name} makes "
+                f"{path}: this captioner reads features of size {self.shape.features}, and the CLIP {name} makes "
                 f"{features}; set clip.name to the one it was trained on"
                 + (f", {self.shape.clip}" if self.shape.clip else "")
             )

@@ -143,7 +143,7 @@ def test_nothing_readable_is_an_error_that_names_them(config, folder):
 
 def test_a_captioner_of_another_clip_is_refused(config, tmp_path):
     config.captioner.path = str(tiny_captioner(tmp_path / "wide", features=48, clip="ViT-L-14:openai"))
-    with pytest.raises(UsageError, match=r"size 48 .* 32; .*ViT-L-14:openai"):
+    with pytest.raises(UsageError, match=r"size 48, .* 32; .*ViT-L-14:openai"):
         CaptionAssistant(config)
     config.captioner.path = str(tmp_path)
     with pytest.raises(DataError, match="not a captioner"):
