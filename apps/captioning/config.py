@@ -60,12 +60,12 @@ class PretrainConfig:
     """
 
     vocabulary: int = 1024
-    clip_steps: int = 4000
+    clip_steps: int = 3000
     decoder_width: int = 128
     decoder_layers: int = 4
-    decoder_steps: int = 400
+    decoder_steps: int = 600
     discriminator_width: int = 96
-    discriminator_steps: int = 300
+    discriminator_steps: int = 2000
 
 
 @dataclass

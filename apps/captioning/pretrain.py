@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-PARTS = ("clip", "clip-held-out", "decoder", "discriminator", "captioner")
+PARTS = ("clip", "clip-held-out", "decoder", "discriminator", "captioner-init", "captioner")
 # The second CLIP, which no reward ever uses: other pictures, words and weights.
 HELD_OUT_SEED = 1000
 # Steps between checkpoints of a CLIP's training: a few minutes.
@@ -32,7 +32,8 @@ def run_pretrain(config: CaptioningConfig, out: str = "assets/captioning", only:
     """Make the folders of `PARTS` under `out`, each with a card that holds the command, the seed and figures.
 
     Raises:
-        UsageError: there is no such part, or `captioner` is asked for alone and the others are not there.
+        UsageError: there is no such part.
+        DataError: a captioner is asked for alone, and a part that it is made of is not there.
     """
     from apps.captioning.pretraining.tokenizer import train_tokenizer
     from common.training.run import set_threads
@@ -45,13 +46,13 @@ def run_pretrain(config: CaptioningConfig, out: str = "assets/captioning", only:
     for part in PARTS if only is None else (only,):
         logger.info("pretrain: %s", part)
         if part.startswith("clip"):
-            figures = make_clip(config, folder / part, HELD_OUT_SEED if part != "clip" else 0)
+            figures = make_clip(config, folder / part, HELD_OUT_SEED if part == "clip-held-out" else 0)
         elif part == "decoder":
             figures = make_decoder(config, tokenizer, folder / part)
         elif part == "discriminator":
             figures = make_discriminator(config, tokenizer, folder / part)
         else:
-            figures = make_captioner(config, folder)
+            figures = make_captioner(config, folder, part)
         write_json(folder / part / "figures.json", figures)
         write_text(folder / part / "README.md", card(part, config, command, figures))
     return 0
@@ -127,29 +128,30 @@ def make_discriminator(config: CaptioningConfig, tokenizer: Tokenizer, folder: P
     )
 
 
-def make_captioner(config: CaptioningConfig, folder: Path) -> dict[str, Any]:
-    """Run `train` with the settings as they are, and write its captioner before and after the reinforcement."""
+def make_captioner(config: CaptioningConfig, folder: Path, part: str) -> dict[str, Any]:
+    """Run `train` on the parts made so far, and write what it made: the start alone, or the start reinforced."""
     from apps.captioning.model import load_captioner
     from apps.captioning.train import train_one
 
-    for part in PARTS[:4]:
-        if not (locate(folder / part)).is_dir():
-            raise DataError(f"the captioner needs {part}; make it first (without --only)", path=folder / part)
+    initial = part == "captioner-init"
+    for needed in PARTS[: PARTS.index(part)]:
+        if not locate(folder / needed).is_dir():
+            raise DataError(f"the captioner needs {needed}; make it first (without --only)", path=folder / needed)
+    path = "" if initial else str(folder / "captioner-init")
     config = replace(
         config,
         clip=replace(config.clip, name=f"local-dir:{folder / 'clip'}"),
-        captioner=replace(config.captioner, decoder=str(folder / "decoder"), path=""),
+        captioner=replace(config.captioner, decoder=str(folder / "decoder"), path=path),
         discriminator=replace(config.discriminator, path=str(folder / "discriminator")),
+        rl=replace(config.rl, steps=0 if initial else config.rl.steps),
         evaluate=replace(config.evaluate, second_clip=f"local-dir:{folder / 'clip-held-out'}"),
     )
     result = train_one(config)
-    for stage, name in (("init", "captioner-init"), ("rl", "captioner")):
-        captioner = load_captioner(result.run.final(stage))
-        captioner.half().save(folder / name)
-    return {
-        when: {name: evaluation.interval(name).to_dict() for name in evaluation.names}
-        for when, evaluation in (("before", result.before), ("after", result.after))
-    }
+    load_captioner(result.run.folder / "model").half().save(folder / part)
+    measured = {"before": result.before, "after": result.after}
+    if initial:
+        measured = {"text-only start": result.before}
+    return {when: {name: found.interval(name).to_dict() for name in found.names} for when, found in measured.items()}
 
 
 WHAT = {
@@ -159,8 +161,9 @@ WHAT = {
     "captioner pleases the first one and not this one, it has learnt to please, not to see.",
     "decoder": "Pocket GPT-2: a language model of pocket sentences. It has seen no picture and no CLIP feature.",
     "discriminator": "Pocket RoBERTa: tells pocket sentences from damaged ones.",
-    "captioner": "The captioner after reinforcement; beside it, in `captioner-init`, the one it started from, which "
-    "was initialised on text alone.",
+    "captioner-init": "The captioner that `train` starts from: it has learnt on text alone to say a sentence from the "
+    "sentence's own CLIP feature, and has seen no picture.",
+    "captioner": "The captioner after the reinforcement of `train` with the pocket settings and seed 0.",
 }
 
 

@@ -60,7 +60,7 @@ class ClipTraining:
     text_layers: int = 2
     context_length: int = 48
     pictures: int = 60_000
-    steps: int = 4_000
+    steps: int = 3_000
     batch_size: int = 128
     hard_negatives: int = 2
     stories: float = 0.2
@@ -104,7 +104,7 @@ MEAN, DEVIATION = (0.55, 0.54, 0.56), (0.33, 0.32, 0.33)
 
 
 def to_input(pictures: np.ndarray) -> Tensor:
-    """`(B, 3, 64, 64)` normalised float32 from uint8 pictures."""
+    """`(B, 3, 64, 64)` normalised float32, channels last, from uint8 pictures."""
     import torch
 
     values = torch.from_numpy(pictures).permute(0, 3, 1, 2).float() / 255
@@ -141,6 +141,8 @@ class ClipLearner:
         self.scenes = [sample_scene(rng, held=False) for _ in range(settings.pictures)]
         self.pictures = draw_all(self.scenes, quiet)
         self.model = open_clip.CLIP(**model_config(settings, len(tokenizer)))
+        # So few channels are convolved a third faster when they lie last.
+        self.model.visual.to(memory_format=torch.channels_last)
         decay = [value for value in self.model.parameters() if value.ndim > 1]
         plain = [value for value in self.model.parameters() if value.ndim <= 1]
         groups = [{"params": decay, "weight_decay": 0.1}, {"params": plain, "weight_decay": 0.0}]

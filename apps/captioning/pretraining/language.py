@@ -115,6 +115,10 @@ def train_discriminator(
         intermediate_size=2 * width,
         max_position_embeddings=LONGEST,
         type_vocab_size=1,
+        # RoBERTa's own 0.02 is meant for 768 dimensions: so narrow a model then learns nothing for hundreds of steps.
+        initializer_range=width**-0.5,
+        hidden_dropout_prob=0.0,
+        attention_probs_dropout_prob=0.0,
         bos_token_id=wrapped.bos_token_id,
         eos_token_id=wrapped.eos_token_id,
         pad_token_id=wrapped.pad_token_id,
@@ -122,12 +126,14 @@ def train_discriminator(
     config.num_labels = 1
     RobertaForSequenceClassification(config).save_pretrained(folder)
     wrapped.save_pretrained(folder)
-    judge = Naturalness(DiscriminatorConfig(str(folder), learning_rate=1e-3, label_smoothing=0.05), "cpu")
+    judge = Naturalness(DiscriminatorConfig(str(folder), label_smoothing=0.05), "cpu")
     rng = random.Random(f"discriminator/{seed}")
     with progress("training the pocket discriminator", steps, quiet) as bar:
         for step in range(steps):
-            judge.optimizer.param_groups[0]["lr"] = rate(step, 1e-3, 30, steps, "cosine")
-            figures = judge.step(sentences(rng, BATCH), [damage(text, rng) for text in sentences(rng, BATCH)])
+            judge.optimizer.param_groups[0]["lr"] = rate(step, LEARNING_RATE, 50, steps, "cosine")
+            # The same sentences whole and damaged: they differ in nothing but the damage.
+            real = sentences(rng, BATCH)
+            figures = judge.step(real, [damage(text, rng) for text in real])
             bar(step + 1, f"accuracy {figures['discriminator/accuracy']:.2f}")
     judge.save(folder)
     unseen = random.Random(f"discriminator/test/{seed}")

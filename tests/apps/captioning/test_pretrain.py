@@ -96,4 +96,4 @@ def test_a_part_that_is_not_there_is_named(tmp_path):
     with pytest.raises(UsageError, match="there is no 'clap'; choose from clip"):
         run_pretrain(CaptioningConfig(), str(tmp_path), only="clap")
     with pytest.raises(UsageError, match="the captioner needs clip; make it first"):
-        pretrain.make_captioner(CaptioningConfig(), tmp_path)
+        pretrain.make_captioner(CaptioningConfig(), tmp_path, "captioner")
