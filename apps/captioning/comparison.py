@@ -17,6 +17,7 @@ from common.stats import Interval, mean_interval_over_seeds
 from common.training.comparison import begin
 from common.training.comparison import resume as go_on
 from common.training.run import plain
+from common.training.workers import ALONE, Workers
 
 START = "text-only"
 
@@ -40,6 +41,8 @@ def _decap(config: CaptioningConfig) -> None:
 
 def _capdec(config: CaptioningConfig) -> None:
     config.rl.steps = 0
+    # An initialisation of its own, also where the others start from a captioner that is shipped.
+    config.captioner.path = ""
     config.init.noise = CAPDEC_NOISE
 
 
@@ -63,27 +66,45 @@ SHARED_START = frozenset(METHODS) - {START, "capdec"}
 Results = Mapping[tuple[str, int], Result]
 
 
-def run_comparison(config: CaptioningConfig, name: str | None, json_output: bool) -> int:
+def run_comparison(config: CaptioningConfig, name: str | None, json_output: bool, workers: Workers = ALONE) -> int:
     """Train every method with every seed of `config.comparison`, then compare them on the same held-out pictures.
 
     Raises:
-        UsageError: an unknown method, or there is such a comparison already.
+        UsageError: an unknown method, there is such a comparison already, or there are several processes.
     """
+    _check_alone(workers)
     for method in config.comparison.methods:
         if method not in METHODS:
             raise UsageError(f"comparison.methods: there is no {method!r}; choose from {', '.join(METHODS)}")
     return _finish(config, begin(config, config.runs, name), json_output)
 
 
-def resume(folder: Path, json_output: bool) -> int:
-    """Go on with an interrupted run or comparison, with the settings it was started with."""
+def resume(folder: Path, json_output: bool, workers: Workers = ALONE) -> int:
+    """Go on with an interrupted run or comparison, with the settings it was started with.
+
+    Raises:
+        UsageError: there is none, or a comparison is resumed in several processes.
+    """
     from apps.captioning.training_report import show
 
     def one(config: CaptioningConfig) -> int:
-        show(train_one(config, resume=folder), json_output)
+        result = train_one(config, resume=folder, workers=workers)
+        workers.main_only(lambda: show(result, json_output))
         return 0
 
-    return go_on(folder, CaptioningConfig, lambda config: _finish(config, folder, json_output), one)
+    def several(config: CaptioningConfig) -> int:
+        _check_alone(workers)
+        return _finish(config, folder, json_output)
+
+    return go_on(folder, CaptioningConfig, several, one)
+
+
+def _check_alone(workers: Workers) -> None:
+    if not workers.alone:
+        raise UsageError(
+            f"a comparison trains run after run in one process, and {workers.number} were launched; start it with "
+            "python -m, or train each method by itself"
+        )
 
 
 def _finish(config: CaptioningConfig, folder: Path, json_output: bool) -> int:

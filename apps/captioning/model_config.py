@@ -67,6 +67,8 @@ class DiscriminatorConfig:
         gate: the naturalness reward counts only while the discriminator tells real from generated at least this well
             (running AUC): an untrained one pays for noise.
         collapse_accuracy: running accuracy above which an alarm is raised.
+        micro_batch: texts of one forward and backward pass, where a step's do not fit into memory; 0 takes all at
+            once. The gradient is the same, but for dropout.
     """
 
     path: str = "assets/captioning/discriminator"
@@ -77,3 +79,4 @@ class DiscriminatorConfig:
     spectral_norm: bool = False
     gate: float = 0.6
     collapse_accuracy: float = 0.97
+    micro_batch: int = 0

@@ -12,13 +12,15 @@ class InitConfig:
 
     Args:
         steps: optimiser steps.
-        batch_size: sentences of a step.
+        batch_size: sentences of a step, of all processes together.
         learning_rate: highest; it falls to a tenth along a cosine.
         warmup: steps until it is reached.
         weight_decay: of AdamW.
         noise: variance of the Gaussian noise added to the feature (CapDec: 0.016); 0 adds none.
         label_smoothing: of the cross-entropy (DeCap: 0.1).
         save_every: steps between checkpoints; 0 saves only where the stage is stopped.
+        micro_batch: sentences of one forward and backward pass, where a step's do not fit into memory; 0 takes all at
+            once. The gradient is the same, but for dropout.
     """
 
     steps: int = 1000
@@ -29,6 +31,7 @@ class InitConfig:
     noise: float = 0.0
     label_smoothing: float = 0.0
     save_every: int = 250
+    micro_batch: int = 0
 
 
 @dataclass
@@ -73,7 +76,7 @@ class RlConfig:
         algorithm: `scst` (REINFORCE against `baseline`), `grpo` (group mean and deviation), or `dico` (the best of the
             group against the others, relative to the initial captioner).
         steps: optimiser steps; 0 stops after the initialisation.
-        pictures_per_step: pictures of a step.
+        pictures_per_step: pictures of a step, of all processes together.
         samples: captions sampled for each picture.
         baseline: `greedy` (self-critical), `leave_one_out` (mean of the other samples) or `mean`.
         scale: `batch` divides advantages by their deviation over the step, `group` over each picture's samples.
@@ -93,6 +96,8 @@ class RlConfig:
         save_every: steps between checkpoints; 0 saves at the end only.
         select: which weights are kept: the ones with the highest `reward` on held-out pictures, the `last`, or, for
             comparison with papers that did so, the best on annotated `captions` of held-out pictures.
+        micro_batch: captions of one forward and backward pass, where a step's do not fit into memory; 0 takes all at
+            once. The gradient is the same. `dico` needs a picture's `samples` together.
     """
 
     algorithm: Literal["scst", "grpo", "dico"] = "scst"
@@ -116,6 +121,7 @@ class RlConfig:
     eval_every: int = 50
     save_every: int = 50
     select: Literal["reward", "last", "captions"] = "reward"
+    micro_batch: int = 0
 
 
 @dataclass

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -14,6 +15,7 @@ from common.errors import DataError, TouchstoneError
 from common.files import write_bytes
 from common.training.callbacks import Progress, StopRequest
 from common.training.run import Interrupted, Run
+from common.training.workers import ALONE, Workers
 
 KEPT = 2
 
@@ -27,7 +29,7 @@ class Learner(Protocol):
         """One step; returns its figures."""
 
     def state(self) -> dict[str, Any]:
-        """Tensors, numbers, texts, lists and dictionaries only."""
+        """Tensors, numbers, texts, lists and dictionaries only; that of the main process is kept."""
 
     def restore(self, state: dict[str, Any]) -> None:
         """Put back what `state` returned."""
@@ -42,6 +44,7 @@ def run_stage(
     after_step: Callable[[int, dict[str, float]], dict[str, float]] | None = None,
     extra: Callable[[], dict[str, Any]] | None = None,
     restore_extra: Callable[[Mapping[str, Any]], None] | None = None,
+    workers: Workers = ALONE,
 ) -> None:
     """Take a learner to its last step, from the newest checkpoint where there is one.
 
@@ -54,40 +57,53 @@ def run_stage(
         after_step: called with the step and its figures; what it returns is logged too.
         extra: further state for the checkpoints.
         restore_extra: takes it back.
+        workers: the processes. All come here and do every step; the main process alone writes, and calls `after_step`,
+            `extra` and `restore_extra`.
 
     Raises:
         Interrupted: the user stopped the run; a checkpoint of the last whole step is saved, unless he would not wait
             for its end.
+        MainFailed: another process than the main one, which failed while it worked alone.
         TouchstoneError: what the learner raised; the message says how to go on.
     """
     stop, bar = StopRequest(), Progress(stage)
-    newest = newest_checkpoint(run, stage)
+    newest = workers.agreed(lambda: newest_checkpoint(run, stage))
     if newest is not None:
         state = read_checkpoint(newest)
         learner.restore(state["learner"])
-        if restore_extra is not None:
+        if restore_extra is not None and workers.main:
             restore_extra(state["extra"])
-    run.rewind(stage, learner.steps)
+    workers.main_only(lambda: run.rewind(stage, learner.steps))
     saved = learner.steps
 
     def save() -> None:
         nonlocal saved
-        write_checkpoint(run, stage, learner.steps, {"learner": learner.state(), "extra": extra() if extra else {}})
+        # Made by every process: each has random numbers of its own.
+        state = learner.state()
+        workers.main_only(
+            lambda: write_checkpoint(
+                run, stage, learner.steps, {"learner": state, "extra": extra() if extra is not None else {}}
+            )
+        )
         saved = learner.steps
 
-    bar.start(learner.steps, steps)
+    def note(figures: dict[str, float], began: float) -> None:
+        if after_step is not None:
+            figures |= after_step(learner.steps, figures)
+        figures["time/step"] = time.perf_counter() - began
+        run.log(learner.steps, stage, **figures)
+        bar.update(learner.steps, figures)
+
+    if workers.main:
+        bar.start(learner.steps, steps)
     try:
         with stop.listening():
             while learner.steps < steps:
                 began = time.perf_counter()
                 figures = learner.step()
-                if after_step is not None:
-                    figures |= after_step(learner.steps, figures)
-                figures["time/step"] = time.perf_counter() - began
-                run.log(learner.steps, stage, **figures)
-                bar.update(learner.steps, figures)
-                # After the last step too: another stage would begin.
-                if stop.asked:
+                workers.main_only(partial(note, figures, began))
+                # After the last step too: another stage would begin. Whoever was asked, all stop at the same step.
+                if any(workers.gather(stop.asked)):
                     save()
                     raise Interrupted(_way_on(run, stage, learner.steps, steps, saved, "stopped"))
                 if save_every and learner.steps % save_every == 0 and learner.steps < steps:
@@ -97,7 +113,8 @@ def run_stage(
     except Interrupted:
         raise
     except TouchstoneError as error:
-        run.alarm("failed", stage, learner.steps, str(error))
+        if workers.main:
+            run.alarm("failed", stage, learner.steps, str(error))
         error.args = (f"{error}\n{_way_on(run, stage, learner.steps, steps, saved, 'stopped')}",)
         raise
     finally:

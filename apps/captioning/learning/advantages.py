@@ -83,6 +83,14 @@ def kl_penalty(log_probs: Tensor, reference: Tensor, mask: Tensor) -> Tensor:
     return (difference.exp() - difference - 1).sum() / mask.sum().clamp(min=1)
 
 
+def comparable(rewards: Tensor) -> Tensor:
+    """`(P,)` bool: whether one sample of the picture is paid more than another; `rewards` as for `dico`."""
+    known = rewards.isfinite()
+    best, worst = torch.where(known, rewards, -torch.inf).amax(1), torch.where(known, rewards, torch.inf).amin(1)
+    # Where all are paid the same, the first is not better than the others.
+    return best > worst
+
+
 def dico(
     log_probs: Tensor, reference: Tensor, mask: Tensor, rewards: Tensor, beta: float, temperature: float
 ) -> Tensor:
@@ -104,9 +112,7 @@ def dico(
     ranked = torch.where(known, rewards, -torch.inf)
     best = ranked.argmax(1, keepdim=True)
     others = known & (torch.arange(rewards.shape[1], device=rewards.device) != best)
-    # Where all are paid the same, the first is not better than the others.
-    worst = torch.where(known, rewards, torch.inf).amin(1)
-    usable = others.any(1) & (ranked.amax(1) > worst)
+    usable = comparable(rewards)
     if not usable.any():
         return gain.sum() * 0.0
     gap = temperature * (ranked.gather(1, best) - ranked)

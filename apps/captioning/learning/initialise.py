@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from apps.captioning.learning.advantages import rate
+from apps.captioning.learning.descent import descend, parts, random_state, restore_random
 from apps.captioning.model import Captioner
 from apps.captioning.train_config import InitConfig
 from common.errors import TouchstoneError
 from common.training.sampler import CyclicSampler
+from common.training.workers import ALONE, Workers
 
 # Steps in a row without a usable gradient before a run stops.
 PATIENCE = 5
@@ -38,9 +40,38 @@ def text_loss(
         longest: tokens of a sentence, at most.
         smoothing: of the labels.
     """
+    first, *others = text_losses(captioner, features, texts, longest, smoothing)
+    return sum(others, start=first)
+
+
+def text_losses(
+    captioner: Captioner,
+    features: Tensor,
+    texts: Sequence[str],
+    longest: int,
+    smoothing: float = 0.0,
+    micro_batch: int = 0,
+    workers: Workers = ALONE,
+) -> Iterator[Tensor]:
+    """`text_loss` in parts that add up to that of all processes' sentences.
+
+    Args:
+        captioner: the model.
+        features: `(B, D)` of this process' sentences.
+        texts: `(B,)`.
+        longest: tokens of a sentence, at most.
+        smoothing: of the labels.
+        micro_batch: sentences of a part; 0 makes one of all.
+        workers: the processes.
+    """
     tokens, mask = captioner.encode(list(texts), longest)
-    logits = captioner.logits(features.to(captioner.device), tokens)
-    return nn.functional.cross_entropy(logits[mask].float(), tokens[mask], label_smoothing=smoothing)
+    # The mean over the whole step's tokens: a process or a part with longer sentences weighs more.
+    count = workers.total(int(mask.sum()))
+    features = features.to(captioner.device)
+    for part in parts(len(texts), micro_batch):
+        logits, kept = captioner.logits(features[part], tokens[part]), mask[part]
+        mean = nn.functional.cross_entropy(logits[kept].float(), tokens[part][kept], label_smoothing=smoothing)
+        yield mean * (int(kept.sum()) / count)
 
 
 class Initialiser:
@@ -53,6 +84,10 @@ class Initialiser:
         features: `(N, D)` their CLIP features.
         longest: tokens of a sentence, at most.
         seed: of order and noise.
+        workers: the processes; the order is the same in all, the noise is not.
+
+    Raises:
+        UsageError: the processes cannot share a step out.
     """
 
     def __init__(
@@ -63,11 +98,15 @@ class Initialiser:
         features: Tensor,
         longest: int,
         seed: int,
+        workers: Workers = ALONE,
     ) -> None:
+        workers.check_divides("init.batch_size", config.batch_size)
+        workers.share(captioner)
+        self.workers = workers
         self.captioner, self.config, self.corpus, self.features = captioner, config, corpus, features
         self.longest = longest
         self.sampler = CyclicSampler(len(corpus), config.batch_size, seed)
-        self.generator = torch.Generator().manual_seed(seed)
+        self.generator = torch.Generator().manual_seed(workers.seed(seed))
         self.optimizer = torch.optim.AdamW(
             captioner.parameters(), config.learning_rate, weight_decay=config.weight_decay
         )
@@ -80,20 +119,22 @@ class Initialiser:
         Raises:
             TouchstoneError: no usable gradient for five steps in a row.
         """
-        rows = self.sampler.next()
+        config, rows = self.config, self.workers.slice(self.sampler.next())
         for group in self.optimizer.param_groups:
-            group["lr"] = rate(self.steps, self.config.learning_rate, self.config.warmup, self.config.steps, "cosine")
-        features = noisy(self.features[rows], self.config.noise, self.generator)
+            group["lr"] = rate(self.steps, config.learning_rate, config.warmup, config.steps, "cosine")
+        features = noisy(self.features[rows], config.noise, self.generator)
         self.captioner.train()
-        loss = text_loss(
-            self.captioner, features, [self.corpus[row] for row in rows], self.longest, self.config.label_smoothing
+        losses = text_losses(
+            self.captioner,
+            features,
+            [self.corpus[row] for row in rows],
+            self.longest,
+            config.label_smoothing,
+            config.micro_batch,
+            self.workers,
         )
-        self.optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
-        norm = nn.utils.clip_grad_norm_(self.captioner.parameters(), 1.0)
-        skipped = not bool(norm.isfinite())
-        if not skipped:
-            self.optimizer.step()
+        loss, norm, usable = descend(losses, self.captioner, self.optimizer, not config.micro_batch, self.workers)
+        skipped = not usable
         self.bad_steps = self.bad_steps + 1 if skipped else 0
         if self.bad_steps >= PATIENCE:
             raise TouchstoneError(
@@ -101,7 +142,7 @@ class Initialiser:
                 "lower init.learning_rate"
             )
         self.steps += 1
-        return {"loss": float(loss.detach()), "gradient": float(norm), "skipped": float(skipped)}
+        return {"loss": loss, "gradient": norm, "skipped": float(skipped)}
 
     def state(self) -> dict[str, Any]:
         """All that a checkpoint needs."""
@@ -109,9 +150,8 @@ class Initialiser:
             "captioner": self.captioner.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "sampler": self.sampler.state_dict(),
-            "generator": self.generator.get_state(),
-            # The decoder's dropout draws from it.
-            "torch": torch.get_rng_state(),
+            # Of the noise, and of the decoder's dropout.
+            **random_state(self.generator, self.workers),
             "step": self.steps,
             "bad_steps": self.bad_steps,
         }
@@ -121,6 +161,5 @@ class Initialiser:
         self.captioner.load_state_dict(state["captioner"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.sampler.load_state_dict(state["sampler"])
-        self.generator.set_state(state["generator"])
-        torch.set_rng_state(state["torch"])
+        restore_random(state, self.generator, self.workers)
         self.steps, self.bad_steps = state["step"], state["bad_steps"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -11,12 +11,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from apps.captioning.learning.descent import descend, parts
 from apps.captioning.model import torch_device
 from apps.captioning.model_config import DiscriminatorConfig
 from common.errors import UsageError
 from common.files import locate
 from common.ranks import auc
 from common.rewards.base import Reward, RewardOutput
+from common.training.workers import ALONE, Workers
 
 # How fast the running accuracy and AUC follow: about the last twenty steps.
 MEMORY = 0.95
@@ -29,12 +31,13 @@ class Naturalness:
     Args:
         config: the settings.
         device: torch device.
+        workers: the processes; each shows it texts of its own.
 
     Raises:
         UsageError: the model cannot be loaded, or a setting is out of range.
     """
 
-    def __init__(self, config: DiscriminatorConfig, device: str = "auto") -> None:
+    def __init__(self, config: DiscriminatorConfig, device: str = "auto", workers: Workers = ALONE) -> None:
         from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
         if not 0 <= config.label_smoothing < 0.5:
@@ -49,13 +52,14 @@ class Naturalness:
             self.tokenizer = AutoTokenizer.from_pretrained(place)
         except (OSError, ValueError) as error:
             raise UsageError(f"discriminator.path: {config.path} cannot be loaded: {error}") from error
-        self.config = config
+        self.config, self.workers = config, workers
         self.device = torch_device(device)
         self.model.to(self.device).eval()
         if config.spectral_norm:
             for layer in list(self.model.modules()):
                 if isinstance(layer, nn.Linear):
                     nn.utils.parametrizations.spectral_norm(layer)
+        workers.share(self.model)
         self.optimizer = torch.optim.AdamW(self.model.parameters(), config.learning_rate, weight_decay=0.05, eps=1e-8)
         self.accuracy, self.auc, self.steps = 0.5, 0.5, 0
         self.longest = min(getattr(self.model.config, "max_position_embeddings", 512) - 2, 128)
@@ -83,39 +87,52 @@ class Naturalness:
         return torch.stack([values[text] for text in texts]) if texts else torch.empty(0)
 
     def step(self, real: Sequence[str], fake: Sequence[str]) -> dict[str, float]:
-        """One optimiser step on corpus sentences against generated ones; returns its figures.
+        """One optimiser step on corpus sentences against generated ones, this process' own; returns its figures.
 
         A loss or a gradient that is no number changes nothing and is counted in `skipped`.
         """
-        smooth = self.config.label_smoothing
         self.model.train()
-        told = self.logits([*real, *fake])
-        true = torch.cat([torch.ones(len(real)), torch.zeros(len(fake))]).to(self.device)
-        loss = nn.functional.binary_cross_entropy_with_logits(told, true * (1 - 2 * smooth) + smooth)
-        penalty = self._penalty(real) if self.config.gradient_penalty else torch.zeros(())
-        whole = loss + self.config.gradient_penalty * penalty.to(self.device)
-        self.optimizer.zero_grad()
-        whole.backward()  # type: ignore[no-untyped-call]
-        norm = nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
-        skipped = not bool(whole.isfinite() and norm.isfinite())
-        if not skipped:
-            self.optimizer.step()
+        told: list[Tensor] = []
+        figures = {"loss": 0.0, "penalty": 0.0}
+        losses = self._losses(real, fake, told, figures)
+        _, _, usable = descend(losses, self.model, self.optimizer, not self.config.micro_batch, self.workers)
         self.model.eval()
-        accuracy = float(((told > 0) == (true > 0.5)).float().mean())
-        known = torch.where(told.isfinite(), told.detach(), math.nan)
-        area = auc(known.cpu().numpy(), true.cpu().numpy())
+        own = (torch.cat(told).cpu(), torch.cat([torch.ones(len(real)), torch.zeros(len(fake))]), figures)
+        logits, true, found = zip(*self.workers.gather(own), strict=True)
+        said, genuine = torch.cat(logits), torch.cat(true)
+        accuracy = float(((said > 0) == (genuine > 0.5)).float().mean())
+        area = auc(torch.where(said.isfinite(), said, math.nan).numpy(), genuine.numpy())
         self.steps += 1
         # The first steps count fully, so that a judge trained before does not start from an opinion of nothing.
         memory = min(MEMORY, 1 - 1 / (self.steps + 1))
         self.accuracy = memory * self.accuracy + (1 - memory) * accuracy
         self.auc = memory * self.auc + (1 - memory) * (0.5 if math.isnan(area) else area)
         return {
-            "discriminator/loss": float(loss.detach()),
+            "discriminator/loss": sum(one["loss"] for one in found),
             "discriminator/accuracy": accuracy,
             "discriminator/auc": self.auc,
-            "discriminator/penalty": float(penalty.detach()),
-            "discriminator/skipped": float(skipped),
+            "discriminator/penalty": sum(one["penalty"] for one in found),
+            "discriminator/skipped": float(not usable),
         }
+
+    def _losses(
+        self, real: Sequence[str], fake: Sequence[str], told: list[Tensor], figures: dict[str, float]
+    ) -> Iterator[Tensor]:
+        """Parts of the loss of all processes' texts; fills in what was told of this one's, and this one's figures."""
+        config, texts, smooth = self.config, [*real, *fake], self.config.label_smoothing
+        wanted = torch.cat([torch.ones(len(real)), torch.zeros(len(fake))]).to(self.device) * (1 - 2 * smooth) + smooth
+        count, genuine = self.workers.total(len(texts)), self.workers.total(len(real))
+        for part in parts(len(texts), config.micro_batch):
+            logits = self.logits(texts[part])
+            told.append(logits.detach())
+            mean = nn.functional.binary_cross_entropy_with_logits(logits, wanted[part])
+            loss = mean * (len(logits) / count)
+            figures["loss"] += float(loss.detach())
+            yield loss
+        for part in parts(len(real), config.micro_batch) if config.gradient_penalty else ():
+            penalty = self._penalty(real[part]) * (len(real[part]) / genuine)
+            figures["penalty"] += float(penalty.detach())
+            yield config.gradient_penalty * penalty
 
     def reward(self) -> Reward:
         """Its logit as a reward; follows the model as it learns."""

@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from apps.captioning.learning.advantages import advantages, dico, kl_penalty, policy_gradient, ramp, rate, scaled
-from apps.captioning.learning.initialise import PATIENCE, text_loss
+from apps.captioning.learning.advantages import ramp, rate
+from apps.captioning.learning.descent import descend, random_state, restore_random
+from apps.captioning.learning.figures import Heard, Pay, best_and_worst, describe
+from apps.captioning.learning.initialise import PATIENCE, text_losses
 from apps.captioning.learning.naturalness import Naturalness
+from apps.captioning.learning.policy import policy_losses, worth
 from apps.captioning.model import Captioner, Captions
-from apps.captioning.rewards import repeated_share
 from apps.captioning.train_config import RlConfig
 from common.errors import GraderFailure, TouchstoneError, UsageError
 from common.rewards.base import Reward
 from common.training.sampler import CyclicSampler
+from common.training.workers import ALONE, Workers
 
 # Share of captions that no grader could score, above which a run stops after `PATIENCE` steps in a row.
 MOST_UNSCORED = 0.2
@@ -53,9 +57,10 @@ class Reinforcer:
         longest: tokens of a caption, at most.
         seed: of order and samples.
         judge: the discriminator, where naturalness is paid.
+        workers: the processes; the order is the same in all, the samples are not.
 
     Raises:
-        UsageError: samples are to be compared, and there is one of each picture.
+        UsageError: samples are to be compared, and there is one of each picture; or a step cannot be shared out.
     """
 
     def __init__(
@@ -67,16 +72,20 @@ class Reinforcer:
         longest: int,
         seed: int,
         judge: Naturalness | None = None,
+        workers: Workers = ALONE,
     ) -> None:
         if config.algorithm != "scst" and config.samples < 2:
             raise UsageError(f"rl.algorithm {config.algorithm} compares samples: rl.samples must be 2 or more")
         if config.baseline == "leave_one_out" and config.algorithm == "scst" and config.samples < 2:
             raise UsageError("rl.baseline leave_one_out compares samples: rl.samples must be 2 or more")
+        workers.check_divides("rl.pictures_per_step", config.pictures_per_step)
+        workers.share(captioner)
+        self.workers = workers
         self.captioner, self.config, self.rewards, self.material = captioner, config, dict(rewards), material
         self.longest, self.judge = longest, judge
         self.pictures = CyclicSampler(len(material.features), config.pictures_per_step, seed)
         self.sentences = CyclicSampler(max(len(material.corpus), 1), config.pictures_per_step * 2, seed + 1)
-        self.generator = torch.Generator().manual_seed(seed)
+        self.generator = torch.Generator().manual_seed(workers.seed(seed))
         self.optimizer = torch.optim.AdamW(
             captioner.parameters(), config.learning_rate, weight_decay=config.weight_decay, eps=1e-8
         )
@@ -107,9 +116,10 @@ class Reinforcer:
             GraderFailure: more than 20 % of the rows could not be scored for five steps in a row.
             TouchstoneError: no usable gradient for five steps in a row.
         """
-        config, began = self.config, time.perf_counter()
+        config, workers, began = self.config, self.workers, time.perf_counter()
         rows = self.pictures.next()
-        seen = self.material.features[rows].to(self.captioner.device)
+        own = workers.slice(rows)
+        seen = self.material.features[own].to(self.captioner.device)
         self.captioner.eval()
         repeated = seen.repeat_interleave(config.samples, 0)
         sampled = self.captioner.generate(repeated, self.longest, config.temperature, self.generator)
@@ -117,103 +127,70 @@ class Reinforcer:
         if config.baseline == "greedy" and config.algorithm == "scst":
             greedy = self.captioner.generate(seen, self.longest)
         said = time.perf_counter()
-        scores, greedy_scores, unscored = self._pay(rows, sampled, greedy)
-        figures = self._check_scored(unscored)
+        # The whole step's, so that every process scales advantages and counts what could not be scored alike.
+        pay = Pay.joined(workers.gather(self._pay(own, sampled, greedy)))
+        figures = self._check_scored(pay.unscored)
         paid = time.perf_counter()
-        sentence_rows = self.sentences.next() if self.material.corpus else []
+        sentence_rows = workers.slice(self.sentences.next()) if self.material.corpus else []
         figures |= self._judge(sampled, sentence_rows)
         weights = self.weights(self.steps)
-        # Still in evaluation mode: dropout would score the captions under another policy than the one that spoke.
-        loss, more = self._loss(repeated, sampled, scores, greedy_scores, weights)
-        if config.text_weight and sentence_rows:
-            features = self.material.corpus_features[sentence_rows]
-            texts = [self.material.corpus[row] for row in sentence_rows]
-            text = text_loss(self.captioner, features, texts, self.longest)
-            loss = loss + config.text_weight * text
-            figures["text_loss"] = float(text.detach())
-        figures |= more | self._optimise(loss)
-        figures |= self._describe(sampled, scores, weights)
+        figures |= self._learn(repeated, sampled, worth(config, pay, weights), sentence_rows)
+        heard = Heard.joined(workers.gather(Heard.of(sampled, self.captioner)))
+        figures |= describe(heard, pay, weights)
         figures |= {
             "time/generation": said - began,
             "time/reward": paid - said,
             "time/step": time.perf_counter() - began,
         }
-        self._remember(rows, sampled, scores)
+        full = {name: weight for name, (_, weight) in self.rewards.items()}
+        self.last = best_and_worst(rows, heard.texts, pay, full)
         self.steps += 1
         return figures
 
-    def _pay(
-        self, rows: list[int], sampled: Captions, greedy: Captions | None
-    ) -> tuple[dict[str, Tensor], dict[str, Tensor], Tensor]:
-        """Every reward of the samples `(P, K)` and of the greedy captions `(P,)`; and which rows none could score."""
+    def _pay(self, rows: list[int], sampled: Captions, greedy: Captions | None) -> Pay:
+        """Every reward of this process' captions."""
         count, size = len(rows), self.config.samples
         texts = sampled.texts + (greedy.texts if greedy is not None else [])
         order = [row for row in rows for _ in range(size)] + (list(rows) if greedy is not None else [])
         columns = {name: rows_of(column, order) for name, column in self.material.columns.items()}
         columns |= {"completion": texts, "images": self.material.features[order], "step": self.steps}
-        scores, greedy_scores = {}, {}
-        for name, (reward, _) in self.rewards.items():
-            values = reward(**columns).values.detach().cpu()
-            scores[name] = values[: count * size].view(count, size)
-            greedy_scores[name] = values[count * size :]
-        unscored = torch.stack([~values.isfinite() for values in scores.values()]).all(0)
-        return scores, greedy_scores, unscored
+        found = {name: reward(**columns).values.detach().cpu() for name, (reward, _) in self.rewards.items()}
+        return Pay(
+            {name: values[: count * size].view(count, size) for name, values in found.items()},
+            {name: values[count * size :] for name, values in found.items()},
+            torch.stack([~values.isfinite() for values in found.values()]).all(0),
+        )
 
-    def _loss(
-        self,
-        repeated: Tensor,
-        sampled: Captions,
-        scores: Mapping[str, Tensor],
-        greedy: Mapping[str, Tensor],
-        weights: Mapping[str, float],
-    ) -> tuple[Tensor, dict[str, float]]:
+    def _learn(self, repeated: Tensor, sampled: Captions, whole: Tensor, sentence_rows: list[int]) -> dict[str, float]:
+        """One optimiser step of the captioner; `whole` is what moves each caption of the step."""
         config = self.config
-        log_probs = self.captioner.log_probs(repeated, sampled.tokens, config.temperature)
-        figures: dict[str, float] = {}
-        reference = None
-        if self.reference is not None:
-            with torch.no_grad():
-                reference = self.reference.log_probs(repeated, sampled.tokens, config.temperature)
-        if config.algorithm == "dico":
-            assert reference is not None
-            total = _total(scores, weights).to(log_probs.device)
-            loss = dico(log_probs, reference, sampled.mask, total, config.beta or 1.0, config.dico_temperature)
-            return loss, figures
-        if config.algorithm == "grpo":
-            # One update a sample: the clipped ratio is 1, and its gradient is that of the log-probability.
-            whole = scaled(advantages(_total(scores, weights), "mean"), "group")
-        else:
-            # A baseline for each reward separately: where one could not be scored, the others still count.
-            parts = [
-                weights[name] * advantages(values, config.baseline, greedy[name] if len(greedy[name]) else None)
-                for name, values in scores.items()
-            ]
-            whole = scaled(torch.stack(parts).sum(0), config.scale)
-        advantage = whole.flatten().to(log_probs.device)
-        loss = policy_gradient(log_probs, sampled.mask, advantage, config.length_normalise)
-        if reference is not None:
-            penalty = kl_penalty(log_probs, reference, sampled.mask)
-            loss = loss + config.beta * penalty
-            figures["kl"] = float(penalty.detach())
-        return loss, figures
-
-    def _optimise(self, loss: Tensor) -> dict[str, float]:
+        own: dict[str, float] = {}
         for group in self.optimizer.param_groups:
-            group["lr"] = rate(
-                self.steps, self.config.learning_rate, self.config.warmup, self.config.steps, self.config.schedule
-            )
-        self.optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
-        norm = nn.utils.clip_grad_norm_(self.captioner.parameters(), 1.0)
-        usable = bool(norm.isfinite()) and bool(loss.isfinite())
-        if usable:
-            self.optimizer.step()
+            group["lr"] = rate(self.steps, config.learning_rate, config.warmup, config.steps, config.schedule)
+        losses = chain(
+            # Still in evaluation mode: dropout would score the captions under another policy than the one that spoke.
+            policy_losses(self.captioner, self.reference, config, repeated, sampled, whole, self.workers, own),
+            self._text_losses(sentence_rows, own),
+        )
+        at_once = not config.micro_batch
+        loss, norm, usable = descend(losses, self.captioner, self.optimizer, at_once, self.workers)
         self.bad_steps = 0 if usable else self.bad_steps + 1
         if self.bad_steps >= PATIENCE:
             raise TouchstoneError(
                 f"step {self.steps}: the gradient was no number for {PATIENCE} steps in a row; lower rl.learning_rate"
             )
-        return {"loss": float(loss.detach()), "gradient": float(norm), "skipped": float(not usable)}
+        figures = {name: self.workers.total(value) for name, value in own.items()}
+        return {**figures, "loss": loss, "gradient": norm, "skipped": float(not usable)}
+
+    def _text_losses(self, rows: list[int], figures: dict[str, float]) -> Iterator[Tensor]:
+        """Parts of the text-only cross-entropy beside the reward; nothing where it has no weight."""
+        if not self.config.text_weight or not rows:
+            return
+        features, texts = self.material.corpus_features[rows], [self.material.corpus[row] for row in rows]
+        micro_batch = self.config.micro_batch
+        for loss in text_losses(self.captioner, features, texts, self.longest, 0.0, micro_batch, self.workers):
+            figures["text_loss"] = figures.get("text_loss", 0.0) + float(loss.detach())
+            yield self.config.text_weight * loss
 
     def _judge(self, sampled: Captions, sentence_rows: list[int]) -> dict[str, float]:
         """One step of the discriminator, after the captions were paid with its former opinion."""
@@ -234,36 +211,6 @@ class Reinforcer:
             )
         return {"unscored": share}
 
-    def _describe(
-        self, sampled: Captions, scores: Mapping[str, Tensor], weights: Mapping[str, float]
-    ) -> dict[str, float]:
-        figures: dict[str, float] = {}
-        for name, values in scores.items():
-            known = values[values.isfinite()]
-            figures[f"reward/{name}"] = float(known.mean()) if known.numel() else float("nan")
-            figures[f"weight/{name}"] = weights[name]
-        ended = self.captioner.ended(sampled).float()
-        figures["reward"] = float(_total(scores, weights).nanmean())
-        figures["length"] = float(sampled.lengths.float().mean())
-        figures["unterminated"] = 1 - float(ended.mean())
-        figures["distinct"] = len(set(sampled.texts)) / max(1, len(sampled.texts))
-        figures["repeated"] = sum(map(repeated_share, sampled.texts)) / max(1, len(sampled.texts))
-        # The rewards read text, the gradient goes to tokens: how often the two are not the same token for token.
-        figures["drift"] = _drift(sampled, self.captioner)
-        return figures
-
-    def _remember(self, rows: list[int], sampled: Captions, scores: Mapping[str, Tensor], groups: int = 4) -> None:
-        """The first pictures' best and worst captions, for the run's samples."""
-        total = _total(scores, {name: weight for name, (_, weight) in self.rewards.items()})
-        self.last = []
-        for place, row in enumerate(rows[:groups]):
-            for column in dict.fromkeys((int(total[place].argmax()), int(total[place].argmin()))):
-                parts = {name: float(values[place, column]) for name, values in scores.items()}
-                text = sampled.texts[place * self.config.samples + column]
-                self.last.append(
-                    {"picture": row, "caption": text, "reward": float(total[place, column]), "parts": parts}
-                )
-
     def state(self) -> dict[str, Any]:
         """All that a checkpoint needs to go on bit for bit."""
         state = {
@@ -271,8 +218,7 @@ class Reinforcer:
             "optimizer": self.optimizer.state_dict(),
             "pictures": self.pictures.state_dict(),
             "sentences": self.sentences.state_dict(),
-            "generator": self.generator.get_state(),
-            "torch": torch.get_rng_state(),
+            **random_state(self.generator, self.workers),
             "step": self.steps,
             "bad_steps": self.bad_steps,
             "unscored_steps": self.unscored_steps,
@@ -289,8 +235,7 @@ class Reinforcer:
         self.optimizer.load_state_dict(state["optimizer"])
         self.pictures.load_state_dict(state["pictures"])
         self.sentences.load_state_dict(state["sentences"])
-        self.generator.set_state(state["generator"])
-        torch.set_rng_state(state["torch"])
+        restore_random(state, self.generator, self.workers)
         self.steps, self.bad_steps = state["step"], state["bad_steps"]
         self.unscored_steps = state["unscored_steps"]
         if self.reference is not None:
@@ -308,6 +253,7 @@ def pretrain_judge(
     batch_size: int,
     seed: int,
     on_step: Callable[[int], None] | None = None,
+    workers: Workers = ALONE,
 ) -> dict[str, float]:
     """Let the discriminator see the initial captioner's captions before its opinion is paid.
 
@@ -315,34 +261,18 @@ def pretrain_judge(
     """
     pictures = CyclicSampler(len(material.features), batch_size, seed)
     sentences = CyclicSampler(len(material.corpus), batch_size, seed + 1)
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(workers.seed(seed))
     figures: dict[str, float] = {}
     captioner.eval()
     for number in range(steps):
-        seen = material.features[pictures.next()].to(captioner.device)
+        seen = material.features[workers.slice(pictures.next())].to(captioner.device)
         fake = captioner.generate(seen, longest, 1.0, generator).texts
-        figures = judge.step([material.corpus[row] for row in sentences.next()], fake)
+        figures = judge.step([material.corpus[row] for row in workers.slice(sentences.next())], fake)
         if on_step is not None:
             on_step(number + 1)
     return figures
 
 
-def _total(scores: Mapping[str, Tensor], weights: Mapping[str, float]) -> Tensor:
-    """`(P, K)` weighted sum over what could be scored; NaN where nothing could."""
-    stacked = torch.stack([weights[name] * values for name, values in scores.items()])
-    known = stacked.isfinite()
-    return torch.where(known.any(0), torch.where(known, stacked, 0.0).sum(0), torch.nan)
-
-
 def rows_of(column: Any, rows: Sequence[int]) -> Any:
     """Some rows of a column of tensors or of lists."""
     return column[list(rows)] if isinstance(column, Tensor) else [column[row] for row in rows]
-
-
-def _drift(sampled: Captions, captioner: Captioner) -> float:
-    changed = 0
-    again = captioner.token_ids(sampled.texts)
-    for row, mask, reread in zip(sampled.tokens.tolist(), sampled.mask.tolist(), again, strict=True):
-        said = [token for token, kept in zip(row, mask, strict=True) if kept and token != captioner.end]
-        changed += said != reread
-    return changed / max(1, len(sampled.texts))

@@ -272,17 +272,17 @@ def test_no_drift_between_the_tokens_that_are_paid_and_the_ones_that_are_learnt(
 
 
 def test_drift_is_counted_where_texts_are_read_back_as_other_tokens():
-    from apps.captioning.learning.reinforce import _drift
+    from apps.captioning.learning.figures import drifted
 
     captioner = new_tiny_captioner()
     tokens, mask = captioner.encode(CORPUS[:4], LONGEST)
     said = Captions(tokens, mask, captioner.decode(tokens, mask))
-    assert _drift(said, captioner) == 0
+    assert drifted(said, captioner) == [False] * 4
     letters = captioner.token_ids(list("red"))
     strange = torch.tensor([[*(row[0] for row in letters), captioner.end]])
     assert captioner.token_ids(["red"]) != [strange[0, :3].tolist()]
     spelt = Captions(strange, torch.ones_like(strange, dtype=torch.bool), ["red"])
-    assert _drift(spelt, captioner) == 1
+    assert drifted(spelt, captioner) == [True]
 
 
 def test_samples_for_the_report():
