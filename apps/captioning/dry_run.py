@@ -8,9 +8,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from apps.captioning.batches import check_processes
 from apps.captioning.config import CaptioningConfig
 from apps.captioning.data_config import CorpusConfig, PicturesConfig
 from common.errors import TouchstoneError, UsageError
+from common.training.workers import launched
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,8 @@ class Found:
         captioner: weights of mapper and decoder.
         decoder: the decoder's settings.
         discriminator: weights of the discriminator.
+        judge: its settings.
+        processes: that were launched.
     """
 
     pictures: int = 0
@@ -53,6 +57,8 @@ class Found:
     captioner: int = 0
     decoder: Any = None
     discriminator: int = 0
+    judge: Any = None
+    processes: int = field(default_factory=lambda: launched().number)
     data: dict[str, Any] = field(default_factory=dict)
 
 
@@ -185,6 +191,7 @@ def _batches(config: CaptioningConfig, found: Found) -> str:
     compares = rl.algorithm != "scst" or rl.baseline == "leave_one_out"
     if rl.steps and compares and rl.samples < 2:
         raise UsageError(f"rl.samples {rl.samples}: {rl.algorithm} with {rl.baseline} compares at least 2 samples")
+    check_processes(config, found.processes)
     parts = []
     if not config.captioner.path:
         sentences = init.steps * init.batch_size
@@ -198,6 +205,8 @@ def _batches(config: CaptioningConfig, found: Found) -> str:
             f"reinforcement {rl.steps:,} steps of {rl.pictures_per_step} pictures × {rl.samples} samples{greedy}"
             f"{_rounds(pictures, found.pictures)}"
         )
+    if parts and found.processes > 1:
+        parts.append(f"each of {found.processes} processes takes an equal part of every step")
     return "; ".join(parts) or "nothing to do: captioner.path is set and rl.steps is 0"
 
 

@@ -112,31 +112,57 @@ def discriminator(config: CaptioningConfig, found: Found) -> str:
     known, reason = _settings("discriminator.path", config.discriminator.path, num_labels=1)
     with torch.device("meta"):
         model = _built(AutoModelForSequenceClassification, known)
-    found.discriminator = _count(model)
+    found.discriminator, found.judge = _count(model), known
     return _told(f"{type(model).__name__}, {found.discriminator / 1e6:,.1f} M weights", reason)
 
 
 def memory(config: CaptioningConfig, found: Found) -> str:
-    """What a reinforcement step would hold, on one device; an estimate, its largest part named first."""
+    """What a reinforcement step would hold, on each device; an estimate, its largest part named first."""
     if not found.captioner or not found.clip:
         raise NotChecked("needs the shapes of CLIP and captioner")
-    rows = config.rl.pictures_per_step * config.rl.samples if config.rl.steps else config.init.batch_size
-    decoder = found.decoder
+    rl, decoder = config.rl, found.decoder
+    taken, micro_batch = (
+        (rl.pictures_per_step * rl.samples, rl.micro_batch)
+        if rl.steps
+        else (config.init.batch_size, config.init.micro_batch)
+    )
+    rows = _rows(taken // found.processes, micro_batch)
     tokens = config.captioner.prefix_length + config.captioner.max_new_tokens
-    heads, width, layers = decoder.num_attention_heads, decoder.hidden_size, decoder.num_hidden_layers
-    reference = config.rl.steps and (config.rl.beta > 0 or config.rl.algorithm == "dico")
+    reference = rl.steps and (rl.beta > 0 or rl.algorithm == "dico")
+    # Logits, their log-softmax and its gradient.
+    vocabulary = 3 * 4 * rows * tokens * decoder.vocab_size
+    activations = _activations(decoder, rows, tokens)
+    judged = 0
+    if found.judge is not None:
+        # As many generated captions as sentences, two for each picture of this process.
+        texts = 4 * rl.pictures_per_step // found.processes
+        judged = _activations(
+            found.judge, _rows(texts, config.discriminator.micro_batch), config.captioner.max_new_tokens
+        )
+    if judged > vocabulary + activations:
+        # The two learn one after the other.
+        vocabulary, activations = 0, judged
     parts = {
         # Weights, gradients and AdamW's two moments, each of 4 bytes.
         "trained models": 16 * (found.captioner + found.discriminator),
         "frozen models": 4 * (found.clip + (found.captioner if reference else 0)),
-        # Logits, their log-softmax and its gradient.
-        "vocabulary": 3 * 4 * rows * tokens * decoder.vocab_size,
-        # Korthikanti et al. 2022 (arXiv 2205.05198), equation 2, in 4 bytes instead of 2.
-        "activations": 2 * layers * rows * tokens * (34 * width + 5 * heads * tokens),
+        "vocabulary": vocabulary,
+        "activations": activations,
     }
     listed = sorted(parts.items(), key=lambda part: -part[1])
     told = ", ".join(f"{name} {size / GIGABYTE:.2g}" for name, size in listed if size >= 0.005 * sum(parts.values()))
-    return f"about {sum(parts.values()) / GIGABYTE:.2g} GB for {rows} captions at once: {told}"
+    each = f" in each of {found.processes} processes" if found.processes > 1 else ""
+    return f"about {sum(parts.values()) / GIGABYTE:.2g} GB for {rows} captions at once{each}: {told}"
+
+
+def _rows(taken: int, micro_batch: int) -> int:
+    return min(taken, micro_batch) if micro_batch else taken
+
+
+def _activations(model: Any, rows: int, tokens: int) -> int:
+    # Korthikanti et al. 2022 (arXiv 2205.05198), equation 2, in 4 bytes instead of 2.
+    heads, width, layers = model.num_attention_heads, model.hidden_size, model.num_hidden_layers
+    return int(2 * layers * rows * tokens * (34 * width + 5 * heads * tokens))
 
 
 def _settings(option: str, path: str, **changes: Any) -> tuple[Any, str]:

@@ -133,10 +133,34 @@ def test_recipe_is_dry_run_without_its_data_and_without_a_hub(file, capsys):
     told = re.search(r"about (\d+) GB for 640 captions", found["memory"].detail)
     assert told
     assert f"about {told[1]} GB" in file.read_text("utf-8"), "the header tells another estimate"
+    assert "processes" not in found["batches"].detail
     assert run_train(config, dry_run=True) == 0
     printed = capsys.readouterr()
     assert "not checked" in printed.out
     assert "7 of 12 checks could not be made" in printed.err
+
+
+@pytest.mark.parametrize("file", RECIPES, ids=lambda path: path.stem)
+def test_recipe_fits_its_two_gpus_and_small_ones_in_passes(file, monkeypatch):
+    header = file.read_text("utf-8")
+    small = ["--rl.micro_batch", "64", "--discriminator.micro_batch", "64"]
+    told = by_name(check(load(CaptioningConfig, file, small)))["memory"].detail
+    assert told.partition(" for ")[0] in header
+    assert "for 64 captions at once:" in told
+    # The judge's texts, all at once, take more than 64 captions.
+    assert "about 13 GB" in by_name(check(load(CaptioningConfig, file, small[:2])))["memory"].detail
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    found = by_name(check(load(CaptioningConfig, file)))
+    assert found["batches"].detail.endswith("each of 2 processes takes an equal part of every step")
+    assert "for 320 captions at once in each of 2 processes" in found["memory"].detail
+    assert found["memory"].detail.partition(" for ")[0] in header
+    monkeypatch.setenv("WORLD_SIZE", "3")
+    found = by_name(check(load(CaptioningConfig, file)))
+    assert found["batches"].passed is False
+    assert "init.batch_size: 16 does not divide by 3 processes" in found["batches"].detail
+    # Only the main process speaks.
+    monkeypatch.setenv("RANK", "1")
+    assert run_train(load(CaptioningConfig, file), dry_run=True) == 0
 
 
 def test_recipe_is_dry_run_on_data_in_its_layout(tmp_path):
