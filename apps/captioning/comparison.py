@@ -19,7 +19,7 @@ from common.training.comparison import resume as go_on
 from common.training.run import plain
 from common.training.workers import ALONE, Workers
 
-START = "text-only"
+START, NOISY = "text-only", "capdec"
 
 
 def _reward(**weights: float) -> Callable[[CaptioningConfig], None]:
@@ -30,38 +30,44 @@ def _reward(**weights: float) -> Callable[[CaptioningConfig], None]:
     return change
 
 
-def _no_reinforcement(config: CaptioningConfig) -> None:
-    config.rl.steps = 0
+def _text_only(config: CaptioningConfig, noise: float = 0.0) -> None:
+    config.rl.steps, config.init.noise = 0, noise
+    # An initialisation of its own, also where the others start from a captioner that is shipped.
+    config.captioner.path = ""
 
 
 def _decap(config: CaptioningConfig) -> None:
-    config.rl.steps = 0
+    _text_only(config)
     config.captioner.projection = 100.0
 
 
 def _capdec(config: CaptioningConfig) -> None:
-    config.rl.steps = 0
-    # An initialisation of its own, also where the others start from a captioner that is shipped.
-    config.captioner.path = ""
-    config.init.noise = CAPDEC_NOISE
+    _text_only(config, config.init.noise or CAPDEC_NOISE)
 
 
 # CapDec's variance is 0.016 in 640 or 768 dimensions; the noise's expected length, not its variance, is what carries
 # over to features of another size, so the pocket CLIP's 128 dimensions would be drowned by it.
-CAPDEC_NOISE = 0.002
+CAPDEC_NOISE = 0.001
 
-#: What each method changes in the settings. Everything else, initialisation included, is the same for all.
+#: What each method changes in the settings; all else is the same for all. The first three are no reinforcement, the
+#: others start from the settings' own initialisation, with `init.noise` or without.
 METHODS: dict[str, Callable[[CaptioningConfig], None]] = {
-    START: _no_reinforcement,
+    START: _text_only,
     "decap": _decap,
-    "capdec": _capdec,
+    NOISY: _capdec,
     "clip-cos": _reward(clip_cos=1.0),
     "clip-agg": _reward(clip_agg=1.0),
     "gan": _reward(naturalness=1.0),
     "cgtgan": _reward(clip_cos=0.5, clip_agg=0.5, naturalness=1.0),
 }
-# Methods that go on from the text-only initialisation of the same seed, which is then trained once.
-SHARED_START = frozenset(METHODS) - {START, "capdec"}
+
+
+def start_of(method: str, config: CaptioningConfig) -> str:
+    """The method whose initialisation, of the same seed, this one goes on from; it is then trained once."""
+    if method in (START, NOISY):
+        return ""
+    return START if method == "decap" or not config.init.noise else NOISY
+
 
 Results = Mapping[tuple[str, int], Result]
 
@@ -129,8 +135,8 @@ def _one(config: CaptioningConfig, folder: Path, method: str, seed: int) -> Resu
     own.comparison.methods, own.comparison.seeds = [], []
     if method:
         METHODS[method](own)
-    start = folder / f"{START}-seed{seed}" / "model"
-    if method in SHARED_START and start.is_dir():
+    start = folder / f"{start_of(method, config)}-seed{seed}" / "model"
+    if not own.captioner.path and start.is_dir():
         own.captioner.path = str(start)
     name = f"{method or 'run'}-seed{seed}"
     ui.say(f"{method or 'the settings'}, seed {seed}")

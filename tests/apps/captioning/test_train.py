@@ -329,6 +329,23 @@ def test_methods_and_seeds_side_by_side(quick, config, capsys):
         train.run_train(config, name="compare")
 
 
+def test_methods_go_on_from_the_initialisation_that_the_settings_ask_for(config, tmp_path):
+    plain, noisy = deepcopy(config), deepcopy(config)
+    plain.init.noise, noisy.init.noise = 0.0, 0.004
+    for method in ("clip-cos", "clip-agg", "gan", "cgtgan"):
+        assert comparison.start_of(method, plain) == "text-only"
+        assert comparison.start_of(method, noisy) == "capdec"
+    # The rows to compare with are what they are called, whatever the settings say.
+    assert comparison.start_of("decap", noisy) == "text-only"
+    for method, noise in (("text-only", 0.0), ("decap", 0.0), ("capdec", 0.004)):
+        own = deepcopy(noisy)
+        own.captioner.path = "shipped"
+        comparison.METHODS[method](own)
+        assert (own.init.noise, own.rl.steps, own.captioner.path) == (noise, 0, "")
+    comparison.METHODS["capdec"](plain)
+    assert plain.init.noise == comparison.CAPDEC_NOISE
+
+
 @pytest.mark.parametrize("method", ["decap", "capdec", "clip-cos", "clip-agg", "gan"])
 def test_every_method_trains(quick, config, method):
     config.rl.steps = 1
