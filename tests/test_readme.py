@@ -11,21 +11,30 @@ import sys
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-PAGES = (ROOT / "README.md", ROOT / "apps" / "text2sql" / "README.md")
+PAGES = (ROOT / "README.md", *(ROOT / "apps" / app / "README.md" for app in ("text2sql", "captioning")))
 PREFIX = "python -m apps"
 
 # Long work is made short by options a user has too; what is run is otherwise what the page says.
 SMALL = {
-    "train": "--grpo.steps 2 --grpo.prompts_per_step 2 --grpo.generations 2 --heldout.limit 7 --train.limit 56"
-    " --minimum_accuracy 0",
-    "evaluate": "--heldout.limit 14",
-    "audit": "--rows 14",
-    "pretrain": "--pretrain.sft.steps 2 --pretrain.examples 140 --heldout.limit 7 --pretrain.encoder_steps 2",
+    "apps.text2sql": {
+        "train": "--grpo.steps 2 --grpo.prompts_per_step 2 --grpo.generations 2 --heldout.limit 7 --train.limit 56"
+        " --minimum_accuracy 0",
+        "evaluate": "--heldout.limit 14",
+        "audit": "--rows 14",
+        "pretrain": "--pretrain.sft.steps 2 --pretrain.examples 140 --heldout.limit 7 --pretrain.encoder_steps 2",
+    },
+    "apps.captioning": {
+        "train": "--train.limit 8 --validation.limit 4 --heldout.limit 6 --corpus.limit 20 --init.steps 2"
+        " --rl.steps 2 --rl.pictures_per_step 2 --rl.samples 2 --comparison.seeds [0]",
+        "audit": "--rows 14",
+    },
 }
-NOT_RUN = ("demo", "--resume")  # a server (tests/browser) and a run that must exist (test_train_resumes)
+# A server (tests/browser), a run that must exist (test_train_resumes), and an hour of CLIPs (test_pretrain).
+NOT_RUN = ("demo", "--resume", "captioning pretrain")
 
 
 def commands() -> list[str]:
@@ -49,27 +58,33 @@ def test_pictures_and_pages_that_are_named_exist():
             assert (page.parent / target).exists(), f"{page}: {target}"
 
 
+def lay_out(module: str, folder: Path) -> None:
+    """The files of their own that the page's readers are told to name."""
+    row: dict[str, object] = {"id": 1, "setup": "CREATE TABLE t(a); INSERT INTO t VALUES (1);"}
+    row |= {"gold": "SELECT a FROM t", "pred": "SELECT 1"}
+    with sqlite3.connect(folder / "music.sqlite") as database:
+        database.execute("CREATE TABLE singer(id INTEGER PRIMARY KEY, name TEXT)")
+    if module == "apps.captioning":
+        (folder / "folder").mkdir()
+        for name in ("photo.jpg", "folder/1.png", "folder/2.png"):
+            Image.new("RGB", (40, 30), (200, 40, 40)).save(folder / name)
+        row = {"image": "photo.jpg", "caption": "a red star"}
+        said = {"image_id": 1, "caption": "a red star"}
+        (folder / "results.json").write_text(json.dumps([said]))
+        known = {"images": [{"id": 1, "file_name": "photo.jpg"}], "annotations": [{"id": 1, **said}]}
+        (folder / "captions_val2014.json").write_text(json.dumps(known))
+    (folder / "pairs.jsonl").write_text(json.dumps(row) + "\n")
+
+
 @pytest.mark.parametrize("command", commands())
 def test_command_runs(command, tmp_path):
     words = shlex.split(command)[2:]
     module, verb = words[0], words[1] if len(words) > 1 else ""
-    (tmp_path / "pairs.jsonl").write_text(
-        json.dumps(
-            {
-                "id": 1,
-                "setup": "CREATE TABLE t(a); INSERT INTO t VALUES (1);",
-                "gold": "SELECT a FROM t",
-                "pred": "SELECT 1",
-            }
-        )
-        + "\n"
-    )
-    with sqlite3.connect(tmp_path / "music.sqlite") as database:
-        database.execute("CREATE TABLE singer(id INTEGER PRIMARY KEY, name TEXT)")
+    lay_out(module, tmp_path)
     if "../shared" in command and not (ROOT.parent / "shared").is_dir():
         pytest.skip("the public data is not beside this checkout")
     words = [str(ROOT / word) if word.startswith(("../shared", "configs/", "assets/")) else word for word in words]
-    words += SMALL.get(verb, "").split()
+    words += SMALL.get(module, {}).get(verb, "").split()
     if verb in ("train", "pretrain"):
         words += ["--runs", str(tmp_path / "runs")]
     done = subprocess.run(

@@ -61,6 +61,10 @@ class Captions:
         """`(B,)` tokens, the end token included."""
         return self.mask.sum(1)
 
+    def rows(self, kept: Tensor) -> Captions:
+        """Some of the captions, `kept` being their numbers."""
+        return Captions(self.tokens[kept], self.mask[kept], [self.texts[row] for row in kept.tolist()])
+
 
 class TransformerMapper(nn.Module):
     """ClipCap's transformer mapper: the feature's tokens and learnt constants attend to each other."""

@@ -79,7 +79,15 @@ def reinforce(
     for reward, _ in rewards.values():
         check_reward(reward, sample_batch(material))
     learner = Reinforcer(
-        captioner, config.rl, rewards, material, config.captioner.max_new_tokens, run.seed, judge, workers
+        captioner,
+        config.rl,
+        rewards,
+        material,
+        config.captioner.max_new_tokens,
+        run.seed,
+        judge,
+        workers,
+        config.init.noise,
     )
     watch = workers.main_only(lambda: Watch(config, run, learner, data))
     run_stage(

@@ -78,6 +78,8 @@ class RlConfig:
         steps: optimiser steps; 0 stops after the initialisation.
         pictures_per_step: pictures of a step, of all processes together.
         samples: captions sampled for each picture.
+        keep: how many of them the gradient is taken of, the best and the worst, half and half (PODS, arXiv
+            2504.13818: saying captions costs less than learning from them); 0 keeps all.
         baseline: `greedy` (self-critical), `leave_one_out` (mean of the other samples) or `mean`.
         scale: `batch` divides advantages by their deviation over the step, `group` over each picture's samples.
         length_normalise: take each caption's mean log-probability over its tokens, not the sum.
@@ -88,7 +90,7 @@ class RlConfig:
         temperature: of sampling.
         beta: strength of the pull to the initial captioner: of the KL penalty (`scst`, `grpo`), of DiCO's margin.
         dico_temperature: of DiCO's weights over the worse captions.
-        text_weight: weight of the text-only cross-entropy beside the reward.
+        text_weight: weight of the text-only cross-entropy beside the reward, with the initialisation's noise.
         ramp_start: steps with naturalness alone, as published; 0 and `ramp_steps: 0` pay every reward from the start.
         ramp_steps: steps over which the CLIP rewards' share then rises to `ramp_top`.
         ramp_top: final share of the CLIP rewards; naturalness gets the rest.
@@ -104,6 +106,7 @@ class RlConfig:
     steps: int = 200
     pictures_per_step: int = 32
     samples: int = 8
+    keep: int = 0
     baseline: Literal["greedy", "leave_one_out", "mean"] = "leave_one_out"
     scale: Literal["batch", "group", "none"] = "batch"
     length_normalise: bool = True

@@ -64,6 +64,20 @@ def scaled(advantage: Tensor, scale: str) -> Tensor:
     return advantage / torch.where(deviation > 1e-8, deviation, 1.0)
 
 
+def extremes(worth: Tensor, keep: int) -> Tensor:
+    """`(P, keep)` columns of the samples that are worth most and least, half and half (one more of the best if odd).
+
+    The subset of largest variance, but for ties (PODS, arXiv 2504.13818). All samples, in order, where `keep` is 0 or
+    not below their number.
+    """
+    number = worth.shape[1]
+    if not keep or keep >= number:
+        return torch.arange(number).expand(len(worth), -1)
+    order = worth.argsort(dim=1, descending=True, stable=True)
+    best = keep - keep // 2
+    return torch.cat([order[:, :best], order[:, number - keep // 2 :]], 1)
+
+
 def policy_gradient(log_probs: Tensor, mask: Tensor, advantage: Tensor, length_normalise: bool = True) -> Tensor:
     r""":math:`-\frac{1}{B} \sum_i A_i \frac{1}{|c_i|} \sum_t \log p(c_{i,t})` (REINFORCE; CgT-GAN's length norm).
 

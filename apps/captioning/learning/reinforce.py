@@ -12,10 +12,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from apps.captioning.learning.advantages import ramp, rate
+from apps.captioning.learning.advantages import extremes, ramp, rate
 from apps.captioning.learning.descent import descend, random_state, restore_random
 from apps.captioning.learning.figures import Heard, Pay, best_and_worst, describe
-from apps.captioning.learning.initialise import PATIENCE, text_losses
+from apps.captioning.learning.initialise import PATIENCE, noisy, text_losses
 from apps.captioning.learning.naturalness import Naturalness
 from apps.captioning.learning.policy import policy_losses, worth
 from apps.captioning.model import Captioner, Captions
@@ -58,9 +58,11 @@ class Reinforcer:
         seed: of order and samples.
         judge: the discriminator, where naturalness is paid.
         workers: the processes; the order is the same in all, the samples are not.
+        noise: of the text features in the text-only cross-entropy; see `InitConfig`.
 
     Raises:
-        UsageError: samples are to be compared, and there is one of each picture; or a step cannot be shared out.
+        UsageError: samples are to be compared, and there is one of each picture, or not all of them are kept; or a
+            step cannot be shared out.
     """
 
     def __init__(
@@ -73,7 +75,10 @@ class Reinforcer:
         seed: int,
         judge: Naturalness | None = None,
         workers: Workers = ALONE,
+        noise: float = 0.0,
     ) -> None:
+        if config.keep and config.algorithm == "dico":
+            raise UsageError("rl.algorithm dico compares all samples of a picture: rl.keep must be 0")
         if config.algorithm != "scst" and config.samples < 2:
             raise UsageError(f"rl.algorithm {config.algorithm} compares samples: rl.samples must be 2 or more")
         if config.baseline == "leave_one_out" and config.algorithm == "scst" and config.samples < 2:
@@ -82,7 +87,7 @@ class Reinforcer:
         workers.share(captioner)
         self.workers = workers
         self.captioner, self.config, self.rewards, self.material = captioner, config, dict(rewards), material
-        self.longest, self.judge = longest, judge
+        self.longest, self.judge, self.noise = longest, judge, noise
         self.pictures = CyclicSampler(len(material.features), config.pictures_per_step, seed)
         self.sentences = CyclicSampler(max(len(material.corpus), 1), config.pictures_per_step * 2, seed + 1)
         self.generator = torch.Generator().manual_seed(workers.seed(seed))
@@ -134,7 +139,7 @@ class Reinforcer:
         sentence_rows = workers.slice(self.sentences.next()) if self.material.corpus else []
         figures |= self._judge(sampled, sentence_rows)
         weights = self.weights(self.steps)
-        figures |= self._learn(repeated, sampled, worth(config, pay, weights), sentence_rows)
+        figures |= self._learn(seen, sampled, worth(config, pay, weights), sentence_rows)
         heard = Heard.joined(workers.gather(Heard.of(sampled, self.captioner)))
         figures |= describe(heard, pay, weights)
         figures |= {
@@ -161,9 +166,14 @@ class Reinforcer:
             torch.stack([~values.isfinite() for values in found.values()]).all(0),
         )
 
-    def _learn(self, repeated: Tensor, sampled: Captions, whole: Tensor, sentence_rows: list[int]) -> dict[str, float]:
+    def _learn(self, seen: Tensor, sampled: Captions, whole: Tensor, sentence_rows: list[int]) -> dict[str, float]:
         """One optimiser step of the captioner; `whole` is what moves each caption of the step."""
         config = self.config
+        columns = extremes(whole, config.keep)
+        whole = whole.gather(1, columns)
+        own_columns = self.workers.slice(columns)
+        kept = (torch.arange(len(seen)).unsqueeze(1) * config.samples + own_columns).flatten().to(seen.device)
+        sampled, repeated = sampled.rows(kept), seen.repeat_interleave(columns.shape[1], 0)
         own: dict[str, float] = {}
         for group in self.optimizer.param_groups:
             group["lr"] = rate(self.steps, config.learning_rate, config.warmup, config.steps, config.schedule)
@@ -187,6 +197,7 @@ class Reinforcer:
         if not self.config.text_weight or not rows:
             return
         features, texts = self.material.corpus_features[rows], [self.material.corpus[row] for row in rows]
+        features = noisy(features, self.noise, self.generator)
         micro_batch = self.config.micro_batch
         for loss in text_losses(self.captioner, features, texts, self.longest, 0.0, micro_batch, self.workers):
             figures["text_loss"] = figures.get("text_loss", 0.0) + float(loss.detach())

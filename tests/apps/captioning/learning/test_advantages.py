@@ -9,7 +9,16 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from apps.captioning.learning.advantages import advantages, dico, kl_penalty, policy_gradient, ramp, rate, scaled
+from apps.captioning.learning.advantages import (
+    advantages,
+    dico,
+    extremes,
+    kl_penalty,
+    policy_gradient,
+    ramp,
+    rate,
+    scaled,
+)
 from common.errors import UsageError
 
 NAN = math.nan
@@ -114,6 +123,25 @@ def test_scales():
 def test_a_group_that_is_paid_alike_is_left_alone_by_its_scale():
     advantage = torch.tensor([[1.0, -1.0], [0.0, 0.0]])
     assert scaled(advantage, "group").tolist() == [[1, -1], [0, 0]]
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(2, 7), st.integers(1, 7), st.integers(0, 999))
+def test_the_best_and_the_worst_samples_are_kept(number, keep, seed):
+    worth = torch.randn(2, number, generator=torch.Generator().manual_seed(seed))
+    columns = extremes(worth, keep)
+    if keep >= number:
+        assert columns.tolist() == [list(range(number))] * 2
+        return
+    for row, chosen in zip(worth, columns, strict=True):
+        assert len(set(chosen.tolist())) == keep
+        ranked = sorted(row.tolist(), reverse=True)
+        best = keep - keep // 2
+        assert sorted(row[chosen].tolist(), reverse=True) == ranked[:best] + ranked[number - keep // 2 :]
+
+
+def test_all_samples_are_kept_in_their_order_where_none_is_left_out():
+    assert extremes(rewards(), 0).tolist() == [[0, 1, 2, 3, 4]] * 4
 
 
 @pytest.mark.parametrize("length_normalise", [True, False])

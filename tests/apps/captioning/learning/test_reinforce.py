@@ -172,6 +172,47 @@ def test_text_beside_the_reward():
     assert "text_loss" not in learner().step()
 
 
+def test_the_noise_of_the_initialisation_is_in_the_text_beside_the_reward_too():
+    plain, noisy = (learner(text_weight=1.0, noise=noise).step()["text_loss"] for noise in (0.0, 0.05))
+    assert plain != noisy
+
+
+def test_the_gradient_is_of_the_best_and_the_worst_samples(monkeypatch):
+    one = learner(keep=2, scale="none", baseline="leave_one_out")
+    said: list[tuple[torch.Tensor, Captions]] = []
+    generate = one.captioner.generate
+
+    def spy(seen, *rest):
+        said.append((seen, generate(seen, *rest)))
+        return said[-1][1]
+
+    monkeypatch.setattr(one.captioner, "generate", spy)
+    fresh = new_tiny_captioner()
+    loss = one.step()["loss"]
+    ((seen, captions),) = said
+    paid = Vowels()(completion=captions.texts).values.view(3, 4)
+    log_probs = fresh.log_probs(seen, captions.tokens).detach()
+    expected = 0.0
+    for picture in range(3):
+        for sample in (int(paid[picture].argmax()), int(paid[picture].argmin())):
+            row, others = picture * 4 + sample, [float(paid[picture, other]) for other in range(4) if other != sample]
+            length = int(captions.lengths[row])
+            advantage = float(paid[picture, sample]) - sum(others) / 3
+            expected -= advantage * float(log_probs[row, :length].sum()) / length / 6
+    assert loss == pytest.approx(expected, rel=1e-4)
+
+
+def test_keeping_as_many_as_there_are_is_keeping_all():
+    whole, kept = learner(), learner(keep=4)
+    assert whole.step()["loss"] == kept.step()["loss"]
+    assert same(weights(whole.captioner), weights(kept.captioner))
+
+
+def test_dico_keeps_all_of_them():
+    with pytest.raises(UsageError, match=r"rl\.keep must be 0"):
+        learner(algorithm="dico", keep=2)
+
+
 @pytest.mark.parametrize(("pictures", "corpus"), [(1, 1), (2, 20), (12, 2), (5, 3)])
 def test_however_few_pictures_and_sentences_there_are(pictures, corpus, judge_folder):
     # Case 32: both go round.

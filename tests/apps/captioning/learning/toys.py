@@ -70,9 +70,16 @@ def config(**changes: Any) -> RlConfig:
     return RlConfig(**{**usual, **changes})
 
 
-def learner(rewards: Any = None, judge: Naturalness | None = None, data: Material | None = None, **changes: Any):
+def learner(
+    rewards: Any = None,
+    judge: Naturalness | None = None,
+    data: Material | None = None,
+    noise: float = 0.0,
+    **changes: Any,
+):
     paid = {"vowels": (Vowels(), 1.0)} if rewards is None else rewards
-    return Reinforcer(new_tiny_captioner(), config(**changes), paid, data or material(), TOKENS, 0, judge)
+    one = new_tiny_captioner()
+    return Reinforcer(one, config(**changes), paid, data or material(), TOKENS, 0, judge, noise=noise)
 
 
 def weights(model: torch.nn.Module) -> dict[str, torch.Tensor]:
