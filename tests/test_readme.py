@@ -33,8 +33,9 @@ SMALL = {
         "audit": "--rows 14",
     },
 }
-# A server (tests/browser), a run that must exist (test_train_resumes), and an hour of CLIPs (test_pretrain).
-NOT_RUN = ("demo", "--resume", "captioning pretrain")
+# A server (tests/browser), a run that must exist (test_train_resumes), an hour of CLIPs (test_pretrain), and what needs
+# the captioner, which is not shipped yet.
+NOT_RUN = ("demo", "--resume", "captioning pretrain", "captioning caption")
 
 
 def commands() -> list[str]:

@@ -223,7 +223,7 @@ def test_a_recipe_whose_models_are_here_passes_whole(tmp_path, capsys):
         (["--captioner.decoder", "./nowhere"], "captioner", "no model at nowhere"),
         (["--captioner.path", "nowhere"], "captioner", "holds no captioner.json"),
         (["--captioner.max_new_tokens", "500"], "captioner", "do not fit the decoder's 64 places"),
-        (["--reward.clip_cos", "0"], "rewards", "every weight is 0"),
+        (["--reward.clip_cos", "0", "--reward.grammar", "0"], "rewards", "every weight is 0"),
         (["--reward.cider", "1"], "rewards", "set reward.paired"),
         (["--rl.ramp_steps", "10"], "rewards", "hand over from naturalness"),
         (["--rl.samples", "1"], "batches", "at least 2"),

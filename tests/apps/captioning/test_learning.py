@@ -28,7 +28,7 @@ MARGIN = 0.3
 @pytest.mark.skipif(not INITIAL.is_dir(), reason="assets/captioning holds no captioner-init yet; `pretrain` makes it")
 def test_reinforcement_raises_the_reward_on_held_out_pictures():
     config = load(CaptioningConfig, ROOT / "configs" / "captioning" / "pocket.yaml")
-    config.clip.device = "cpu"
+    config.clip.device, config.reward.grammar = "cpu", 0.0
     config.train.limit, config.heldout.split, config.heldout.limit = 200, "test_held", 120
     clip, captioner = open_clip_model(config.clip), load_captioner(INITIAL)
     trained, held = (
