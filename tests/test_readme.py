@@ -33,8 +33,8 @@ SMALL = {
         "audit": "--rows 14",
     },
 }
-# A server (tests/browser), a run that must exist (test_train_resumes), an hour of CLIPs (test_pretrain), and what needs
-# the captioner, which is not shipped yet.
+# A server (tests/browser), a run that must exist (test_train_resumes), an hour of CLIPs (test_pretrain), and what
+# needs the captioner, which is not shipped yet.
 NOT_RUN = ("demo", "--resume", "captioning pretrain", "captioning caption")
 
 
