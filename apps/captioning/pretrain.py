@@ -7,6 +7,7 @@ import random
 import shlex
 import sys
 from dataclasses import asdict, replace
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -129,7 +130,10 @@ def make_discriminator(config: CaptioningConfig, tokenizer: Tokenizer, folder: P
 
 
 def make_captioner(config: CaptioningConfig, folder: Path, part: str) -> dict[str, Any]:
-    """Run `train` on the parts made so far, and write what it made: the start alone, or the start reinforced."""
+    """Run `train` on the parts made so far, and write what it made: the start alone, or the start reinforced.
+
+    An interrupted training goes on when the same command is given again.
+    """
     from apps.captioning.model import load_captioner
     from apps.captioning.train import train_one
 
@@ -146,8 +150,11 @@ def make_captioner(config: CaptioningConfig, folder: Path, part: str) -> dict[st
         rl=replace(config.rl, steps=0 if initial else config.rl.steps),
         evaluate=replace(config.evaluate, second_clip=f"local-dir:{folder / 'clip-held-out'}"),
     )
-    result = train_one(config)
-    load_captioner(result.run.folder / "model").half().save(folder / part)
+    run = pretrain_run(config, f"{part}-seed{config.seed}", config)
+    result = train_one(config, resume=run.folder, command=f"python -m apps.captioning {shlex.join(sys.argv[1:])}")
+    load_captioner(run.folder / "model").half().save(folder / part)
+    # What lies under the first name is gone on with; a finished run must not stand for one with other parts.
+    run.folder.rename(run.folder.with_name(f"{run.folder.name}-{datetime.now():%Y%m%d-%H%M%S}"))
     measured = {"before": result.before, "after": result.after}
     if initial:
         measured = {"text-only start": result.before}

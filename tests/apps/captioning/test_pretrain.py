@@ -92,6 +92,14 @@ def test_the_captioners_load_and_speak(made, name):
     assert len(captioner.generate(torch.nn.functional.normalize(torch.randn(2, 32)), 8).texts) == 2
 
 
+def test_the_runs_of_the_captioners_are_kept_under_names_that_nothing_goes_on_with(made):
+    runs = made.parent / "runs"
+    for part in ("captioner-init", "captioner"):
+        (kept,) = runs.glob(f"pretrain-{part}-seed0-*")
+        assert (kept / "report.html").is_file()
+        assert not (runs / f"pretrain-{part}-seed0").exists()
+
+
 def test_a_part_that_is_not_there_is_named(tmp_path):
     with pytest.raises(UsageError, match="there is no 'clap'; choose from clip"):
         run_pretrain(CaptioningConfig(), str(tmp_path), only="clap")
