@@ -122,7 +122,7 @@ def memory(config: CaptioningConfig, found: Found) -> str:
         raise NotChecked("needs the shapes of CLIP and captioner")
     rl, decoder = config.rl, found.decoder
     taken, micro_batch = (
-        (rl.pictures_per_step * rl.samples, rl.micro_batch)
+        (rl.pictures_per_step * min(rl.samples, rl.keep or rl.samples), rl.micro_batch)
         if rl.steps
         else (config.init.batch_size, config.init.micro_batch)
     )

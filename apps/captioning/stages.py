@@ -105,7 +105,6 @@ def reinforce(
     def saved() -> None:
         assert watch is not None
         watch.keep_best()
-        captioner.eval()
         captioner.save(final)
         if judge is not None:
             judge.save(run.folder / "discriminator")

@@ -77,6 +77,8 @@ class Reinforcer:
         workers: Workers = ALONE,
         noise: float = 0.0,
     ) -> None:
+        if config.keep < 0 or config.keep == 1:
+            raise UsageError(f"rl.keep must be 0 (all) or 2 or more, not {config.keep}")
         if config.keep and config.algorithm == "dico":
             raise UsageError("rl.algorithm dico compares all samples of a picture: rl.keep must be 0")
         if config.algorithm != "scst" and config.samples < 2:

@@ -6,6 +6,9 @@ import json
 from pathlib import Path
 from typing import Any
 
+from apps.captioning.data_config import CorpusConfig
+from apps.captioning.readers import read_corpus
+
 
 def picture(path: Path, shade: int = 0) -> Path:
     """A small picture file; each shade is another picture."""
@@ -20,6 +23,11 @@ def write(path: Path, content: Any) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(content if isinstance(content, str) else json.dumps(content), encoding="utf-8")
     return path
+
+
+def corpus(path: Path, format: str, **settings: Any) -> list[str]:
+    """What the reader of a format makes of a file."""
+    return read_corpus(CorpusConfig(format=format, path=str(path), **settings))  # type: ignore[arg-type]
 
 
 def jsonl(path: Path, *rows: dict[str, Any]) -> Path:

@@ -8,25 +8,9 @@ import pytest
 from apps.captioning.corpus import NO_PICTURE, CleaningReport, Sentence
 from apps.captioning.data import load_corpus
 from apps.captioning.data_config import CorpusConfig
-from apps.captioning.readers import read_corpus, read_sentences
+from apps.captioning.readers import read_sentences
 from common.errors import DataError
-from tests.apps.captioning.picture_folders import coco_folder, jsonl, write
-
-TOKENS = "1.jpg#0\tA dog runs .\n1.jpg#1\tTwo dogs , running\n2.jpg#0\tA cat .\n2.jpg#1\tOne cat sleeps .\n"
-BARS = (
-    "image_name| comment_number| comment\n1.jpg| 0| A dog runs .\n1.jpg| 1| Two dogs , running\n"
-    "2.jpg| 0| A cat .\n2.jpg| 1   One cat sleeps .\n"
-)
-COMMAS = 'image,caption\n1.jpg,A dog runs .\n1.jpg,"Two dogs , running"\n2.jpg,A cat .\n2.jpg,One cat sleeps .\n'
-NUMBERED = (
-    "image_name,comment_number,comment\n1.jpg,0, A dog runs .\n1.jpg,1, Two dogs , running\n2.jpg,0,A cat .\n"
-    "2.jpg,1,One cat sleeps .\n"
-)
-DOGS = ("A dog runs .", "Two dogs , running")
-
-
-def corpus(path: Path, format: str, **settings: Any) -> list[str]:
-    return read_corpus(CorpusConfig(format=format, path=str(path), **settings))  # type: ignore[arg-type]
+from tests.apps.captioning.picture_folders import coco_folder, corpus, jsonl, write
 
 
 def test_corpus_of_lines(tmp_path: Path) -> None:

@@ -11,7 +11,15 @@ from apps.captioning.data import load_examples
 from apps.captioning.data_config import CorpusConfig, PicturesConfig
 from apps.captioning.readers import read_corpus, read_pictures, read_records
 from common.errors import DataError, UsageError
-from tests.apps.captioning.picture_folders import coco_content, coco_folder, jsonl, karpathy_image, picture, write
+from tests.apps.captioning.picture_folders import (
+    coco_content,
+    coco_folder,
+    corpus,
+    jsonl,
+    karpathy_image,
+    picture,
+    write,
+)
 
 TOKENS = "1.jpg#0\tA dog runs .\n1.jpg#1\tTwo dogs , running\n2.jpg#0\tA cat .\n2.jpg#1\tOne cat sleeps .\n"
 BARS = (
@@ -28,10 +36,6 @@ DOGS = ("A dog runs .", "Two dogs , running")
 
 def pictures(path: Path, format: str, **settings: Any) -> list[Any]:
     return read_pictures(PicturesConfig(format=format, path=str(path), **settings))  # type: ignore[arg-type]
-
-
-def corpus(path: Path, format: str, **settings: Any) -> list[str]:
-    return read_corpus(CorpusConfig(format=format, path=str(path), **settings))  # type: ignore[arg-type]
 
 
 def flickr_pictures(folder: Path, *names: str) -> None:

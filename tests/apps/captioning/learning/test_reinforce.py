@@ -51,9 +51,8 @@ def test_schedules_and_length_norm(schedule, length_normalise):
     assert all(math.isfinite(one.step()["loss"]) for _ in range(2))
 
 
-@pytest.mark.parametrize("normalise", [True, False])
-def test_the_loss_is_reinforce_on_the_sampled_tokens_themselves(monkeypatch, normalise):
-    one = learner(scale="none", baseline="leave_one_out", length_normalise=normalise, temperature=0.9)
+def overheard(one: Reinforcer, monkeypatch) -> list[tuple[torch.Tensor, Captions]]:
+    """Features and captions of every call in which its captioner speaks."""
     said: list[tuple[torch.Tensor, Captions]] = []
     generate = one.captioner.generate
 
@@ -62,6 +61,13 @@ def test_the_loss_is_reinforce_on_the_sampled_tokens_themselves(monkeypatch, nor
         return said[-1][1]
 
     monkeypatch.setattr(one.captioner, "generate", spy)
+    return said
+
+
+@pytest.mark.parametrize("normalise", [True, False])
+def test_the_loss_is_reinforce_on_the_sampled_tokens_themselves(monkeypatch, normalise):
+    one = learner(scale="none", baseline="leave_one_out", length_normalise=normalise, temperature=0.9)
+    said = overheard(one, monkeypatch)
     fresh = new_tiny_captioner()
     loss = one.step()["loss"]
     ((seen, captions),) = said
@@ -179,14 +185,7 @@ def test_the_noise_of_the_initialisation_is_in_the_text_beside_the_reward_too():
 
 def test_the_gradient_is_of_the_best_and_the_worst_samples(monkeypatch):
     one = learner(keep=2, scale="none", baseline="leave_one_out")
-    said: list[tuple[torch.Tensor, Captions]] = []
-    generate = one.captioner.generate
-
-    def spy(seen, *rest):
-        said.append((seen, generate(seen, *rest)))
-        return said[-1][1]
-
-    monkeypatch.setattr(one.captioner, "generate", spy)
+    said = overheard(one, monkeypatch)
     fresh = new_tiny_captioner()
     loss = one.step()["loss"]
     ((seen, captions),) = said
@@ -213,6 +212,12 @@ def test_dico_keeps_all_of_them():
         learner(algorithm="dico", keep=2)
 
 
+@pytest.mark.parametrize("keep", [-1, 1])
+def test_one_end_is_no_comparison(keep):
+    with pytest.raises(UsageError, match=rf"rl\.keep must be 0 \(all\) or 2 or more, not {keep}"):
+        learner(keep=keep)
+
+
 @pytest.mark.parametrize(("pictures", "corpus"), [(1, 1), (2, 20), (12, 2), (5, 3)])
 def test_however_few_pictures_and_sentences_there_are(pictures, corpus, judge_folder):
     # Case 32: both go round.
@@ -230,13 +235,11 @@ def test_the_judge_sees_as_many_captions_as_sentences(judge_folder, samples, mon
     monkeypatch.setattr(judge, "step", lambda real, fake: shown.append((list(real), list(fake))) or {})
     rewards = {"vowels": (Vowels(), 1.0), "naturalness": (judge.reward(), 1.0)}
     one = learner(rewards, judge, samples=samples, baseline="greedy")
-    said: list[Captions] = []
-    generate = one.captioner.generate
-    monkeypatch.setattr(one.captioner, "generate", lambda *given: said.append(generate(*given)) or said[-1])
+    said = overheard(one, monkeypatch)
     one.step()
     ((real, fake),) = shown
     assert set(real) <= set(CORPUS)
-    texts = said[0].texts
+    texts = said[0][1].texts
     # The first sample of each picture, then the second.
     expected = [texts[row * samples + place] for place in range(min(2, samples)) for row in range(3)]
     assert fake == expected
