@@ -274,7 +274,10 @@ def load_captioner(folder: Path | str, device: str = "cpu") -> Captioner:
 
     folder = locate(folder)
     if not (folder / SHAPE).is_file():
-        raise DataError(f"not a captioner's folder (it holds no {SHAPE}); `train` makes one", path=folder)
+        raise DataError(
+            f"not a captioner's folder (it holds no {SHAPE}); `train` makes one, which --captioner.path RUN/model names",
+            path=folder,
+        )
     try:
         shape = Shape(**read_json(folder / SHAPE))
     except TypeError as error:
