@@ -275,7 +275,7 @@ def load_captioner(folder: Path | str, device: str = "cpu") -> Captioner:
     folder = locate(folder)
     if not (folder / SHAPE).is_file():
         raise DataError(
-            f"not a captioner's folder (it holds no {SHAPE}); `train` makes one, which --captioner.path RUN/model names",
+            f"not a captioner's folder (it holds no {SHAPE}); `train` makes one, for --captioner.path RUN/model",
             path=folder,
         )
     try:
