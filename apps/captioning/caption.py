@@ -104,18 +104,18 @@ class CaptionAssistant:
             return self.clip.encode_prepared(torch.cat(list(prepared))).cpu()
 
     def features(self, seen: Tensor) -> Tensor:
-        """What the captioner is told of pictures seen: their features, projected on the corpus where so configured.
+        """What the captioner is told of pictures seen: their features where sentences' features lie.
 
         Args:
             seen: `(B, D)` picture features of length 1.
 
         Returns:
             `(B, D)` of length 1: with `captioner.projection` the mean of the corpus' text features under attention
-            from the picture (DeCap, Li et al. 2023), else the features themselves.
+            from the picture (DeCap, Li et al. 2023), else as the captioner was aligned (`Captioner.translate`).
         """
         temperature = self.config.captioner.projection
         if temperature <= 0 or not len(seen):
-            return seen
+            return self.captioner.translate(seen.to(self.captioner.device))
         from apps.captioning.aggregation import project
 
         return project(seen, self.corpus(), temperature)

@@ -30,10 +30,8 @@ def _reward(**weights: float) -> Callable[[CaptioningConfig], None]:
     return change
 
 
-def _text_only(config: CaptioningConfig, noise: float = 0.0) -> None:
-    config.rl.steps, config.init.noise = 0, noise
-    # An initialisation of its own, also where the others start from a captioner that is shipped.
-    config.captioner.path = ""
+def _text_only(config: CaptioningConfig) -> None:
+    config.rl.steps, config.init.noise, config.captioner.align = 0, 0.0, False
 
 
 def _decap(config: CaptioningConfig) -> None:
@@ -42,19 +40,30 @@ def _decap(config: CaptioningConfig) -> None:
 
 
 def _capdec(config: CaptioningConfig) -> None:
-    _text_only(config, config.init.noise or CAPDEC_NOISE)
+    noise = config.init.noise or CAPDEC_NOISE
+    _text_only(config)
+    config.init.noise = noise
+    if config.captioner.path:
+        # The others start from a captioner that has not seen noise.
+        config.init.further = config.init.steps
+
+
+def _aligned(config: CaptioningConfig) -> None:
+    _text_only(config)
+    config.captioner.align = True
 
 
 # CapDec's variance is 0.016 in 640 or 768 dimensions; the noise's expected length, not its variance, is what carries
 # over to features of another size, so the pocket CLIP's 128 dimensions would be drowned by it.
 CAPDEC_NOISE = 0.001
 
-#: What each method changes in the settings; all else is the same for all. The first three are no reinforcement, the
+#: What each method changes in the settings; all else is the same for all. The first four are no reinforcement, the
 #: others start from the settings' own initialisation, with `init.noise` or without.
 METHODS: dict[str, Callable[[CaptioningConfig], None]] = {
     START: _text_only,
     "decap": _decap,
     NOISY: _capdec,
+    "aligned": _aligned,
     "clip-cos": _reward(clip_cos=1.0),
     "clip-agg": _reward(clip_agg=1.0),
     "gan": _reward(naturalness=1.0),
@@ -66,7 +75,7 @@ def start_of(method: str, config: CaptioningConfig) -> str:
     """The method whose initialisation, of the same seed, this one goes on from; it is then trained once."""
     if method in (START, NOISY):
         return ""
-    return START if method == "decap" or not config.init.noise else NOISY
+    return START if method in ("decap", "aligned") or not config.init.noise else NOISY
 
 
 Results = Mapping[tuple[str, int], Result]

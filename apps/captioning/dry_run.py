@@ -193,11 +193,12 @@ def _batches(config: CaptioningConfig, found: Found) -> str:
         raise UsageError(f"rl.samples {rl.samples}: {rl.algorithm} with {rl.baseline} compares at least 2 samples")
     check_processes(config, found.processes)
     parts = []
-    if not config.captioner.path:
-        sentences = init.steps * init.batch_size
-        parts.append(
-            f"initialisation {init.steps:,} steps of {init.batch_size} sentences{_rounds(sentences, found.sentences)}"
-        )
+    steps = init.further if config.captioner.path else init.steps
+    if steps:
+        rounds = _rounds(steps * init.batch_size, found.sentences)
+        parts.append(f"initialisation {steps:,} steps of {init.batch_size} sentences{rounds}")
+    if config.captioner.align:
+        parts.append("pictures' features aligned with the corpus' features")
     if rl.steps:
         pictures = rl.steps * rl.pictures_per_step
         greedy = " and one greedy" if rl.algorithm == "scst" and rl.baseline == "greedy" else ""

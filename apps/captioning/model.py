@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from apps.captioning.alignment import transport
 from common.errors import DataError, TouchstoneError, UsageError
 from common.files import locate, read_json, write_json
 
@@ -99,7 +100,9 @@ def build_mapper(shape: Shape) -> nn.Module:
 
 
 class Captioner(nn.Module):
-    """Mapper and decoder, which are trained together.
+    """Mapper and decoder, which are trained together, and a fixed map of pictures' features to where sentences' lie.
+
+    All methods but `translate` take features as the mapper reads them: of sentences, or of pictures translated.
 
     Args:
         shape: of the mapper.
@@ -112,6 +115,9 @@ class Captioner(nn.Module):
         self.shape = shape
         self.mapper = build_mapper(shape)
         self.decoder = decoder
+        # The identity, until it is aligned.
+        self.register_buffer("turn", torch.eye(shape.features))
+        self.register_buffer("shift", torch.zeros(shape.features))
         self.tokenizer = tokenizer
         self.end = int(tokenizer.eos_token_id)
         # GPT-2 has no padding token; whatever stands after the end token is masked, so the end token itself will do.
@@ -121,6 +127,19 @@ class Captioner(nn.Module):
     def device(self) -> torch.device:
         """Where the weights lie."""
         return next(self.parameters()).device
+
+    turn: Tensor
+    shift: Tensor
+
+    def align(self, pictures: Tensor, sentences: Tensor) -> None:
+        """Learn to translate from features of pictures `(P, D)` and of sentences `(N, D)`, in no order."""
+        turn, shift = transport(pictures, sentences)
+        self.turn.copy_(turn)
+        self.shift.copy_(shift)
+
+    def translate(self, pictures: Tensor) -> Tensor:
+        """Features of pictures `(B, D)` as features that a sentence could have, of length 1 like them."""
+        return nn.functional.normalize(pictures @ self.turn.T + self.shift, dim=-1)
 
     def prefix(self, features: Tensor) -> Tensor:
         """`(B, features)` to `(B, prefix_length, width)`."""
@@ -246,7 +265,7 @@ class Captioner(nn.Module):
         return ((captions.tokens == self.end) & captions.mask).any(1)
 
     def save(self, folder: Path | str) -> None:
-        """Write `captioner.json`, `mapper.safetensors` and the decoder with its tokenizer."""
+        """Write `captioner.json`, `mapper.safetensors` (translation too) and the decoder with its tokenizer."""
         from safetensors.torch import save_file
 
         folder = Path(folder)
@@ -255,9 +274,22 @@ class Captioner(nn.Module):
         (folder / SHAPE).unlink(missing_ok=True)
         self.decoder.save_pretrained(folder / "decoder")
         self.tokenizer.save_pretrained(folder / "decoder")
-        save_file({name: value.contiguous() for name, value in self.mapper.state_dict().items()}, folder / MAPPER)
+        save_file({name: value.contiguous() for name, value in self._own_weights().items()}, folder / MAPPER)
         # Written last: a folder with it is whole.
         write_json(folder / SHAPE, asdict(self.shape))
+
+    def _own_weights(self) -> dict[str, Tensor]:
+        """All but the decoder's."""
+        return {name: value for name, value in self.state_dict().items() if not name.startswith("decoder.")}
+
+    def load_own_weights(self, weights: dict[str, Tensor]) -> None:
+        """What `save` wrote beside the decoder.
+
+        Raises:
+            RuntimeError: weights are missing, too many, or of another size.
+        """
+        decoder = {f"decoder.{name}": value for name, value in self.decoder.state_dict().items()}
+        self.load_state_dict({**weights, **decoder})
 
 
 MAPPER, SHAPE = "mapper.safetensors", "captioner.json"
@@ -285,7 +317,7 @@ def load_captioner(folder: Path | str, device: str = "cpu") -> Captioner:
     decoder, tokenizer = load_decoder(str(folder / "decoder"))
     captioner = Captioner(shape, decoder, tokenizer)
     try:
-        captioner.mapper.load_state_dict(load_file(folder / MAPPER))
+        captioner.load_own_weights(load_file(folder / MAPPER))
     except (OSError, SafetensorError, RuntimeError) as error:
         raise DataError(f"damaged weights ({error}); train the captioner again", path=folder / MAPPER) from error
     return captioner.to(torch_device(device)).eval()

@@ -39,6 +39,8 @@ class CaptionerConfig:
         max_new_tokens: longest caption, in tokens, the end token included.
         projection: at use, a picture's feature is replaced by the softmax-weighted mean of the corpus' text features
             at this temperature (DeCap); 0 uses the feature itself.
+        align: before the reinforcement, learn to move pictures' features to where the corpus' features lie, by optimal
+            transport of the one set to the other; no picture is paired with a sentence.
         device: torch device; `auto` takes a GPU where there is one.
     """
 
@@ -50,6 +52,7 @@ class CaptionerConfig:
     normalize_prefix: bool = False
     max_new_tokens: int = 40
     projection: float = 0.0
+    align: bool = False
     device: str = "auto"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from apps.captioning.config import CaptioningConfig
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 def initial_captioner(
     config: CaptioningConfig, run: Run, clip: Clip, data: Data, workers: Workers = ALONE
 ) -> Captioner:
-    """The captioner before reinforcement: loaded where the config names one, else initialised on the corpus."""
+    """The captioner before reinforcement: initialised on the corpus, or loaded where the config names one."""
     import torch
 
     from apps.captioning.learning.initialise import Initialiser
@@ -30,24 +31,19 @@ def initial_captioner(
     final = run.final("init")
     if workers.agreed(lambda: (final / SHAPE).is_file()):
         return load_captioner(final, config.captioner.device)
+    settings, longest = config.init, config.captioner.max_new_tokens
     if config.captioner.path:
         captioner = load_captioner(config.captioner.path, config.captioner.device)
         captioner.check_clip(clip.name, clip.dim, config.captioner.path)
+        settings = replace(settings, steps=settings.further)
     else:
         torch.manual_seed(run.seed)
         captioner = new_captioner(config.captioner, clip.dim, clip.name)
-        captioner.check_room(config.captioner.max_new_tokens)
+        captioner.check_room(longest)
+    if settings.steps:
         workers.part_ways(run.seed)
-        learner = Initialiser(
-            captioner,
-            config.init,
-            data.corpus,
-            data.corpus_features,
-            config.captioner.max_new_tokens,
-            run.seed,
-            workers,
-        )
-        run_stage(run, "init", learner, config.init.steps, config.init.save_every, workers=workers)
+        learner = Initialiser(captioner, settings, data.corpus, data.corpus_features, longest, run.seed, workers)
+        run_stage(run, "init", learner, settings.steps, settings.save_every, workers=workers)
         captioner.eval()
 
     def saved() -> None:

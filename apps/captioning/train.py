@@ -135,8 +135,11 @@ def train_one(
     captioner = initial_captioner(config, run, clip, data, workers)
     before = measured()
     after = before
+    if config.captioner.align:
+        captioner.align(data.train.features, data.corpus_features)
     if config.rl.steps:
         captioner = reinforce(config, run, captioner, clip, data, workers)
+    if config.rl.steps or config.captioner.align:
         after = measured()
 
     def written() -> Result:

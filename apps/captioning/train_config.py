@@ -11,7 +11,8 @@ class InitConfig:
     """Text-only initialisation: the decoder learns to say a sentence from the sentence's own CLIP feature.
 
     Args:
-        steps: optimiser steps.
+        steps: optimiser steps of a captioner that is made anew.
+        further: steps of one that is loaded (`captioner.path`).
         batch_size: sentences of a step, of all processes together.
         learning_rate: highest; it falls to a tenth along a cosine.
         warmup: steps until it is reached.
@@ -24,6 +25,7 @@ class InitConfig:
     """
 
     steps: int = 1000
+    further: int = 0
     batch_size: int = 64
     learning_rate: float = 1e-3
     warmup: int = 50

@@ -85,7 +85,7 @@ class Watch:
         captioner = self.learner.captioner.eval()
         with torch.no_grad():
             features = self.data.validation.features.to(captioner.device)
-            texts = captioner.generate(features, self.config.captioner.max_new_tokens).texts
+            texts = captioner.generate(captioner.translate(features), self.config.captioner.max_new_tokens).texts
         figures = self._values(texts)
         value = figures["validation/selected"]
         if self.second is not None:

@@ -126,7 +126,7 @@ class Reinforcer:
         config, workers, began = self.config, self.workers, time.perf_counter()
         rows = self.pictures.next()
         own = workers.slice(rows)
-        seen = self.material.features[own].to(self.captioner.device)
+        seen = self.captioner.translate(self.material.features[own].to(self.captioner.device))
         self.captioner.eval()
         repeated = seen.repeat_interleave(config.samples, 0)
         sampled = self.captioner.generate(repeated, self.longest, config.temperature, self.generator)
@@ -278,7 +278,7 @@ def pretrain_judge(
     figures: dict[str, float] = {}
     captioner.eval()
     for number in range(steps):
-        seen = material.features[workers.slice(pictures.next())].to(captioner.device)
+        seen = captioner.translate(material.features[workers.slice(pictures.next())].to(captioner.device))
         fake = captioner.generate(seen, longest, 1.0, generator).texts
         figures = judge.step([material.corpus[row] for row in workers.slice(sentences.next())], fake)
         if on_step is not None:

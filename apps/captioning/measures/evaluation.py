@@ -130,6 +130,8 @@ def say(config: CaptioningConfig, captioner: Captioner, features: Tensor, corpus
         if corpus is None:
             raise UsageError("captioner.projection needs the corpus' features")
         features = project(features, corpus, config.captioner.projection)
+    else:
+        features = captioner.translate(features.to(captioner.device))
     texts: list[str] = []
     for start in range(0, len(features), config.evaluate.batch_size):
         part = features[start : start + config.evaluate.batch_size].to(captioner.device)

@@ -158,7 +158,10 @@ def test_projection_is_decaps_weighted_mean_of_the_corpus(config):
     pictures = [example.picture() for example in load_pocket("test_seen", 3)]
     plain = CaptionAssistant(config)
     seen = plain.see([plain.prepare(picture) for picture in pictures])
-    assert torch.equal(plain.features(seen), seen)
+    assert torch.allclose(plain.features(seen), seen, atol=1e-6)
+    plain.captioner.align(seen, -seen)
+    assert torch.allclose(plain.features(seen), plain.captioner.translate(seen))
+    assert not torch.allclose(plain.features(seen), seen, atol=1e-2)
     config.captioner.projection = 50.0
     projecting = CaptionAssistant(config, clip=plain.clip)
     wanted = aggregate(seen, projecting.corpus(), 50.0)

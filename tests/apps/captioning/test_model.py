@@ -112,7 +112,22 @@ def test_any_text_can_be_said(captioner, text):
     assert captioner.decode(tokens, mask) == [text]
 
 
-def test_a_saved_captioner_says_the_same(captioner, tmp_path):
+def test_pictures_are_translated_to_where_sentences_lie():
+    captioner, pictures, sentences = new_tiny_captioner(), features(60), features(90, 1) + 0.3
+    sentences = torch.nn.functional.normalize(sentences, dim=-1)
+    torch.testing.assert_close(captioner.translate(pictures), pictures)
+    captioner.align(pictures, sentences)
+    there = captioner.translate(pictures)
+    torch.testing.assert_close(there.norm(dim=-1), torch.ones(60))
+    assert (there.mean(0) - sentences.mean(0)).norm() < 0.2 * (pictures.mean(0) - sentences.mean(0)).norm()
+    # Fitted again from the pictures as they are, not from where they were moved to.
+    captioner.align(pictures, sentences)
+    assert torch.equal(captioner.translate(pictures), there)
+
+
+def test_a_saved_captioner_says_the_same(tmp_path):
+    captioner = new_tiny_captioner()
+    captioner.align(features(9), features(9, 1))
     captioner.save(tmp_path / "model")
     loaded = load_captioner(tmp_path / "model")
     assert loaded.shape == captioner.shape

@@ -41,7 +41,7 @@ def config(models, tmp_path) -> CaptioningConfig:
 def settings(models, runs) -> CaptioningConfig:
     config = tiny_config(models, runs)
     config.captioner.decoder, config.captioner.device = str(models / "decoder"), "cpu"
-    config.captioner.max_new_tokens = 16
+    config.captioner.max_new_tokens, config.captioner.align = 16, True
     config.train.limit, config.validation.limit, config.heldout.limit, config.corpus.limit = 12, 5, 8, 40
     config.init.steps, config.init.batch_size, config.init.warmup = 3, 8, 1
     config.rl.steps, config.rl.pictures_per_step, config.rl.samples, config.rl.warmup = TINY_STEPS, 3, 3, 1
@@ -180,11 +180,22 @@ def test_no_run_to_go_on_with(tmp_path):
         comparison.resume(tmp_path, json_output=True)
 
 
-def test_without_reinforcement_before_is_after(config):
-    config.rl.steps = 0
+def test_without_reinforcement_and_alignment_before_is_after(config):
+    config.rl.steps, config.captioner.align = 0, False
     result = train.train_one(config, name="text")
     assert captions(result.before) == captions(result.after)
     assert (result.run.folder / "report.html").is_file()
+
+
+def test_alignment_alone_changes_how_pictures_are_told_and_nothing_else(quick, config):
+    config.rl.steps = 0
+    result = train.train_one(config, name="aligned")
+    start, end = (load_captioner(folder) for folder in (result.run.final("init"), result.run.folder / "model"))
+    assert captions(result.before) != captions(result.after)
+    assert all(torch.equal(a, b) for a, b in zip(start.parameters(), end.parameters(), strict=True))
+    seen = torch.eye(start.shape.features)
+    assert torch.allclose(start.translate(seen), seen)
+    assert not torch.allclose(end.translate(seen), seen, atol=0.01)
 
 
 def test_the_discriminator_alone_keeps_the_last_weights(quick, config):
@@ -337,16 +348,30 @@ def test_methods_go_on_from_the_initialisation_that_the_settings_ask_for(config,
         assert comparison.start_of(method, noisy) == "capdec"
     # The rows to compare with are what they are called, whatever the settings say.
     assert comparison.start_of("decap", noisy) == "text-only"
-    for method, noise in (("text-only", 0.0), ("decap", 0.0), ("capdec", 0.004)):
+    for method, noise in (("text-only", 0.0), ("decap", 0.0), ("aligned", 0.0), ("capdec", 0.004)):
         own = deepcopy(noisy)
-        own.captioner.path = "shipped"
         comparison.METHODS[method](own)
-        assert (own.init.noise, own.rl.steps, own.captioner.path) == (noise, 0, "")
+        assert (own.init.noise, own.rl.steps, own.captioner.align) == (noise, 0, method == "aligned")
+    plain.captioner.path = "shipped"
     comparison.METHODS["capdec"](plain)
-    assert plain.init.noise == comparison.CAPDEC_NOISE
+    assert (plain.init.noise, plain.init.further) == (comparison.CAPDEC_NOISE, plain.init.steps)
 
 
-@pytest.mark.parametrize("method", ["decap", "capdec", "clip-cos", "clip-agg", "gan"])
+def test_a_loaded_captioner_is_initialised_further_where_that_is_asked_for(quick, config, whole):
+    config.captioner.path, config.rl.steps = str(whole.run.final("init")), 0
+    for steps in (0, 2):
+        config.init.further = steps
+        result = train.train_one(config, name=f"further-{steps}")
+        assert len(result.run.rows("init")) == steps
+        same = weights_of(result.run.final("init")) == weights_of(whole.run.final("init"))
+        assert same == (steps == 0)
+
+
+def weights_of(folder) -> bytes:
+    return (folder / "mapper.safetensors").read_bytes()
+
+
+@pytest.mark.parametrize("method", ["decap", "capdec", "aligned", "clip-cos", "clip-agg", "gan"])
 def test_every_method_trains(quick, config, method):
     config.rl.steps = 1
     config.heldout.split, config.heldout.limit = "test_seen", 3

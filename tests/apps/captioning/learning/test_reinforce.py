@@ -84,6 +84,21 @@ def test_the_loss_is_reinforce_on_the_sampled_tokens_themselves(monkeypatch, nor
     assert loss == pytest.approx(expected, rel=1e-4)
 
 
+def test_pictures_are_translated_where_captions_are_said_and_where_they_are_learnt(monkeypatch):
+    one = learner(baseline="greedy")
+    one.captioner.align(one.material.features, one.material.corpus_features)
+    wanted = one.captioner.translate(one.material.features)
+    learnt: list[torch.Tensor] = []
+    log_probs = one.captioner.log_probs
+    monkeypatch.setattr(one.captioner, "log_probs", lambda seen, *rest: learnt.append(seen) or log_probs(seen, *rest))
+    said = overheard(one, monkeypatch)
+    one.step()
+    (sampled, _), (greedy, _) = said
+    assert torch.equal(sampled, greedy.repeat_interleave(4, 0))
+    assert torch.equal(sampled, learnt[0])
+    assert all(torch.isclose(wanted, row, atol=1e-6).all(1).any() for row in greedy)
+
+
 def test_samples_of_one_picture_share_its_feature(monkeypatch):
     one = learner()
     seen = []
