@@ -57,6 +57,8 @@ class PretrainConfig:
         decoder_steps: steps of its language modelling.
         discriminator_width: width of the pocket RoBERTa.
         discriminator_steps: steps against damaged sentences.
+        captioner_sentences: of the text-only initialisation, more than `train` itself has time for.
+        captioner_steps: of that initialisation; its other settings are those of `init`.
     """
 
     vocabulary: int = 1024
@@ -66,6 +68,8 @@ class PretrainConfig:
     decoder_steps: int = 600
     discriminator_width: int = 96
     discriminator_steps: int = 2000
+    captioner_sentences: int = 100_000
+    captioner_steps: int = 6000
 
 
 @dataclass

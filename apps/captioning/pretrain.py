@@ -147,9 +147,12 @@ def make_captioner(config: CaptioningConfig, folder: Path, part: str) -> dict[st
         clip=replace(config.clip, name=f"local-dir:{folder / 'clip'}"),
         captioner=replace(config.captioner, decoder=str(folder / "decoder"), path=path),
         discriminator=replace(config.discriminator, path=str(folder / "discriminator")),
-        rl=replace(config.rl, steps=0 if initial else config.rl.steps),
         evaluate=replace(config.evaluate, second_clip=f"local-dir:{folder / 'clip-held-out'}"),
     )
+    if initial:
+        config.captioner.align, config.rl = False, replace(config.rl, steps=0)
+        config.corpus = replace(config.corpus, limit=config.pretrain.captioner_sentences)
+        config.init = replace(config.init, steps=config.pretrain.captioner_steps)
     run = pretrain_run(config, f"{part}-seed{config.seed}", config)
     result = train_one(config, resume=run.folder, command=f"python -m apps.captioning {shlex.join(sys.argv[1:])}")
     load_captioner(run.folder / "model").half().save(folder / part)
@@ -158,6 +161,8 @@ def make_captioner(config: CaptioningConfig, folder: Path, part: str) -> dict[st
     measured = {"before": result.before, "after": result.after}
     if initial:
         measured = {"text-only start": result.before}
+    if result.retrieval is not None:
+        measured["nearest corpus sentence"] = result.retrieval
     return {when: {name: found.interval(name).to_dict() for name in found.names} for when, found in measured.items()}
 
 

@@ -28,6 +28,8 @@ def made(tmp_path_factory):
     settings.vocabulary, settings.clip_steps = 400, 2
     settings.decoder_width, settings.decoder_layers, settings.decoder_steps = 32, 1, 2
     settings.discriminator_width, settings.discriminator_steps = 32, 2
+    settings.captioner_sentences, settings.captioner_steps = 30, 3
+    config.captioner.align = True
     config.train.limit, config.validation.limit, config.heldout.limit, config.corpus.limit = 8, 4, 6, 20
     config.init.steps, config.rl.steps, config.rl.pictures_per_step, config.rl.samples = 2, 2, 2, 2
     config.captioner.max_new_tokens = 12
@@ -98,6 +100,13 @@ def test_the_runs_of_the_captioners_are_kept_under_names_that_nothing_goes_on_wi
         (kept,) = runs.glob(f"pretrain-{part}-seed0-*")
         assert (kept / "report.html").is_file()
         assert not (runs / f"pretrain-{part}-seed0").exists()
+        initial = part == "captioner-init"
+        log = [json.loads(line)["stage"] for line in (kept / "log.jsonl").read_text("utf-8").splitlines()]
+        assert log == (["init"] * 3 if initial else ["rl"] * 2)
+    # What has seen no picture knows nothing of where pictures lie.
+    unit = torch.eye(32)
+    assert torch.equal(load_captioner(made / "captioner-init").turn, unit)
+    assert not torch.equal(load_captioner(made / "captioner").turn, unit)
 
 
 def test_a_part_that_is_not_there_is_named(tmp_path):
