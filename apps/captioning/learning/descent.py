@@ -17,6 +17,24 @@ def parts(rows: int, size: int) -> list[slice]:
     return [slice(start, start + size) for start in range(0, rows, size)] if size else [slice(0, rows)]
 
 
+def by_length(lengths: Tensor, size: int, group: int = 1) -> list[tuple[Tensor, int]]:
+    """Captions in passes of at most `size`, like lengths together, so that little of a pass is padding.
+
+    Args:
+        lengths: `(B,)` tokens.
+        size: captions of a pass; 0 takes all at once, in their order.
+        group: captions that stay together: rows one after the other.
+
+    Returns:
+        For each pass the rows and the longest of their lengths.
+    """
+    rows = torch.arange(len(lengths), device=lengths.device).view(-1, group)
+    if size:
+        rows = rows[lengths.view(-1, group).amax(1).argsort(stable=True)]
+    passes = torch.split(rows, max(1, size // group if size else len(rows)))
+    return [(part.flatten(), int(lengths[part].max())) for part in passes if part.numel()]
+
+
 def descend(
     losses: Iterable[Tensor], model: nn.Module, optimizer: torch.optim.Optimizer, at_once: bool, workers: Workers
 ) -> tuple[float, float, bool]:

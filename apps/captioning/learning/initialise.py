@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from apps.captioning.learning.advantages import rate
-from apps.captioning.learning.descent import descend, parts, random_state, restore_random
+from apps.captioning.learning.descent import by_length, descend, random_state, restore_random
 from apps.captioning.model import Captioner
 from apps.captioning.train_config import InitConfig
 from common.errors import TouchstoneError
@@ -68,9 +68,10 @@ def text_losses(
     # The mean over the whole step's tokens: a process or a part with longer sentences weighs more.
     count = workers.total(int(mask.sum()))
     features = features.to(captioner.device)
-    for part in parts(len(texts), micro_batch):
-        logits, kept = captioner.logits(features[part], tokens[part]), mask[part]
-        mean = nn.functional.cross_entropy(logits[kept].float(), tokens[part][kept], label_smoothing=smoothing)
+    for part, length in by_length(mask.sum(1), micro_batch):
+        said, kept = tokens[part, :length], mask[part, :length]
+        logits = captioner.logits(features[part], said)
+        mean = nn.functional.cross_entropy(logits[kept].float(), said[kept], label_smoothing=smoothing)
         yield mean * (int(kept.sum()) / count)
 
 

@@ -15,7 +15,7 @@ from apps.captioning.learning.advantages import (
     policy_gradient,
     scaled,
 )
-from apps.captioning.learning.descent import parts
+from apps.captioning.learning.descent import by_length
 from apps.captioning.learning.figures import Pay
 from apps.captioning.model import Captioner, Captions
 from apps.captioning.train_config import RlConfig
@@ -68,8 +68,9 @@ def policy_losses(
     own = workers.slice(whole).flatten().to(seen.device)
     pictures = max(1, int(comparable(whole).sum()))
     tokens = 0.0 if reference is None else workers.total(int(sampled.mask.sum()))
-    for part in parts(len(own), pass_size(config)):
-        said, mask, paid = sampled.tokens[part], sampled.mask[part], own[part]
+    together = config.samples if config.algorithm == "dico" else 1
+    for part, length in by_length(sampled.lengths, pass_size(config), together):
+        said, mask, paid = sampled.tokens[part, :length], sampled.mask[part, :length], own[part]
         log_probs = captioner.log_probs(seen[part], said, config.temperature)
         before = log_probs.detach()
         if reference is not None:
