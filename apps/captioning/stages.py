@@ -74,17 +74,8 @@ def reinforce(
     # In every process: a reward may draw random numbers as it loads, which it must before a checkpoint restores them.
     for reward, _ in rewards.values():
         check_reward(reward, sample_batch(material))
-    learner = Reinforcer(
-        captioner,
-        config.rl,
-        rewards,
-        material,
-        config.captioner.max_new_tokens,
-        run.seed,
-        judge,
-        workers,
-        config.init.noise,
-    )
+    longest = config.captioner.max_new_tokens
+    learner = Reinforcer(captioner, config.rl, rewards, material, longest, run.seed, judge, workers)
     watch = workers.main_only(lambda: Watch(config, run, learner, data))
     run_stage(
         run,

@@ -92,7 +92,8 @@ class RlConfig:
         temperature: of sampling.
         beta: strength of the pull to the initial captioner: of the KL penalty (`scst`, `grpo`), of DiCO's margin.
         dico_temperature: of DiCO's weights over the worse captions.
-        text_weight: weight of the text-only cross-entropy beside the reward, with the initialisation's noise.
+        text_weight: weight of the text-only cross-entropy beside the reward.
+        text_noise: variance of the Gaussian noise that is added to its features, as `init.noise`.
         ramp_start: steps with naturalness alone, as published; 0 and `ramp_steps: 0` pay every reward from the start.
         ramp_steps: steps over which the CLIP rewards' share then rises to `ramp_top`.
         ramp_top: final share of the CLIP rewards; naturalness gets the rest.
@@ -120,6 +121,7 @@ class RlConfig:
     beta: float = 0.0
     dico_temperature: float = 1.0
     text_weight: float = 0.0
+    text_noise: float = 0.0
     ramp_start: int = 0
     ramp_steps: int = 0
     ramp_top: float = 0.5

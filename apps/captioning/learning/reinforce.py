@@ -58,7 +58,6 @@ class Reinforcer:
         seed: of order and samples.
         judge: the discriminator, where naturalness is paid.
         workers: the processes; the order is the same in all, the samples are not.
-        noise: of the text features in the text-only cross-entropy; see `InitConfig`.
 
     Raises:
         UsageError: samples are to be compared, and there is one of each picture, or not all of them are kept; or a
@@ -75,7 +74,6 @@ class Reinforcer:
         seed: int,
         judge: Naturalness | None = None,
         workers: Workers = ALONE,
-        noise: float = 0.0,
     ) -> None:
         if config.keep < 0 or config.keep == 1:
             raise UsageError(f"rl.keep must be 0 (all) or 2 or more, not {config.keep}")
@@ -89,7 +87,7 @@ class Reinforcer:
         workers.share(captioner)
         self.workers = workers
         self.captioner, self.config, self.rewards, self.material = captioner, config, dict(rewards), material
-        self.longest, self.judge, self.noise = longest, judge, noise
+        self.longest, self.judge = longest, judge
         self.pictures = CyclicSampler(len(material.features), config.pictures_per_step, seed)
         self.sentences = CyclicSampler(max(len(material.corpus), 1), config.pictures_per_step * 2, seed + 1)
         self.generator = torch.Generator().manual_seed(workers.seed(seed))
@@ -199,7 +197,7 @@ class Reinforcer:
         if not self.config.text_weight or not rows:
             return
         features, texts = self.material.corpus_features[rows], [self.material.corpus[row] for row in rows]
-        features = noisy(features, self.noise, self.generator)
+        features = noisy(features, self.config.text_noise, self.generator)
         micro_batch = self.config.micro_batch
         for loss in text_losses(self.captioner, features, texts, self.longest, 0.0, micro_batch, self.workers):
             figures["text_loss"] = figures.get("text_loss", 0.0) + float(loss.detach())

@@ -1,4 +1,4 @@
-"""Does reinforcement teach? A few steps on CLIP's reward must raise it on pictures that were not trained on."""
+"""Do alignment and reinforcement teach? Each must raise CLIP's reward on pictures that were not trained on."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from apps.captioning.config import CaptioningConfig
-from apps.captioning.data import load_examples
+from apps.captioning.data import load_corpus, load_examples
 from apps.captioning.features import open_clip_model, picture_features
 from apps.captioning.learning.reinforce import Material, Reinforcer
 from apps.captioning.measures.scenes import score_caption
@@ -26,10 +26,10 @@ MARGIN = 0.3
 
 
 @pytest.mark.skipif(not INITIAL.is_dir(), reason="assets/captioning holds no captioner-init yet; `pretrain` makes it")
-def test_reinforcement_raises_the_reward_on_held_out_pictures():
+def test_alignment_and_reinforcement_raise_the_reward_on_held_out_pictures():
     config = load(CaptioningConfig, ROOT / "configs" / "captioning" / "pocket.yaml")
     config.clip.device, config.reward.grammar = "cpu", 0.0
-    config.train.limit, config.heldout.split, config.heldout.limit = 200, "test_held", 120
+    config.train.limit, config.heldout.split, config.heldout.limit, config.corpus.limit = 300, "test_held", 120, 2000
     clip, captioner = open_clip_model(config.clip), load_captioner(INITIAL)
     trained, held = (
         picture_features(clip, load_examples(part), quiet=True) for part in (config.train, config.heldout)
@@ -39,13 +39,17 @@ def test_reinforcement_raises_the_reward_on_held_out_pictures():
     def measure() -> tuple[float, float]:
         """Mean cosine, times 100, of captions sampled for held-out pictures; grammatical share of greedy ones."""
         seen = held.features.repeat_interleave(4, 0)
-        sampled = captioner.eval().generate(seen, longest, 1.0, torch.Generator().manual_seed(1)).texts
+        told = captioner.eval().translate(seen)
+        sampled = captioner.generate(told, longest, 1.0, torch.Generator().manual_seed(1)).texts
         cosines = (clip.text(sampled).cpu() * seen).sum(1)
-        pairs = zip(captioner.generate(held.features, longest).texts, held.examples, strict=True)
+        pairs = zip(captioner.generate(told[::4], longest).texts, held.examples, strict=True)
         grammatical = [score_caption(text, example.scene).grammatical for text, example in pairs if example.scene]
         return 100 * float(cosines.mean()), sum(grammatical) / len(grammatical)
 
+    start, _ = measure()
+    captioner.align(trained.features, clip.text(load_corpus(config.corpus)))
     before, _ = measure()
+    assert before >= start + ALIGNED, f"{start:.2f} -> {before:.2f}"
     settings = RlConfig(steps=STEPS, pictures_per_step=16, samples=8, learning_rate=3e-4, schedule="constant")
     torch.manual_seed(0)
     material = Material(trained.features, {}, [], torch.empty(0, clip.dim))
