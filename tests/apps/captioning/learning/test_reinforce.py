@@ -193,8 +193,8 @@ def test_text_beside_the_reward():
     assert "text_loss" not in learner().step()
 
 
-def test_the_noise_of_the_initialisation_is_in_the_text_beside_the_reward_too():
-    plain, noisy = (learner(text_weight=1.0, noise=noise).step()["text_loss"] for noise in (0.0, 0.05))
+def test_the_text_beside_the_reward_has_noise_where_it_is_asked_for():
+    plain, noisy = (learner(text_weight=1.0, text_noise=noise).step()["text_loss"] for noise in (0.0, 0.05))
     assert plain != noisy
 
 

@@ -74,12 +74,11 @@ def learner(
     rewards: Any = None,
     judge: Naturalness | None = None,
     data: Material | None = None,
-    noise: float = 0.0,
     **changes: Any,
 ):
     paid = {"vowels": (Vowels(), 1.0)} if rewards is None else rewards
     one = new_tiny_captioner()
-    return Reinforcer(one, config(**changes), paid, data or material(), TOKENS, 0, judge, noise=noise)
+    return Reinforcer(one, config(**changes), paid, data or material(), TOKENS, 0, judge)
 
 
 def weights(model: torch.nn.Module) -> dict[str, torch.Tensor]:
