@@ -268,11 +268,14 @@ class Captioner(nn.Module):
         """Write `captioner.json`, `mapper.safetensors` (translation too) and the decoder with its tokenizer."""
         from safetensors.torch import save_file
 
+        from common.models.language import without_bars
+
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         # What an earlier save left must not stand for this one if it is interrupted.
         (folder / SHAPE).unlink(missing_ok=True)
-        self.decoder.save_pretrained(folder / "decoder")
+        with without_bars():
+            self.decoder.save_pretrained(folder / "decoder")
         self.tokenizer.save_pretrained(folder / "decoder")
         save_file({name: value.contiguous() for name, value in self._own_weights().items()}, folder / MAPPER)
         # Written last: a folder with it is whole.

@@ -102,12 +102,14 @@ def make_decoder(config: CaptioningConfig, tokenizer: Tokenizer, folder: Path) -
     import torch
 
     from apps.captioning.pretraining.language import sentences, train_decoder
+    from common.models.language import without_bars
 
     settings = config.pretrain
     model, wrapped = train_decoder(
         tokenizer, settings.decoder_width, settings.decoder_layers, settings.decoder_steps, config.seed
     )
-    model.half().save_pretrained(folder)  # type: ignore[no-untyped-call]
+    with without_bars():
+        model.half().save_pretrained(folder)  # type: ignore[no-untyped-call]
     wrapped.save_pretrained(folder)
     model.float()  # type: ignore[no-untyped-call]
     total = words = 0.0

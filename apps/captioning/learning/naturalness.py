@@ -16,6 +16,7 @@ from apps.captioning.model import torch_device
 from apps.captioning.model_config import DiscriminatorConfig
 from common.errors import UsageError
 from common.files import locate
+from common.models.language import without_bars
 from common.ranks import auc
 from common.rewards.base import Reward, RewardOutput
 from common.training.workers import ALONE, Workers
@@ -151,7 +152,8 @@ class Naturalness:
 
     def save(self, folder: Path | str) -> None:
         """Write the model as transformers loads it; spectral norms are folded into the weights."""
-        self._folded().save_pretrained(folder)
+        with without_bars():
+            self._folded().save_pretrained(folder)
         self.tokenizer.save_pretrained(folder)
 
     def __getstate__(self) -> dict[str, Any]:

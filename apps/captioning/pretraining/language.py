@@ -13,6 +13,7 @@ from apps.captioning.pocket.grammar import STYLES, write
 from apps.captioning.pocket.mutations import damage
 from apps.captioning.pocket.scene import sample_scene
 from apps.captioning.pretraining.tokenizer import framed, transformers_tokenizer
+from common.models.language import without_bars
 from common.ui import progress
 
 if TYPE_CHECKING:
@@ -124,7 +125,8 @@ def train_discriminator(
         pad_token_id=wrapped.pad_token_id,
     )
     config.num_labels = 1
-    RobertaForSequenceClassification(config).save_pretrained(folder)
+    with without_bars():
+        RobertaForSequenceClassification(config).save_pretrained(folder)
     wrapped.save_pretrained(folder)
     judge = Naturalness(DiscriminatorConfig(str(folder), label_smoothing=0.05), "cpu")
     rng = random.Random(f"discriminator/{seed}")
