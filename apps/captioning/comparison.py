@@ -43,7 +43,7 @@ def _capdec(config: CaptioningConfig) -> None:
     noise = config.init.noise or CAPDEC_NOISE
     _text_only(config)
     config.init.noise = noise
-    if config.captioner.path:
+    if config.start:
         # The others start from a captioner that has not seen noise.
         config.init.further = config.init.steps
 
@@ -145,8 +145,8 @@ def _one(config: CaptioningConfig, folder: Path, method: str, seed: int) -> Resu
     if method:
         METHODS[method](own)
     start = folder / f"{start_of(method, config)}-seed{seed}" / "model"
-    if not own.captioner.path and start.is_dir():
-        own.captioner.path = str(start)
+    if not own.start and start.is_dir():
+        own.init.path = str(start)
     name = f"{method or 'run'}-seed{seed}"
     ui.say(f"{method or 'the settings'}, seed {seed}")
     started = folder / name

@@ -111,3 +111,8 @@ class CaptioningConfig:
     seed: int = 0
     threads: int = 1
     runs: str = "runs/captioning"
+
+    @property
+    def start(self) -> str:
+        """Folder of the captioner that training starts from; empty where one is made anew."""
+        return self.captioner.path or self.init.path

@@ -193,7 +193,7 @@ def _batches(config: CaptioningConfig, found: Found) -> str:
         raise UsageError(f"rl.samples {rl.samples}: {rl.algorithm} with {rl.baseline} compares at least 2 samples")
     check_processes(config, found.processes)
     parts = []
-    steps = init.further if config.captioner.path else init.steps
+    steps = init.further if config.start else init.steps
     if steps:
         rounds = _rounds(steps * init.batch_size, found.sentences)
         parts.append(f"initialisation {steps:,} steps of {init.batch_size} sentences{rounds}")
@@ -208,7 +208,7 @@ def _batches(config: CaptioningConfig, found: Found) -> str:
         )
     if parts and found.processes > 1:
         parts.append(f"each of {found.processes} processes takes an equal part of every step")
-    return "; ".join(parts) or "nothing to do: captioner.path is set and rl.steps is 0"
+    return "; ".join(parts) or "nothing to do: a captioner is loaded, and init.further and rl.steps are 0"
 
 
 def _rounds(taken: int, size: int) -> str:

@@ -65,14 +65,14 @@ def captioner(config: CaptioningConfig, found: Found) -> str:
 
     settings = config.captioner
     shape, path = None, settings.decoder
-    if settings.path:
-        folder = locate(settings.path)
+    if config.start:
+        folder, named = locate(config.start), "captioner.path" if settings.path else "init.path"
         if not (folder / SHAPE).is_file():
-            raise UsageError(f"captioner.path: {folder} holds no {SHAPE}; `train` makes a captioner")
+            raise UsageError(f"{named}: {folder} holds no {SHAPE}; `train` makes a captioner")
         shape, path = Shape(**read_json(folder / SHAPE)), str(folder / "decoder")
         if found.features and shape.features != found.features:
             raise UsageError(
-                f"captioner.path: it reads features of size {shape.features}, and CLIP makes {found.features}; set "
+                f"{named}: it reads features of size {shape.features}, and CLIP makes {found.features}; set "
                 f"clip.name to the one it was trained on, {shape.clip or 'whose name it does not know'}"
             )
     known, reason = _settings("captioner.decoder", path)

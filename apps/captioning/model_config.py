@@ -30,8 +30,9 @@ class CaptionerConfig:
     """The captioner: mapper and decoder.
 
     Args:
-        path: a trained captioner's folder; where empty, one is made from `decoder` and initialised on text alone.
-        decoder: GPT-2-class language model to start from: hub id or folder.
+        path: a captioner's folder, to measure, ask or train further. Where empty, the shipped one is measured and
+            asked, and training starts from `init.path`.
+        decoder: GPT-2-class language model of a captioner that is made anew: hub id or folder.
         mapper: from a CLIP feature to the decoder's prefix: `mlp` (ClipCap's, CgT-GAN's) or `transformer`.
         prefix_length: prefix vectors.
         mapper_layers: of the transformer mapper.

@@ -147,7 +147,8 @@ def make_captioner(config: CaptioningConfig, folder: Path, part: str) -> dict[st
     config = replace(
         config,
         clip=replace(config.clip, name=f"local-dir:{folder / 'clip'}"),
-        captioner=replace(config.captioner, decoder=str(folder / "decoder"), path=path),
+        captioner=replace(config.captioner, decoder=str(folder / "decoder"), path=""),
+        init=replace(config.init, path=path),
         discriminator=replace(config.discriminator, path=str(folder / "discriminator")),
         evaluate=replace(config.evaluate, second_clip=f"local-dir:{folder / 'clip-held-out'}"),
     )

@@ -32,9 +32,9 @@ def initial_captioner(
     if workers.agreed(lambda: (final / SHAPE).is_file()):
         return load_captioner(final, config.captioner.device)
     settings, longest = config.init, config.captioner.max_new_tokens
-    if config.captioner.path:
-        captioner = load_captioner(config.captioner.path, config.captioner.device)
-        captioner.check_clip(clip.name, clip.dim, config.captioner.path)
+    if config.start:
+        captioner = load_captioner(config.start, config.captioner.device)
+        captioner.check_clip(clip.name, clip.dim, config.start)
         settings = replace(settings, steps=settings.further)
     else:
         torch.manual_seed(run.seed)

@@ -11,8 +11,9 @@ class InitConfig:
     """Text-only initialisation: the decoder learns to say a sentence from the sentence's own CLIP feature.
 
     Args:
+        path: folder of an initialised captioner to start from; where empty, one is made anew from `captioner.decoder`.
         steps: optimiser steps of a captioner that is made anew.
-        further: steps of one that is loaded (`captioner.path`).
+        further: steps of one that is loaded.
         batch_size: sentences of a step, of all processes together.
         learning_rate: highest; it falls to a tenth along a cosine.
         warmup: steps until it is reached.
@@ -24,6 +25,7 @@ class InitConfig:
             once. The gradient is the same, but for dropout.
     """
 
+    path: str = ""
     steps: int = 1000
     further: int = 0
     batch_size: int = 64

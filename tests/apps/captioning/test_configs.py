@@ -198,7 +198,7 @@ def small(tmp_path: Path, *more: str) -> CaptioningConfig:
     """The pocket world with tiny models on disk."""
     options = ["--clip.name", f"local-dir:{tiny_clip_folder(tmp_path / 'clip')}"]
     options += ["--captioner.decoder", str(tiny_decoder_folder(tmp_path / "decoder"))]
-    options += ["--captioner.max_new_tokens", "20"]
+    options += ["--captioner.max_new_tokens", "20", "--init.path", ""]
     for part in ("train", "validation", "heldout", "corpus"):
         options += [f"--{part}.limit", "20"]
     return load(CaptioningConfig, CONFIGS / "pocket.yaml", [*options, *more])
