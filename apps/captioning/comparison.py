@@ -53,17 +53,23 @@ def _aligned(config: CaptioningConfig) -> None:
     config.captioner.align = True
 
 
+def _capdec_aligned(config: CaptioningConfig) -> None:
+    _capdec(config)
+    config.captioner.align = True
+
+
 # CapDec's variance is 0.016 in 640 or 768 dimensions; the noise's expected length, not its variance, is what carries
 # over to features of another size, so the pocket CLIP's 128 dimensions would be drowned by it.
 CAPDEC_NOISE = 0.001
 
-#: What each method changes in the settings; all else is the same for all. The first four are no reinforcement, the
+#: What each method changes in the settings; all else is the same for all. The first five are no reinforcement, the
 #: others start from the settings' own initialisation, with `init.noise` or without.
 METHODS: dict[str, Callable[[CaptioningConfig], None]] = {
     START: _text_only,
     "decap": _decap,
     NOISY: _capdec,
     "aligned": _aligned,
+    "capdec-aligned": _capdec_aligned,
     "clip-cos": _reward(clip_cos=1.0),
     "clip-agg": _reward(clip_agg=1.0),
     "gan": _reward(naturalness=1.0),
@@ -75,7 +81,9 @@ def start_of(method: str, config: CaptioningConfig) -> str:
     """The method whose initialisation, of the same seed, this one goes on from; it is then trained once."""
     if method in (START, NOISY):
         return ""
-    return START if method in ("decap", "aligned") or not config.init.noise else NOISY
+    if method in ("decap", "aligned"):
+        return START
+    return NOISY if method == "capdec-aligned" or config.init.noise else START
 
 
 Results = Mapping[tuple[str, int], Result]
@@ -145,8 +153,8 @@ def _one(config: CaptioningConfig, folder: Path, method: str, seed: int) -> Resu
     if method:
         METHODS[method](own)
     start = folder / f"{start_of(method, config)}-seed{seed}" / "model"
-    if not own.start and start.is_dir():
-        own.init.path = str(start)
+    if start.is_dir():
+        own.captioner.path, own.init.further = str(start), 0
     name = f"{method or 'run'}-seed{seed}"
     ui.say(f"{method or 'the settings'}, seed {seed}")
     started = folder / name
@@ -211,15 +219,17 @@ def _over_seeds(values: list[float]) -> dict[str, Any]:
 
 
 def _print(summary: Mapping[str, Any], folder: Path) -> None:
-    names, rows = _rows(summary)
+    # A terminal has no room for all; the report has.
+    names, rows = _rows(summary, most=2)
     columns = ("method", *(WORDS.get(name, name) for name in names), "held-out combinations", "gain", "alarms")
     ui.table(f"Held-out pictures, {len(summary['seeds'])} seeds", columns, rows)
     ui.say(f"report: {folder / 'report.html'}")
 
 
-def _rows(summary: Mapping[str, Any]) -> tuple[list[str], list[tuple[Any, ...]]]:
+def _rows(summary: Mapping[str, Any], most: int | None = None) -> tuple[list[str], list[tuple[Any, ...]]]:
+    """The first `most` measures' names, and a row for each method."""
     methods = summary["methods"]
-    names = [name for name in SCALES if all(name in found["after"] for found in methods.values())]
+    names = [name for name in SCALES if all(name in found["after"] for found in methods.values())][:most]
     rows = []
     for method, found in methods.items():
         cells = [

@@ -347,7 +347,8 @@ def test_methods_go_on_from_the_initialisation_that_the_settings_ask_for(config,
         assert comparison.start_of(method, plain) == "text-only"
         assert comparison.start_of(method, noisy) == "capdec"
     # The rows to compare with are what they are called, whatever the settings say.
-    assert comparison.start_of("decap", noisy) == "text-only"
+    assert comparison.start_of("decap", noisy) == comparison.start_of("aligned", noisy) == "text-only"
+    assert comparison.start_of("capdec-aligned", plain) == "capdec"
     for method, noise in (("text-only", 0.0), ("decap", 0.0), ("aligned", 0.0), ("capdec", 0.004)):
         own = deepcopy(noisy)
         comparison.METHODS[method](own)
@@ -371,7 +372,7 @@ def weights_of(folder) -> bytes:
     return (folder / "mapper.safetensors").read_bytes()
 
 
-@pytest.mark.parametrize("method", ["decap", "capdec", "aligned", "clip-cos", "clip-agg", "gan"])
+@pytest.mark.parametrize("method", ["decap", "capdec", "aligned", "capdec-aligned", "clip-cos", "clip-agg", "gan"])
 def test_every_method_trains(quick, config, method):
     config.rl.steps = 1
     config.heldout.split, config.heldout.limit = "test_seen", 3
