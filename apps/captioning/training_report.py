@@ -108,7 +108,9 @@ def write_report(result: Result, examples: Sequence[Example]) -> Path:
     report.section("Before and after")
     count = len(result.after.items)
     report.headline(
-        changes(result, main), SCALES.get(main, 1.0), caption=f"{WORDS.get(main, main)}; {count} held-out pictures."
+        changes(result, main),
+        SCALES.get(main, 1.0),
+        caption=f"{WORDS.get(main, main)}; {count} held-out pictures. {_between(run.config)}",
     )
     rows = [
         (WORDS.get(name, name), *(_text(getattr(row, end), SCALES.get(name, 1.0)) for end in _ENDS))
@@ -171,6 +173,13 @@ def contact_sheet(result: Result, examples: Sequence[Example], columns: int = 4,
 
 
 _ENDS = ("before", "after", "difference")
+
+
+def _between(config: dict[str, Any]) -> str:
+    """What happened between the two measurements."""
+    done = ["pictures' features were aligned with the corpus'"] if config["captioner"]["align"] else []
+    done += [f"{config['rl']['steps']} steps of reinforcement"] if config["rl"]["steps"] else []
+    return f"Between before and after: {', then '.join(done) or 'nothing'}."
 
 
 def _mark(exact: float | None) -> str:
