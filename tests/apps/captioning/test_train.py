@@ -88,7 +88,7 @@ def test_a_run_leaves_what_its_user_needs(whole):
     assert sample["picture"].startswith("train-")
     assert set(sample["parts"]) == {"clip_cos", "clip_agg", "naturalness"}
     page = (folder / "report.html").read_text("utf-8")
-    happened = "aligned with the corpus', then 4 steps of reinforcement"
+    happened = "alignment of pictures with the corpus, then 4 steps of reinforcement"
     for words in ("Before and after", happened, "Pictures and captions", "Reinforcement", "Settings", "<svg"):
         assert words in page, words
     # Pictures are in the page itself: those whose caption has changed.
