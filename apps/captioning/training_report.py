@@ -168,7 +168,7 @@ def contact_sheet(result: Result, examples: Sequence[Example], columns: int = 4,
         lines = [_mark(item.scores.get("exact")) + item.caption for item in (before, after)]
         text = "\n".join(textwrap.fill(line, 38, subsequent_indent="   ") for line in lines)
         # What a captioner says between two dollar signs is no formula.
-        axes.set_title(text, fontsize=7.5, loc="left", y=-0.02, va="top", parse_math=False)
+        axes.set_title(text, fontsize=7.5, loc="left", y=-0.03, pad=0, va="top", parse_math=False)
     return figure
 
 
