@@ -58,7 +58,8 @@ class PretrainConfig:
         discriminator_width: width of the pocket RoBERTa.
         discriminator_steps: steps against damaged sentences.
         captioner_sentences: of the text-only initialisation, more than `train` itself has time for.
-        captioner_steps: of that initialisation; its other settings are those of `init`.
+        captioner_steps: of that initialisation, which is without noise.
+        captioner_learning_rate: of that initialisation; its other settings are those of `init`.
     """
 
     vocabulary: int = 1024
@@ -70,6 +71,7 @@ class PretrainConfig:
     discriminator_steps: int = 2000
     captioner_sentences: int = 100_000
     captioner_steps: int = 6000
+    captioner_learning_rate: float = 2e-3
 
 
 @dataclass

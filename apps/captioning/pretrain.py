@@ -155,7 +155,8 @@ def make_captioner(config: CaptioningConfig, folder: Path, part: str) -> dict[st
     if initial:
         config.captioner.align, config.rl = False, replace(config.rl, steps=0)
         config.corpus = replace(config.corpus, limit=config.pretrain.captioner_sentences)
-        config.init = replace(config.init, steps=config.pretrain.captioner_steps)
+        steps, learning_rate = config.pretrain.captioner_steps, config.pretrain.captioner_learning_rate
+        config.init = replace(config.init, steps=steps, learning_rate=learning_rate, noise=0.0)
     run = pretrain_run(config, f"{part}-seed{config.seed}", config)
     result = train_one(config, resume=run.folder, command=f"python -m apps.captioning {shlex.join(sys.argv[1:])}")
     load_captioner(run.folder / "model").half().save(folder / part)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from apps.captioning.features import Pictures
     from apps.captioning.measures.evaluation import Evaluation
+    from apps.captioning.model import Captioner
     from common.models.clip import Clip
     from common.training.run import Run
 
@@ -33,7 +34,7 @@ class Result:
 
     Attributes:
         run: its folder.
-        before: after the text-only initialisation.
+        before: as it started: the captioner loaded, or the one initialised on text alone.
         after: at the end.
         retrieval: what the corpus' nearest sentence to each picture would have scored.
     """
@@ -99,7 +100,7 @@ def train_one(
     command: str | None = None,
     workers: Workers = ALONE,
 ) -> Result:
-    """One run: initialise on text, measure, reinforce, measure again, report.
+    """One run: load or initialise on text, measure, align, reinforce, measure again, report.
 
     Args:
         config: the settings.
@@ -113,6 +114,7 @@ def train_one(
     """
     from apps.captioning.features import open_clip_model
     from apps.captioning.measures.evaluation import measure, measure_captioner
+    from apps.captioning.model import load_captioner
     from apps.captioning.training_report import write_report
     from common.training.run import Run, seed_everything
 
@@ -129,18 +131,18 @@ def train_one(
     clip = open_clip_model(config.clip)
     data = shared_data(config, clip, workers)
 
-    def measured() -> Evaluation:
-        return workers.agreed(lambda: measure_captioner(config, captioner, clip, data.heldout, data.corpus_features))
+    def measured(one: Captioner) -> Evaluation:
+        return workers.agreed(lambda: measure_captioner(config, one, clip, data.heldout, data.corpus_features))
 
     captioner = initial_captioner(config, run, clip, data, workers)
-    before = measured()
-    after = before
+    further = config.start and config.init.further
+    after = before = measured(load_captioner(config.start, config.captioner.device) if further else captioner)
     if config.captioner.align:
         captioner.align(data.train.features, data.corpus_features)
     if config.rl.steps:
         captioner = reinforce(config, run, captioner, clip, data, workers)
-    if config.rl.steps or config.captioner.align:
-        after = measured()
+    if further or config.captioner.align or config.rl.steps:
+        after = measured(captioner)
 
     def written() -> Result:
         captioner.save(run.folder / "model")

@@ -177,7 +177,9 @@ _ENDS = ("before", "after", "difference")
 
 def _between(config: dict[str, Any]) -> str:
     """What happened between the two measurements."""
-    done = ["alignment of pictures with the corpus"] if config["captioner"]["align"] else []
+    init, loaded = config["init"], config["captioner"]["path"] or config["init"]["path"]
+    done = [f"{init['further']} steps on text alone"] if loaded and init["further"] else []
+    done += ["alignment of pictures with the corpus"] if config["captioner"]["align"] else []
     done += [f"{config['rl']['steps']} steps of reinforcement"] if config["rl"]["steps"] else []
     return f"Between before and after: {', then '.join(done) or 'nothing'}."
 
