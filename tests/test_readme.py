@@ -29,7 +29,8 @@ SMALL = {
     },
     "apps.captioning": {
         "train": "--train.limit 8 --validation.limit 4 --heldout.limit 6 --corpus.limit 20 --init.steps 2"
-        " --init.batch_size 4 --init.further 2 --rl.steps 2 --rl.pictures_per_step 2 --rl.samples 2 --comparison.seeds [0]",
+        " --init.batch_size 4 --init.further 2 --rl.steps 2 --rl.pictures_per_step 2 --rl.samples 2"
+        " --comparison.seeds [0]",
         "audit": "--rows 14",
     },
 }

@@ -367,6 +367,8 @@ def test_a_loaded_captioner_is_initialised_further_where_that_is_asked_for(quick
         assert len(result.run.rows("init")) == steps
         same = weights_of(result.run.final("init")) == weights_of(whole.run.final("init"))
         assert same == (steps == 0)
+        # Before is before all that is done here.
+        assert captions(result.before) == captions(whole.before)
 
 
 def weights_of(folder) -> bytes:
