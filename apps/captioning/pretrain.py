@@ -179,7 +179,7 @@ WHAT = {
     "discriminator": "Pocket RoBERTa: tells pocket sentences from damaged ones.",
     "captioner-init": "The captioner that `train` starts from: it has learnt on text alone to say a sentence from the "
     "sentence's own CLIP feature, and has seen no picture.",
-    "captioner": "The captioner after the reinforcement of `train` with the pocket settings and seed 0.",
+    "captioner": "What `train` makes with the pocket settings and seed 0: noisy text, alignment, reinforcement.",
 }
 
 

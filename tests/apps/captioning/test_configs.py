@@ -207,9 +207,11 @@ def small(tmp_path: Path, *more: str) -> CaptioningConfig:
 def test_a_recipe_whose_models_are_here_passes_whole(tmp_path, capsys):
     config = small(tmp_path)
     assert [one.detail for one in check(config) if one.passed is not True] == []
-    trained = small(tmp_path, "--captioner.path", str(tiny_captioner(tmp_path / "captioner")))
+    loaded = ["--captioner.path", str(tiny_captioner(tmp_path / "captioner")), "--init.further"]
+    trained, further = (small(tmp_path, *loaded, steps) for steps in ("0", "3"))
     assert by_name(check(trained))["captioner"].passed
     assert "initialisation" not in by_name(check(trained))["batches"].detail
+    assert "initialisation 3 steps" in by_name(check(further))["batches"].detail
     assert run_train(config, dry_run=True, json_output=True) == 0
     assert {row["name"] for row in json.loads(capsys.readouterr().out)} >= {"clip", "memory", "unpaired"}
 
