@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 TITLE = "Caption a picture"
 DESCRIPTION = (
     "Draw a scene or upload a picture. The captioner learnt to speak from sentences alone; what it sees, it learnt "
-    "from CLIP's rewards, without a single caption of a picture."
+    "from CLIP, without a single caption of a picture."
 )
 ATTENTION = (
     "CLIP-agg pays a caption for being close to what the corpus says of such pictures: the mean of its sentences, "

@@ -61,7 +61,8 @@ def captioner(config: CaptioningConfig, found: Found) -> str:
     import torch
     from transformers import AutoModelForCausalLM
 
-    from apps.captioning.model import SHAPE, Shape, build_mapper
+    from apps.captioning.mapper import Shape, build_mapper
+    from apps.captioning.model import SHAPE
 
     settings = config.captioner
     shape, path = None, settings.decoder

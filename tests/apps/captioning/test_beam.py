@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from apps.captioning.beam import NBest, beam_search
-from apps.captioning.model import Captioner, Shape
+from apps.captioning.mapper import Shape
+from apps.captioning.model import Captioner
 from common.errors import TouchstoneError, UsageError
 from tests.apps.captioning.tiny import new_tiny_captioner
 

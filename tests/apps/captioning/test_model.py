@@ -7,7 +7,8 @@ import math
 import pytest
 import torch
 
-from apps.captioning.model import Captioner, Shape, load_captioner, load_decoder, new_captioner
+from apps.captioning.mapper import Shape
+from apps.captioning.model import Captioner, load_captioner, load_decoder, new_captioner
 from apps.captioning.model_config import CaptionerConfig
 from common.errors import DataError, TouchstoneError, UsageError
 from tests.apps.captioning.tiny import LONGEST, WIDTH, new_tiny_captioner, tiny_decoder_folder, tiny_tokenizer

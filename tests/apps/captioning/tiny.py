@@ -8,7 +8,8 @@ from typing import Any
 
 import torch
 
-from apps.captioning.model import Captioner, Shape
+from apps.captioning.mapper import Shape
+from apps.captioning.model import Captioner
 
 WIDTH, LONGEST = 32, 64
 

@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from apps.captioning.learning.reinforce import Reinforcer, pretrain_judge
-from apps.captioning.model import Captioner, Captions, Shape
+from apps.captioning.mapper import Shape
+from apps.captioning.model import Captioner, Captions
 from common.errors import GraderFailure, TouchstoneError, UsageError
 from tests.apps.captioning.learning.toys import (
     CORPUS,
