@@ -13,6 +13,7 @@ from torch import Tensor
 
 from common.errors import DataError, MissingDependency, RewardError, UsageError
 from common.files import locate
+from common.models.language import without_bars
 from common.rewards.base import Reward, RewardOutput, nan_like
 
 log = logging.getLogger(__name__)
@@ -92,9 +93,10 @@ class Classifier:
             raise UsageError(f"no classifier at {folder}: it holds no config.json")
         try:
             tokenizer = AutoTokenizer.from_pretrained(str(folder))
-            model, info = AutoModelForSequenceClassification.from_pretrained(
-                str(folder), dtype=torch.float32, output_loading_info=True
-            )
+            with without_bars():
+                model, info = AutoModelForSequenceClassification.from_pretrained(
+                    str(folder), dtype=torch.float32, output_loading_info=True
+                )
         except (OSError, ValueError, RuntimeError, KeyError) as error:
             raise UsageError(
                 f"the classifier {self.path} cannot be opened: {error}. It must be a folder or a hub id"

@@ -47,9 +47,10 @@ class Naturalness:
         # The penalty's second derivative exists for plain attention only.
         attention = "eager" if config.gradient_penalty else None
         try:
-            self.model = AutoModelForSequenceClassification.from_pretrained(
-                place, num_labels=1, attn_implementation=attention, dtype=torch.float32
-            )
+            with without_bars():
+                self.model = AutoModelForSequenceClassification.from_pretrained(
+                    place, num_labels=1, attn_implementation=attention, dtype=torch.float32
+                )
             self.tokenizer = AutoTokenizer.from_pretrained(place)
         except (OSError, ValueError) as error:
             raise UsageError(f"discriminator.path: {config.path} cannot be loaded: {error}") from error
