@@ -98,7 +98,7 @@ APP = App(
         ),
         Verb(
             "pretrain",
-            "make the pocket CLIP, language model and discriminator from nothing",
+            "make the pocket CLIPs, language model, discriminator and captioners from nothing",
             "apps.captioning.pretrain:run_pretrain",
             (
                 Flag("--out", "folder to write the assets to", {"default": "assets/captioning"}),

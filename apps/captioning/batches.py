@@ -21,7 +21,7 @@ def check_processes(config: CaptioningConfig, processes: int) -> None:
     ):
         if size < 0:
             raise UsageError(f"{name} must be 0 (all at once) or more, not {size}")
-    if not config.start:
+    if config.init_steps:
         workers.check_divides("init.batch_size", config.init.batch_size)
     if rl.steps:
         workers.check_divides("rl.pictures_per_step", rl.pictures_per_step)

@@ -31,7 +31,7 @@ def _reward(**weights: float) -> Callable[[CaptioningConfig], None]:
 
 
 def _text_only(config: CaptioningConfig) -> None:
-    config.rl.steps, config.init.noise, config.captioner.align = 0, 0.0, False
+    config.rl.steps, config.init.noise, config.init.further, config.captioner.align = 0, 0.0, 0, False
 
 
 def _decap(config: CaptioningConfig) -> None:
@@ -40,12 +40,10 @@ def _decap(config: CaptioningConfig) -> None:
 
 
 def _capdec(config: CaptioningConfig) -> None:
-    noise = config.init.noise or CAPDEC_NOISE
+    noise, further = config.init.noise or CAPDEC_NOISE, config.init.further or config.init.steps
     _text_only(config)
-    config.init.noise = noise
-    if config.start:
-        # The others start from a captioner that has not seen noise.
-        config.init.further = config.init.steps
+    # A captioner that is loaded has not seen noise.
+    config.init.noise, config.init.further = noise, further
 
 
 def _aligned(config: CaptioningConfig) -> None:

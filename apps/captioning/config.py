@@ -118,3 +118,8 @@ class CaptioningConfig:
     def start(self) -> str:
         """Folder of the captioner that training starts from; empty where one is made anew."""
         return self.captioner.path or self.init.path
+
+    @property
+    def init_steps(self) -> int:
+        """Steps of the initialisation: of a captioner made anew, or further ones of the one that is loaded."""
+        return self.init.further if self.start else self.init.steps

@@ -193,8 +193,7 @@ def _batches(config: CaptioningConfig, found: Found) -> str:
         raise UsageError(f"rl.samples {rl.samples}: {rl.algorithm} with {rl.baseline} compares at least 2 samples")
     check_processes(config, found.processes)
     parts = []
-    steps = init.further if config.start else init.steps
-    if steps:
+    if steps := config.init_steps:
         rounds = _rounds(steps * init.batch_size, found.sentences)
         parts.append(f"initialisation {steps:,} steps of {init.batch_size} sentences{rounds}")
     if config.captioner.align:

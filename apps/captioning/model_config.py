@@ -39,7 +39,7 @@ class CaptionerConfig:
         normalize_prefix: scale every prefix vector to length 1.
         max_new_tokens: longest caption, in tokens, the end token included.
         projection: at use, a picture's feature is replaced by the softmax-weighted mean of the corpus' text features
-            at this temperature (DeCap); 0 uses the feature itself.
+            at this temperature (DeCap); 0 uses the feature, aligned where the captioner is.
         align: before the reinforcement, learn to move pictures' features to where the corpus' features lie, by optimal
             transport of the one set to the other; no picture is paired with a sentence.
         device: torch device; `auto` takes a GPU where there is one.

@@ -31,27 +31,26 @@ def initial_captioner(
     final = run.final("init")
     if workers.agreed(lambda: (final / SHAPE).is_file()):
         return load_captioner(final, config.captioner.device)
-    settings, longest = config.init, config.captioner.max_new_tokens
+    longest, steps = config.captioner.max_new_tokens, config.init_steps
     if config.start:
         captioner = load_captioner(config.start, config.captioner.device)
         captioner.check_clip(clip.name, clip.dim, config.start)
-        settings = replace(settings, steps=settings.further)
     else:
         torch.manual_seed(run.seed)
         captioner = new_captioner(config.captioner, clip.dim, clip.name)
         captioner.check_room(longest)
-    if settings.steps:
+    if steps:
         workers.part_ways(run.seed)
+        settings = replace(config.init, steps=steps)
         learner = Initialiser(captioner, settings, data.corpus, data.corpus_features, longest, run.seed, workers)
-        run_stage(run, "init", learner, settings.steps, settings.save_every, workers=workers)
-        captioner.eval()
+        run_stage(run, "init", learner, steps, settings.save_every, workers=workers)
 
     def saved() -> None:
         captioner.save(final)
         drop_checkpoints(run, "init")
 
     workers.main_only(saved)
-    return captioner
+    return captioner.eval()
 
 
 def reinforce(

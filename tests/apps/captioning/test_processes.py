@@ -160,6 +160,15 @@ def test_what_cannot_be_shared_out_is_refused_by_name(models, tmp_path, change, 
         check_processes(chosen, 2)
 
 
+def test_further_steps_are_shared_out_too(models, tmp_path):  # noqa: F811
+    chosen = settings(models, tmp_path)
+    chosen.rl.pictures_per_step, chosen.init.path, chosen.init.batch_size = 4, "shipped", 9
+    check_processes(chosen, 2)
+    chosen.init.further = 1
+    with pytest.raises(UsageError, match=r"init\.batch_size: 9 does not divide by 2 processes"):
+        check_processes(chosen, 2)
+
+
 def test_help_and_one_process_load_nothing_of_several():
     code = "import sys, apps.captioning.__main__, apps.captioning.train; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)

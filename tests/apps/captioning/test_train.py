@@ -352,11 +352,14 @@ def test_methods_go_on_from_the_initialisation_that_the_settings_ask_for(config,
     assert comparison.start_of("capdec-aligned", plain) == "capdec"
     for method, noise in (("text-only", 0.0), ("decap", 0.0), ("aligned", 0.0), ("capdec", 0.004)):
         own = deepcopy(noisy)
+        own.init.path, own.init.further = "shipped", 7
         comparison.METHODS[method](own)
         assert (own.init.noise, own.rl.steps, own.captioner.align) == (noise, 0, method == "aligned")
-    plain.captioner.path = "shipped"
+        # Only CapDec's is trained further.
+        assert own.init_steps == (7 if method == "capdec" else 0)
+    plain.init.path = "shipped"
     comparison.METHODS["capdec"](plain)
-    assert (plain.init.noise, plain.init.further) == (comparison.CAPDEC_NOISE, plain.init.steps)
+    assert (plain.init.noise, plain.init_steps) == (comparison.CAPDEC_NOISE, plain.init.steps)
 
 
 def test_a_loaded_captioner_is_initialised_further_where_that_is_asked_for(quick, config, whole):

@@ -14,12 +14,12 @@ LENGTHS = st.lists(st.integers(1, 40), min_size=1, max_size=30)
 
 
 @given(LENGTHS, st.integers(1, 12))
-def test_every_row_once_and_no_pass_longer_than_the_next(lengths: list[int], size: int) -> None:
+def test_every_row_once_and_the_short_ones_first(lengths: list[int], size: int) -> None:
     passes = by_length(torch.tensor(lengths), size)
     assert sorted(torch.cat([rows for rows, _ in passes]).tolist()) == list(range(len(lengths)))
     assert all(len(rows) <= size for rows, _ in passes)
     assert [longest for _, longest in passes] == [max(lengths[row] for row in rows) for rows, _ in passes]
-    # What is padding in a pass is less than what separates it from the one before.
+    # Sorted: the longest of a pass is no longer than the shortest of the next.
     assert all(longest <= min(lengths[row] for row in rows) for (_, longest), (rows, _) in pairwise(passes))
 
 
