@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import struct
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Union
+from typing import TYPE_CHECKING, Union
 
 from common.errors import DataError, UsageError
 
 if TYPE_CHECKING:
     from PIL import Image
     from torch import Tensor
+
+    from common.windowing import Window
 
 #: A picture where it lies, as the bytes of a file, or opened.
 Source = Union[Path, str, bytes, "Image.Image"]
@@ -23,8 +26,8 @@ Colour = tuple[int, int, int]
 #: What shows through transparent pixels, unless said otherwise.
 WHITE: Colour = (255, 255, 255)
 
-#: What Pillow's readers raise on broken files; each reader has its own habits.
-_BROKEN = (
+#: What readers raise on broken files; Pillow's and pydicom's each have their own habits.
+BROKEN = (
     OSError,
     SyntaxError,
     ValueError,
@@ -39,34 +42,81 @@ _BROKEN = (
 )
 
 
-def load_picture(source: Source, background: Colour = WHITE) -> Image.Image:
+def load_picture(source: Source, background: Colour = WHITE, frame: int = 0) -> Image.Image:
     """Read a picture whole, upright, as 8-bit RGB.
 
-    The orientation that a camera noted (EXIF 1 to 8) is applied. Transparent pixels show `background`. Of an animation
-    the first frame counts. Grey values of 16 bits are divided by 257, so that white stays white; those of 32-bit
-    integer files count as 16-bit ones unless one is greater. Floats are taken on the scale 0 to 1, 0 to 255 or 0 to
-    65535, whichever is the least that holds the greatest of them. Values below 0 are black.
+    The orientation that a camera noted (EXIF 1 to 8) is applied. Transparent pixels show `background`. Grey values of
+    16 bits are divided by 257, so that white stays white; those of 32-bit integer files count as 16-bit ones unless
+    one is greater. Floats are taken on the scale 0 to 1, 0 to 255 or 0 to 65535, whichever is the least that holds
+    the greatest of them. Values below 0 are black. `load_any` shows such pictures through a window, and reads DICOM.
 
     Args:
         source: path, bytes of a file, or a Pillow picture (which is left as it is).
         background: RGB, 0 to 255.
+        frame: which frame of an animation or of a file of several pages, from 0.
 
     Returns:
         A decoded picture of mode RGB.
 
     Raises:
-        DataError: nothing is there, or it cannot be decoded to its end; the message names the file and why.
+        DataError: nothing is there, there is no such frame, or it cannot be decoded to its end; names file and reason.
     """
+    return _read(source, background, frame, None, None)
+
+
+def load_any(source: Source, window: Window | None = None, frame: int = 0, background: Colour = WHITE) -> Image.Image:
+    """Read a picture or a DICOM file, as 8-bit RGB.
+
+    DICOM is told by its preamble, its first tag or its ending. Other grey of more than 8 bits is shown through a
+    window, because 12 bits stored as 16 would be next to black; all else is as `load_picture` reads it.
+
+    Args:
+        source: path, bytes of a file, or a Pillow picture (which is left as it is).
+        window: (centre, width) in the picture's values (0 to 255 for a colour picture), "auto" (from the 0.5th to the
+            99.5th percentile), "full" (from the least to the greatest value) or, of a CT as DICOM, a name from
+            `windowing.HOUNSFIELD`. None: DICOM's own; "auto" for other grey of more than 8 bits; else as it is.
+        frame: which frame, from 0.
+        background: RGB, 0 to 255, what transparent pixels show.
+
+    Returns:
+        A decoded picture of mode RGB.
+
+    Raises:
+        DataError: see `load_picture` and `common.dicom.open_dicom`.
+        UsageError: the window does not fit the picture.
+        MissingDependency: this is DICOM and pydicom is not installed.
+    """
+    from PIL import Image
+
+    if not isinstance(source, Image.Image):
+        from common.dicom import is_dicom, read_dicom
+
+        if is_dicom(source):
+            return read_dicom(source, window, frame).convert("RGB")
+    return _read(source, background, frame, window, "auto")
+
+
+def _read(
+    source: Source, background: Colour, frame: int, window: Window | None, otherwise: Window | None
+) -> Image.Image:
+    """A picture as RGB, through `window` where given; grey of more than 8 bits through `otherwise` where not."""
     from PIL import Image, UnidentifiedImageError
 
     label = describe(source)
+
+    def read(image: Image.Image) -> Image.Image:
+        with _at_frame(image, frame, label):
+            return _to_rgb(image, background, window, otherwise)
+
     try:
         if isinstance(source, Image.Image):
-            return _to_rgb(source, background)
-        with Image.open(_readable(source, label)) as image:
-            return _to_rgb(image, background)
+            return read(source)
+        with Image.open(readable(source, label)) as image:
+            return read(image)
     except DataError:
         raise
+    except UsageError as error:
+        raise UsageError(f"{label}: {error}") from error
     except Image.DecompressionBombError as error:
         raise DataError(
             f"the picture has more than {2 * (Image.MAX_IMAGE_PIXELS or 0):,} pixels; make it smaller first",
@@ -74,7 +124,7 @@ def load_picture(source: Source, background: Colour = WHITE) -> Image.Image:
         ) from error
     except UnidentifiedImageError as error:
         raise DataError("this is no picture in a format that Pillow reads", path=label) from error
-    except _BROKEN as error:
+    except BROKEN as error:
         raise DataError(f"the picture is broken or cut off: {error}", path=label) from error
 
 
@@ -152,7 +202,8 @@ def describe(source: Source) -> str:
     return f"picture {source.mode} {source.width}×{source.height}"
 
 
-def _readable(source: Path | str | bytes, label: str) -> Path | BytesIO:
+def readable(source: Path | str | bytes, label: str) -> Path | BytesIO:
+    """What a reader can open; raises a `DataError` where there is nothing to read."""
     if isinstance(source, bytes):
         if not source:
             raise DataError("there are no bytes", path=label)
@@ -167,24 +218,41 @@ def _readable(source: Path | str | bytes, label: str) -> Path | BytesIO:
     return path
 
 
-def _to_rgb(image: Image.Image, background: Colour) -> Image.Image:
+@contextlib.contextmanager
+def _at_frame(image: Image.Image, frame: int, label: str) -> Iterator[None]:
+    """The picture at one of its frames; it is given back at the one it was at."""
+    if not frame:
+        yield
+        return
+    frames = getattr(image, "n_frames", 1)
+    if not 0 <= frame < frames:
+        raise DataError(f"there is no frame {frame}; it has {frames}, counted from 0", path=label)
+    before = image.tell()
+    image.seek(frame)
+    try:
+        yield
+    finally:
+        image.seek(before)
+
+
+def _to_rgb(image: Image.Image, background: Colour, window: Window | None, otherwise: Window | None) -> Image.Image:
     from PIL import Image
 
     # Decode first: a TIFF is turned by its own reader at that point, and then forgets its orientation.
     image.load()
     image = _upright(image)
-    if image.mode.startswith("I;16"):
-        return _from_numbers(image, 65535)
-    if image.mode in ("I", "F"):
-        return _from_numbers(image, None)
+    if image.mode.startswith("I;16") or image.mode in ("I", "F"):
+        return _through(image, window or otherwise)
     if image.mode in ("La", "RGBa"):
         image = image.convert("LA" if image.mode == "La" else "RGBA")
-    if image.mode not in ("LA", "PA", "RGBA") and "transparency" not in image.info:
-        return image if image.mode == "RGB" else image.convert("RGB")
-    image = image.convert("RGBA")
-    below = Image.new("RGB", image.size, background)
-    below.paste(image, mask=image.getchannel("A"))
-    return below
+    if image.mode in ("LA", "PA", "RGBA") or "transparency" in image.info:
+        image = image.convert("RGBA")
+        below = Image.new("RGB", image.size, background)
+        below.paste(image, mask=image.getchannel("A"))
+        image = below
+    elif image.mode != "RGB":
+        image = image.convert("RGB")
+    return image if window is None else _through(image, window)
 
 
 def _upright(image: Image.Image) -> Image.Image:
@@ -193,25 +261,35 @@ def _upright(image: Image.Image) -> Image.Image:
 
     try:
         return ImageOps.exif_transpose(image)
-    except _BROKEN:
+    except BROKEN:
         # The note beside the pixels is broken, not the pixels.
         return image.copy()
 
 
-def _from_numbers(image: Image.Image, white: int | None) -> Image.Image:
-    """Grey of more than 8 bits; `white` None: found from the numbers."""
+def _through(image: Image.Image, window: Window | None) -> Image.Image:
+    """A picture's values through a window, each channel by itself, or on their own scale."""
     import numpy as np
     from PIL import Image
 
-    numbers: Any = np.asarray(image)
+    from common import windowing
+
+    numbers = np.asarray(image)
     if not np.isfinite(numbers).all():
         raise ValueError("it holds numbers that are not finite")
-    if white is None:
-        scales = (1, 255, 65535) if image.mode == "F" else (65535, 2**31 - 1)
-        # The largest float below 1 + 1e-6: what an exporter's rounding leaves above white.
-        greatest = float(numbers.max()) / (1 + 1e-6)
-        white = next((scale for scale in scales if greatest <= scale), None)
-        if white is None:
-            raise ValueError(f"its greatest value, {greatest:g}, is on no known scale")
-    grey = np.rint(np.clip(numbers.astype(np.float64) / white, 0, 1) * 255).astype(np.uint8)
-    return Image.fromarray(grey).convert("RGB")
+    if window is None:
+        shown = windowing.between(numbers, 0, _white(image.mode, float(numbers.max())))
+    else:
+        shown = windowing.apply(numbers, window, hounsfield=False)
+    return Image.fromarray(windowing.to_bytes(shown)).convert("RGB")
+
+
+def _white(mode: str, greatest: float) -> int:
+    """What is white in a picture of more than 8 bits; modes other than 16 bits tell it by their greatest value."""
+    if mode.startswith("I;16"):
+        return 65535
+    # What an exporter's rounding leaves above white.
+    greatest /= 1 + 1e-6
+    for scale in (1, 255, 65535) if mode == "F" else (65535, 2**31 - 1):
+        if greatest <= scale:
+            return scale
+    raise ValueError(f"its greatest value, {greatest:g}, is on no known scale")

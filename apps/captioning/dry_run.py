@@ -2,36 +2,21 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from apps.captioning.batches import check_processes
 from apps.captioning.config import CaptioningConfig
 from apps.captioning.data_config import CorpusConfig, PicturesConfig
-from common.errors import TouchstoneError, UsageError
+from common.errors import UsageError
+from common.training import dry_run
+from common.training.dry_run import Check, NotChecked, show
 from common.training.workers import launched
 
-
-@dataclass(frozen=True)
-class Check:
-    """One thing looked at.
-
-    Attributes:
-        name: what was looked at.
-        passed: whether the run could go on from there; None where that cannot be told here.
-        detail: what was found, or what is wrong or missing and the next step.
-    """
-
-    name: str
-    passed: bool | None
-    detail: str
-
-
-class NotChecked(Exception):
-    """Something that lies elsewhere: data that is not here, a hub that cannot be reached."""
+__all__ = ["Check", "Found", "NotChecked", "check", "show"]
 
 
 @dataclass
@@ -81,35 +66,10 @@ def check(config: CaptioningConfig) -> list[Check]:
         ("rewards", _rewards),
         ("batches", _batches),
         ("memory", memory),
-        ("run folder", _folder),
+        ("run folder", lambda config, found: dry_run.folder(config.runs)),
     )
     found = Found()
-    return [_look(name, look, config, found) for name, look in looks]
-
-
-def show(checks: list[Check], json_output: bool) -> int:
-    """Print the checks; the exit code is 2 where one failed, and 0 where some could only not be made here."""
-    from common import ui
-
-    if json_output:
-        ui.print_json([vars(found) for found in checks])
-    else:
-        words = {True: "ok", False: "FAILED", None: "not checked"}
-        rows = [(found.name, words[found.passed], found.detail) for found in checks]
-        ui.table("Dry run", ("check", "", "found"), rows)
-        skipped = sum(found.passed is None for found in checks)
-        if skipped:
-            ui.warn(f"{skipped} of {len(checks)} checks could not be made: what they need is not on this machine")
-    return UsageError.exit_code if any(found.passed is False for found in checks) else 0
-
-
-def _look(name: str, look: Look, config: CaptioningConfig, found: Found) -> Check:
-    try:
-        return Check(name, True, look(config, found))
-    except NotChecked as reason:
-        return Check(name, None, str(reason))
-    except TouchstoneError as error:
-        return Check(name, False, str(error))
+    return dry_run.checks((name, partial(look, config, found)) for name, look in looks)
 
 
 def _pictures(name: str, data: PicturesConfig, found: Found) -> str:
@@ -212,11 +172,3 @@ def _batches(config: CaptioningConfig, found: Found) -> str:
 
 def _rounds(taken: int, size: int) -> str:
     return f" ({taken / size:.2g} times over the data)" if size else ""
-
-
-def _folder(config: CaptioningConfig, found: Found) -> str:
-    folder = Path(config.runs).absolute()
-    nearest = next(parent for parent in (folder, *folder.parents) if parent.exists())
-    if not os.access(nearest, os.W_OK):
-        raise UsageError(f"{nearest}: cannot be written; set runs to another folder")
-    return str(config.runs)

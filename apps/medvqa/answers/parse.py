@@ -1,0 +1,70 @@
+"""From a text to what it says."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import lru_cache
+
+from apps.medvqa.answers.cues import CUE_WORDS, FILLERS
+from apps.medvqa.answers.meaning import Meaning
+from apps.medvqa.answers.numerals import GRADE_WORDS, graded
+from apps.medvqa.answers.quantities import Quantity
+from apps.medvqa.answers.reading import Reading
+from apps.medvqa.answers.terms import Terms
+from apps.medvqa.answers.text import SHORTEST_SLIP, Token, clean, near, shortened, tokens
+
+
+class Parser:
+    """Reads texts with the given terms.
+
+    Args:
+        terms: the words it knows.
+    """
+
+    def __init__(self, terms: Terms) -> None:
+        self.terms = terms
+        self._shortened: dict[str, list[str]] = {}
+        for word in terms.words:
+            if len(word) >= SHORTEST_SLIP:
+                for short in shortened(word):
+                    self._shortened.setdefault(short, []).append(word)
+        self._nearest = lru_cache(maxsize=65536)(self._find_nearest)
+
+    def parse(self, text: str, context: frozenset[str] = frozenset()) -> Meaning:
+        """What a text says.
+
+        Args:
+            text: an answer, a reference or a question.
+            context: names of concepts; a phrase with several senses takes the first that has one of them.
+        """
+        reading = Reading(self.terms, context)
+        reading.read(self.terms.rewritten(self._corrected(tokens(clean(text)))))
+        return reading.meaning()
+
+    def _corrected(self, found: list[Token]) -> list[Token]:
+        return [
+            replace(token, text=self._nearest(token.text))
+            if len(token.text) >= SHORTEST_SLIP and self._unknown(token.text)
+            else token
+            for token in found
+        ]
+
+    def _unknown(self, word: str) -> bool:
+        return word.isalpha() and word not in self.terms.words and word not in FILLERS and word not in CUE_WORDS
+
+    def _find_nearest(self, word: str) -> str:
+        """The known word that a misspelt one stands for; the word itself where there is none."""
+        for short in shortened(word):
+            for known in self._shortened.get(short, ()):
+                if near(word, known):
+                    return known
+        return word
+
+
+def as_grade(text: str, question: str) -> Quantity | None:
+    """A text that is nothing but a grade: "III", "3", "IIIa"; a lone I, V or X where the question asks for one."""
+    plain = text.strip().lower().rstrip(".")
+    found = graded(plain)
+    if found is None or (plain in "ivx" and not GRADE_WORDS & {token.text for token in tokens(question)}):
+        return None
+    return Quantity(found[0], found[0], "", "grade", suffix=found[1])

@@ -1,0 +1,1 @@
+"""What `evaluate` computes: text metrics, closed questions, tables and reports."""

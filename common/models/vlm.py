@@ -1,0 +1,298 @@
+"""Qwen-VL models behind one class: pictures and questions in; answers, their probabilities, and yes or no out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from common.config import LanguageModelConfig
+from common.errors import UsageError
+from common.models.language import eos_token_ids, evaluating
+from common.models.vlm_batch import Batch, batches, scoring
+from common.models.vlm_folder import check_pair, load_vlm
+from common.models.vlm_input import Preprocess, check_tensor
+from common.models.vlm_prompt import Encoded, Patches, Picture, Pictures, PromptReader, VisualPrompt, ask, spellings
+from common.pictures import WHITE, Colour
+
+if TYPE_CHECKING:
+    from common.windowing import Window
+
+__all__ = ["Patches", "Picture", "VisionLanguageModel", "VisualPrompt", "ask"]
+
+
+@dataclass(frozen=True)
+class _Opened:
+    """A loaded model and what belongs to it."""
+
+    model: Any
+    processor: Any
+    reader: PromptReader
+
+
+class VisionLanguageModel:
+    """A Qwen2-VL, Qwen2.5-VL or Qwen3-VL, opened on first use; pickles without its weights.
+
+    A row does not depend on the other rows of its batch by more than 1e-5 (float32). Dropout is off in every method,
+    and the model's mode is as before afterwards. Where a tensor picture requires gradient, log-probabilities and yes
+    or no carry it (and so do the weights that are not frozen); else nothing is kept for a backward pass.
+
+    Args:
+        model: where it is: settings, or a folder or hub id alone.
+        min_pixels: least area that a picture is resized to; the processor's own where not given.
+        max_pixels: greatest area; an image token is `(patch · merge)²` pixels, so this bounds the length of a prompt.
+        batch_size: texts in one forward pass.
+        eight_bits: round tensor pictures to 8 bits, so that they score as their files would; see `Preprocess`.
+        background: what shows through transparent pixels of picture files.
+        window: how picture files of more than 8 bits are shown; see `load_any`.
+    """
+
+    def __init__(
+        self,
+        model: LanguageModelConfig | str | Path,
+        *,
+        min_pixels: int | None = None,
+        max_pixels: int | None = None,
+        batch_size: int = 8,
+        eight_bits: bool = False,
+        background: Colour = WHITE,
+        window: Window | None = None,
+    ) -> None:
+        self.config = model if isinstance(model, LanguageModelConfig) else LanguageModelConfig(path=str(model))
+        self.min_pixels = min_pixels
+        self.max_pixels = max_pixels
+        self.batch_size = batch_size
+        self.eight_bits = eight_bits
+        self.background = background
+        self.window = window
+        self._opened: _Opened | None = None
+
+    @classmethod
+    def of(cls, model: Any, processor: Any, **options: Any) -> VisionLanguageModel:
+        """Wrap a model and a processor that are loaded already, as during training; see the class for the options.
+
+        What is wrapped so does not pickle: what lies on the disk may be older than what is in memory.
+
+        Raises:
+            UsageError: they are not of a known family, do not go together, or the processor pads on the right.
+        """
+        made = cls("", **options)
+        made._opened = made._pair(model, processor)
+        return made
+
+    def __getstate__(self) -> dict[str, Any]:
+        if not self.config.path:
+            raise UsageError("a model that was loaded elsewhere does not pickle; save it, and name its folder")
+        return {**self.__dict__, "_opened": None}
+
+    @property
+    def model(self) -> Any:
+        """The transformers model."""
+        return self._open().model
+
+    @property
+    def processor(self) -> Any:
+        """Its processor."""
+        return self._open().processor
+
+    @property
+    def preprocess(self) -> Preprocess:
+        """What makes patches from tensor pictures."""
+        return self._reader.preprocess
+
+    def generate(
+        self,
+        prompts: Sequence[VisualPrompt],
+        max_new_tokens: int,
+        temperature: float = 0.0,
+        n: int = 1,
+        generator: torch.Generator | None = None,
+        progress: Callable[[int], None] | None = None,
+    ) -> list[list[str]]:
+        """Answer every prompt `n` times.
+
+        Args:
+            prompts: with no, one or several pictures each; see `ask`.
+            max_new_tokens: longest answer, in tokens.
+            temperature: 0 takes the likeliest token; above it, the whole distribution is sampled.
+            n: answers for each prompt.
+            generator: of the samples, on the CPU; torch's global one where not given. What a prompt is answered does
+                not depend on the batch size.
+            progress: called with the number of prompts answered after each batch.
+
+        Returns:
+            For each prompt its answers, without special tokens.
+
+        Raises:
+            UsageError: a sampling of several greedy answers, or a prompt without as many places as pictures.
+            DataError: a picture cannot be read.
+        """
+        sampled = self.sample(prompts, max_new_tokens, temperature, n, generator, progress)
+        decode = self.processor.tokenizer.batch_decode
+        return [decode(group, skip_special_tokens=True) for group in sampled]
+
+    def sample(
+        self,
+        prompts: Sequence[VisualPrompt],
+        max_new_tokens: int,
+        temperature: float = 0.0,
+        n: int = 1,
+        generator: torch.Generator | None = None,
+        progress: Callable[[int], None] | None = None,
+    ) -> list[list[list[int]]]:
+        """The same as token ids, with the token that ended each answer; see `generate`.
+
+        Image and video tokens are never said, since a text with them could not be read again.
+        """
+        from common.models.vlm_decoding import sample
+
+        if n > 1 and temperature <= 0:
+            raise UsageError("several greedy answers would all be the same; set a temperature above 0")
+        opened = self._open()
+        tokenizer, settings = opened.processor.tokenizer, opened.model.config
+        # The likeliest token needs no chance: an evaluation leaves the generators where they are.
+        drawn = torch.randint(2**62, (len(prompts), n), generator=generator) if temperature > 0 else None
+        seeds = [[0]] * len(prompts) if drawn is None else drawn.tolist()
+        answers: list[list[list[int]]] = [[] for _ in prompts]
+        with evaluating(opened.model):
+            for rows, encoded in batches(opened.reader, prompts, max(1, self.batch_size // n)):
+                said = sample(
+                    opened.model,
+                    self._batch(encoded),
+                    seeds=[seeds[row] for row in rows],
+                    max_new_tokens=max_new_tokens,
+                    temperature=temperature,
+                    eos_ids=eos_token_ids(opened.model, tokenizer),
+                    never=[settings.image_token_id, settings.video_token_id],
+                )
+                for row, group in zip(rows, said, strict=True):
+                    answers[row] = group
+                if progress is not None:
+                    progress(len(rows))
+        return answers
+
+    def log_prob(
+        self, prompts: Sequence[VisualPrompt], answers: Sequence[str | Sequence[int]], end: bool = False
+    ) -> tuple[Tensor, list[Tensor]]:
+        """How likely given answers are.
+
+        Args:
+            prompts: one for each answer.
+            answers: texts, in which special tokens are plain text, or token ids, as `sample` returns them.
+            end: the token that ends a turn counts as part of each text (token ids are taken as they are).
+
+        Returns:
+            `(B,)` sums of the natural log-probabilities of each answer's tokens, 0 for an empty answer; and for each
+            answer those of its tokens, `(T,)`. On the model's device, in float32 (float64 for a float64 model).
+
+        Raises:
+            UsageError: not as many answers as prompts.
+        """
+        if len(prompts) != len(answers):
+            raise UsageError(f"there are {len(prompts)} prompts and {len(answers)} answers; give one for each")
+        opened = self._open()
+        read, ending = opened.reader.text_ids, [opened.processor.tokenizer.eos_token_id] if end else []
+        targets = [[*read(entry), *ending] if isinstance(entry, str) else list(entry) for entry in answers]
+        found: dict[int, Tensor] = {}
+        with scoring(opened.model, prompts):
+            for rows, encoded in batches(opened.reader, prompts, self.batch_size, targets):
+                said = [targets[row] for row in rows]
+                longest = max(map(len, said))
+                scores = self._batch(encoded).logits(opened.model, longest + 1)
+                for row, target, logits in zip(rows, said, scores, strict=True):
+                    # Padding is on the left: the last token's logits say what would come after the answer.
+                    before = logits[longest - len(target) : longest].log_softmax(-1)
+                    wanted = torch.tensor(target, dtype=torch.long, device=before.device)
+                    found[row] = before.gather(1, wanted.unsqueeze(1)).squeeze(1)
+        tokens = [found[row] for row in range(len(prompts))]
+        return self._stacked([each.sum() for each in tokens]), tokens
+
+    def yes_probability(
+        self,
+        pictures: Pictures,
+        questions: str | Sequence[str],
+        system: str | None = None,
+        opening: str = "",
+        words: tuple[str, str] = ("yes", "no"),
+    ) -> Tensor:
+        """`(B,)` p(yes) / (p(yes) + p(no)), in [0, 1]: the sigmoid of `yes_logit`, which see."""
+        return self.yes_logit(pictures, questions, system, opening, words).sigmoid()
+
+    def yes_logit(
+        self,
+        pictures: Pictures,
+        questions: str | Sequence[str],
+        system: str | None = None,
+        opening: str = "",
+        words: tuple[str, str] = ("yes", "no"),
+    ) -> Tensor:
+        """How much likelier yes is than no, as the next token: log p(yes) − log p(no), with gradient to tensors.
+
+        p(yes) is the sum over all spellings that are one token ("yes", "Yes", " yes", …), p(no) likewise.
+
+        Args:
+            pictures: `(B, 3, H, W)` in [0, 1]; `(B, V, 3, H, W)`, V views for each question; or for each question a
+                picture or a sequence of pictures.
+            questions: one for each of B, or one for all.
+            system: a system message.
+            opening: text that the answer has begun with, such as "<answer>", where a model is used to that.
+            words: what yes and no are called.
+
+        Returns:
+            `(B,)`, on the model's device, in float32 (float64 for a float64 model).
+
+        Raises:
+            UsageError: the tokenizer has no single token for a word, or not as many questions as pictures.
+            DataError: a picture cannot be read.
+        """
+        tokenizer = self.processor.tokenizer
+        yes, no = (spellings(tokenizer, word) for word in words)
+        prompts = self._asked(pictures, questions, system)
+        begun = self._reader.text_ids(opening)
+        found: dict[int, Tensor] = {}
+        with scoring(self.model, prompts):
+            for rows, encoded in batches(self._reader, prompts, self.batch_size, [begun] * len(prompts)):
+                logits = self._batch(encoded).logits(self.model, 1)[:, -1]
+                odds = logits[:, yes].logsumexp(-1) - logits[:, no].logsumexp(-1)
+                found.update(zip(rows, odds, strict=True))
+        return self._stacked([found[row] for row in range(len(prompts))])
+
+    @property
+    def _reader(self) -> PromptReader:
+        return self._open().reader
+
+    def _open(self) -> _Opened:
+        if self._opened is None:
+            model, processor = load_vlm(self.config)
+            self._opened = self._pair(model, processor)
+        return self._opened
+
+    def _pair(self, model: Any, processor: Any) -> _Opened:
+        check_pair(model, processor)
+        preprocess = Preprocess.of(processor, self.min_pixels, self.max_pixels)
+        reader = PromptReader(processor, replace(preprocess, eight_bits=self.eight_bits), self.background, self.window)
+        return _Opened(model, processor, reader)
+
+    def _asked(self, pictures: Pictures, questions: str | Sequence[str], system: str | None) -> list[VisualPrompt]:
+        rows: list[list[Picture]]
+        if isinstance(pictures, Tensor):
+            check_tensor(pictures)
+            rows = [[*patches] for patches in self._reader.split(pictures)]
+        else:
+            entries: Sequence[Any] = pictures
+            rows = [list(entry) if isinstance(entry, (list, tuple)) else [entry] for entry in entries]
+        asked = [questions] * len(rows) if isinstance(questions, str) else list(questions)
+        if len(asked) != len(rows):
+            raise UsageError(f"there are {len(rows)} pictures and {len(asked)} questions; give one for each")
+        return [ask(question, row, system) for question, row in zip(asked, rows, strict=True)]
+
+    def _batch(self, encoded: Sequence[Encoded]) -> Batch:
+        opened = self._open()
+        return Batch.of(encoded, opened.model, opened.reader.image_id, opened.processor.tokenizer.pad_token_id)
+
+    def _stacked(self, rows: Sequence[Tensor]) -> Tensor:
+        return torch.stack(list(rows)) if rows else torch.zeros(0, device=self.model.device)

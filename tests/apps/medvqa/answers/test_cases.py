@@ -1,0 +1,45 @@
+"""Pairs of answers that must come out in order: the shared cases, and ours by an author who had not seen the scorer."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from apps.medvqa.answers import score_answer
+
+OURS = Path(__file__).parents[1] / "cases"
+SHARED = Path(__file__).parents[5] / "shared" / "cases" / "medvqa_shared.jsonl"
+
+
+def ordered(path: Path) -> tuple[int, int, list[str]]:
+    """Pairs of different tiers, how many of them came out in order, and the others in words."""
+    right = total = 0
+    wrong: list[str] = []
+    for line in path.read_text(encoding="utf-8").splitlines():
+        case = json.loads(line)
+        scores = [score_answer(one["text"], case["reference"], case["question"]).score for one in case["answers"]]
+        for better, its in zip(case["answers"], scores, strict=True):
+            for worse, other in zip(case["answers"], scores, strict=True):
+                if better["tier"] > worse["tier"]:
+                    total += 1
+                    right += its > other
+                    if its <= other:
+                        wrong.append(f"{case['name']}: {better['text']!r} {its:.2f} <= {worse['text']!r} {other:.2f}")
+    return total, right, wrong
+
+
+@pytest.mark.parametrize(("name", "share"), [("dev", 0.95), ("dev2", 0.95), ("dev3", 0.93), ("heldout", 0.93)])
+def test_our_cases_come_out_in_order(name: str, share: float) -> None:
+    total, right, wrong = ordered(OURS / f"{name}.jsonl")
+    assert total > 500
+    assert right / total >= share, f"{right} of {total}\n" + "\n".join(wrong)
+
+
+def test_shared_cases_come_out_in_order() -> None:
+    if not SHARED.is_file():
+        pytest.skip(f"{SHARED} is not there")
+    total, right, wrong = ordered(SHARED)
+    assert total == 131
+    assert right / total >= 0.98, "\n".join(wrong)
