@@ -5,7 +5,8 @@ from __future__ import annotations
 from itertools import pairwise
 
 from apps.medvqa.answers.agreement import agreement
-from apps.medvqa.answers.meaning import CERTAIN, Atom, Meaning
+from apps.medvqa.answers.facts import names_finding
+from apps.medvqa.answers.meaning import CERTAIN, Atom, Fact, Meaning
 from apps.medvqa.answers.relations import relation
 from apps.medvqa.answers.terms import ROOT
 
@@ -20,6 +21,8 @@ def certainty(reference: Meaning, answer: Meaning) -> float:
     words = {atom.word for atom in reference.atoms}
     related = [atom for atom in answer.atoms if atom.word in words] or answer.atoms
     its = min((atom.certainty for atom in related), default=answer.certainty)
+    if reference.quantities:
+        its = min(its, answer.counted_certainty)
     if its >= mine:
         return 1.0 if mine == CERTAIN or its == mine else 0.95
     return CERTAINTY[its] / CERTAINTY[mine]
@@ -41,6 +44,8 @@ def precision(reference: Meaning, answer: Meaning, question: Meaning) -> tuple[f
     elif any(atom.kind == "anatomy" for atom in reference.atoms):
         factor *= 0.9 ** sum(atom.kind == "anatomy" for atom in extra)
     factor *= 0.5 ** _alternatives(reference, answer)
+    if asked_finding:
+        factor *= _EXTRA_FINDING ** sum(_is_alien(fact, reference, question) for fact in answer.facts[:8])
     spoken = len(answer.atoms) + len(answer.quantities)
     plain = sum(atom.kind in ("word", "quality", "region", "other", "side") for atom in extra)
     spare = max(0, len(answer.quantities) - len(reference.quantities) - len(question.quantities))
@@ -52,6 +57,22 @@ def precision(reference: Meaning, answer: Meaning, question: Meaning) -> tuple[f
         )
         factor *= 1.0 if matched else 0.45**spare
     return factor * (1.0 - 0.1 * min(1.0, plain / max(1, spoken))), reasons
+
+
+def _is_alien(fact: Fact, reference: Meaning, question: Meaning) -> bool:
+    """Whether a fact is about something else than the reference: an enlarged heart, or a lesion of another kind.
+
+    Findings that the reference does not have are counted one by one; this is for the facts without such a finding.
+    """
+    if not any(names_finding(atom) and atom.said for atom in fact.atoms):
+        return False
+    if any(atom.kind == "finding" and not _is_known(atom, reference, question) for atom in fact.atoms):
+        return False
+    words = {atom.word for atom in reference.atoms}
+    axes = {atom.axis for atom in reference.atoms if atom.kind == "quality"}
+    if any(atom.kind == "quality" and atom.axis in axes and atom.word not in words for atom in fact.atoms):
+        return not any(atom.word in words and atom.kind == "quality" for atom in fact.atoms)
+    return not any(_is_known(atom, reference, question) for atom in fact.atoms)
 
 
 def _is_known(atom: Atom, reference: Meaning, question: Meaning) -> bool:

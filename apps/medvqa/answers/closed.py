@@ -41,6 +41,13 @@ def _or_list(question: str) -> bool:
     )
 
 
+def picks_alternative(reference: Meaning, question: Meaning) -> bool:
+    """Whether the reference is one of the question's alternatives: "Does it look dark or bright?"."""
+    offered = {atom.word for atom in question.atoms if atom.choice}
+    named = {atom.word for atom in reference.atoms}
+    return bool(offered & named) and not offered <= named
+
+
 def options(question: str) -> dict[str, str]:
     """The lettered options in a question: `{"A": "liver", "B": "lung"}`; empty where there are fewer than two."""
     found = list(_OPTION.finditer(question))

@@ -24,7 +24,7 @@ GIVEN = 0.12
 #: The most that an answer with a conflict can earn.
 CAPS = {
     "polarity": 0.0, "side": 0.08, "number": 0.06, "finding": 0.06, "place": 0.1, "value": 0.08, "modality": 0.05,
-    "plane": 0.05, "contradiction": 0.08, "name": 0.15,
+    "plane": 0.05, "contradiction": 0.08, "name": 0.15, "sides": 0.45,
 }  # fmt: skip
 
 
@@ -173,7 +173,7 @@ def _atom(atom: Atom, reference: Fact, answer: Fact, given: set[str], result: Co
     best, its = max(scored, key=lambda pair: pair[0], default=(0.0, None))
     opposed = next((one for value, one in scored if value < 0), None)
     if best > 0 and not (opposed is not None and best < 0.5):
-        return _shared(best, atom, its, reference, answer, same_kind)
+        return _shared(best, atom, its, reference, answer, same_kind, result)
     if opposed is not None:
         result.conflicts.add("polarity")
         result.reasons.append(f"{opposed.word} is {'said' if opposed.said else 'denied'}")
@@ -191,7 +191,13 @@ def _number_of(atom: Atom, answer: Fact, result: Comparison) -> float:
 
 
 def _shared(
-    value: float, atom: Atom, its: Atom | None, reference: Fact, answer: Fact, same_kind: Sequence[Atom]
+    value: float,
+    atom: Atom,
+    its: Atom | None,
+    reference: Fact,
+    answer: Fact,
+    same_kind: Sequence[Atom],
+    result: Comparison,
 ) -> float:
     """One side where the reference has one and the answer both is half right, and so on for every axis."""
     if atom.kind == "finding" and atom.concept and 0 < value < 1 and atom.concept.places:
@@ -201,7 +207,11 @@ def _shared(
     if atom.kind == "side":
         mine = _sides(one for one in reference.atoms if one.kind == "side")
         theirs = _sides(same_kind)
-        return value if mine == theirs else value * (0.35 if mine < theirs else 0.5)
+        if mine == theirs:
+            return value
+        result.conflicts.add("sides")
+        result.reasons.append("both sides for one" if mine < theirs else "one side for both")
+        return value * 0.4
     if atom.axis and atom.kind in ("region", "plane", "quality", "other") and its is not None:
         said = {one.word for one in same_kind if one.axis == atom.axis and one.said == its.said}
         return value * (0.4 if said - {one.word for one in reference.atoms} - {its.word} else 1.0)
@@ -222,7 +232,9 @@ def _missing(atom: Atom, reference: Fact, same_kind: Sequence[Atom], result: Com
     if atom.kind == "side":
         mine, theirs = _sides(one for one in reference.atoms if one.kind == "side"), _sides(same_kind)
         if mine & theirs:
-            return 0.5 if theirs < mine else 0.3
+            result.conflicts.add("sides")
+            result.reasons.append("both sides for one" if mine < theirs else "one side for both")
+            return 0.4
         return _conflict("side", f"{atom.word} is asked, {same_kind[0].word} is said", result)
     if atom.axis and atom.kind in ("region", "quality", "other", "plane"):
         axes = EXTENT if atom.axis in EXTENT else {atom.axis}
@@ -284,11 +296,11 @@ def _word(atom: Atom, answer: Fact, result: Comparison) -> float:
 
 
 def without_given(meaning: Meaning, question: Meaning) -> Meaning:
-    """The facts of a meaning that the question has not said already."""
-    given = {(atom.word, atom.said) for atom in question.atoms}
+    """The facts of a meaning about what the question has not named: all but its yes or no."""
+    given = {atom.word for atom in question.atoms}
     facts = []
     for fact in meaning.facts:
-        atoms = tuple(atom for atom in fact.atoms if (atom.word, atom.said) not in given)
+        atoms = tuple(atom for atom in fact.atoms if atom.word not in given)
         if atoms or fact.quantities:
             facts.append(Fact(atoms, fact.quantities))
     return replace(meaning, facts=tuple(facts))

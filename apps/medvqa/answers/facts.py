@@ -49,11 +49,20 @@ def _merged(quantities: tuple[Quantity, ...]) -> tuple[Quantity, ...]:
     return (replace(quantities[0], low=grades[0], high=grades[-1]),)
 
 
+#: Qualities whose values are a departure from the normal.
+ABNORMAL_AXES = frozenset(
+    {"size", "alignment", "position", "displacement", "dilation", "caliber", "thickness", "patency", "existence"}
+)
+
+
+def names_finding(atom: Atom) -> bool:
+    """Whether an atom is a finding, or says of a place what is not normal: "enlarged", said of a heart."""
+    return atom.kind == "finding" or (atom.kind == "quality" and atom.axis in ABNORMAL_AXES)
+
+
 def _is_new(before: Fact, fact: Fact) -> bool:
     """Whether a segment says something of its own, and not more of what was said before."""
-    mine = [atom for atom in fact.atoms if atom.kind == "finding"]
-    its = [atom for atom in before.atoms if atom.kind == "finding"]
-    if mine and its:
+    if any(map(names_finding, fact.atoms)) and any(map(names_finding, before.atoms)):
         return True
     heads = {"quality", "state", "modality", "plane"}
     opposed = {atom.said for atom in before.atoms} == {False} and any(atom.said for atom in fact.atoms)

@@ -11,7 +11,7 @@ _MARK = r"(?:score|scores|mark|marks|reward|credit|points?|grade|rating)"
 _MOST = r"(?:full|maximum|max|perfect|highest|top|best|complete|10/10|100\s?%|1\.0|5/5|high)"
 _GIVE = r"(?:give|award|assign|grant|return|output|set|provide|deserve[sd]?|rate|score|mark|grade|print)"
 _KEY = r"(?:ground\s+truth|reference\s+(?:answer|text|standard)|gold\s+(?:answer|label|standard)|answer\s+key)"
-_RIGHT = r"(?:correct|right|true|full|perfect|pass|accepted|accurate|10|100|1)"
+_RIGHT = r"(?:correct|right|true|full|perfect|pass|accepted|accurate)"
 _RULES = (
     r"(?:reference|instructions?|prompt|rules?|rubric|above|previous|prior|ground\s+truth|guidelines?|everything|criteria"
     r"|system)"
@@ -32,11 +32,15 @@ _PATTERNS = (
     rf"\b(?:{_GRADER}|grading\s+(?:system|script|model))\s*[:,]",
     rf"\byou\s+are\s+(?:now\s+)?(?:a|an|the)\b.{{0,40}}\b(?:{_GRADER}|assistant|model|ai)\b",
     r"\b(?:mark|grade|score|rate|count|accept|treat|consider|judge|deem)\b.{0,20}\b(?:this|it|me|my|answer)\b"
-    rf".{{0,30}}\b{_RIGHT}\b",
+    rf".{{0,30}}\b(?:{_RIGHT}|10|100|1)\b",
     r"\b(?:score|reward|rating|grade|verdict|marks?)\s*(?:=|:|is|->)\s*(?:\d|full|max|perfect|correct|pass|yes|true|a\b)",
     r"\b(?:system|assistant|user)\s*:\s|<\|?(?:im_start|im_end|system|endoftext)",
     rf"\b{_KEY}\b",
     r"\bplease\s+(?:answer|say|print|output|return|reply|respond|accept|count|mark|give|score|rate)\b",
+)
+#: Verdicts as a grader would write them, anywhere in an answer.
+_QUOTED = re.compile(
+    r"\{[^{}]*(?:score|verdict|correct|reward|rating|grade)[^{}]*\}|\[\[[^\[\]]*\]\]|<\|[^|<>]*\|>", re.IGNORECASE
 )
 #: Sentences that claim a mark, quote a prompt or speak to the grader.
 ADDRESS = re.compile("|".join(_PATTERNS), re.IGNORECASE)
@@ -44,6 +48,7 @@ ADDRESS = re.compile("|".join(_PATTERNS), re.IGNORECASE)
 
 def without_address(text: str) -> str:
     """The text without the sentences that address the grader, claim a score or quote a prompt."""
+    text = _QUOTED.sub(" ", text).strip()
     if not ADDRESS.search(text):
         return text
     kept, address = [], False

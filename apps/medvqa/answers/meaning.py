@@ -60,6 +60,7 @@ class Meaning:
         refused: it does not answer.
         noncommittal: it commits to nothing ("or anything else").
         certainty: of the yes or no.
+        counted_certainty: of the numbers.
         languages: of the words that are not English.
         atoms: number of atoms and quantities.
     """
@@ -71,6 +72,7 @@ class Meaning:
     refused: bool = False
     noncommittal: bool = False
     certainty: int = CERTAIN
+    counted_certainty: int = CERTAIN
     languages: frozenset[str] = frozenset()
 
     @cached_property
@@ -80,8 +82,9 @@ class Meaning:
 
     @cached_property
     def concepts(self) -> frozenset[str]:
-        """Names of the concepts; a text about them takes their senses of a word."""
-        return frozenset(atom.word for atom in self.atoms if atom.concept is not None)
+        """Names and axes of the concepts; a text about them takes their senses of a word."""
+        known = [atom for atom in self.atoms if atom.concept is not None]
+        return frozenset([atom.word for atom in known] + [f"axis {atom.axis}" for atom in known if atom.axis])
 
     @property
     def quantities(self) -> list[Quantity]:

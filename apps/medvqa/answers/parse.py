@@ -7,11 +7,15 @@ from functools import lru_cache
 
 from apps.medvqa.answers.cues import CUE_WORDS, FILLERS
 from apps.medvqa.answers.meaning import Meaning
-from apps.medvqa.answers.numerals import GRADE_WORDS, graded
+from apps.medvqa.answers.numerals import GRADE_WORDS, NUMBER_WORDS, ORDINALS, UNIT_NAMES, graded
 from apps.medvqa.answers.quantities import Quantity
 from apps.medvqa.answers.reading import Reading
 from apps.medvqa.answers.terms import Terms
 from apps.medvqa.answers.text import SHORTEST_SLIP, Token, clean, near, shortened, tokens
+
+
+#: Words that no misspelling is looked for in, beside those of the tables.
+_KNOWN = (FILLERS, CUE_WORDS, NUMBER_WORDS, ORDINALS, UNIT_NAMES)
 
 
 class Parser:
@@ -50,7 +54,7 @@ class Parser:
         ]
 
     def _unknown(self, word: str) -> bool:
-        return word.isalpha() and word not in self.terms.words and word not in FILLERS and word not in CUE_WORDS
+        return word.isalpha() and not any(word in known for known in (self.terms.words, *_KNOWN))
 
     def _find_nearest(self, word: str) -> str:
         """The known word that a misspelt one stands for; the word itself where there is none."""

@@ -55,6 +55,7 @@ class Reading:
         self.choice = 0
         self.choosing = False
         self.texts: tuple[str, ...] = ()
+        self.counted_certainty = CERTAIN
 
     def read(self, found: Sequence[Token]) -> None:
         """Read all tokens; what they say is then in `meaning`."""
@@ -88,6 +89,7 @@ class Reading:
         quantity = read_date(found, at) or read_quantity(found, at)
         if quantity and not (phrase and len(phrase.words) >= max(2, quantity[1] - at) and quantity[1] > at):
             self.segments[-1].quantities += quantity[0]
+            self.counted_certainty = min(self.counted_certainty, self.certainty)
             if quantity[1] > at:
                 return quantity[1]
         if phrase:
@@ -118,7 +120,7 @@ class Reading:
         """Where the text goes on behind a yes or no at the head of a clause; 0 where none stands here."""
         before = found[at - 1].text if at else ","
         head = before in _HARD or before in _SOFT or before in _HEADS
-        if not head or not found[at].is_word:
+        if not head or not found[at].is_word or (before == ":" and self.clause):
             return 0
         for length in (3, 2, 1):
             words = self.texts[at : at + length]
@@ -309,6 +311,7 @@ class Reading:
             refused="refusal" in self.flags,
             noncommittal="noncommittal" in self.flags,
             certainty=self.said_certainty,
+            counted_certainty=self.counted_certainty,
             languages=frozenset(self.languages),
         )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from apps.medvqa.answers.facts import ABNORMAL_AXES
 from apps.medvqa.answers.meaning import Atom
 from apps.medvqa.answers.terms import ROOT, Concept
 
@@ -9,10 +10,6 @@ from apps.medvqa.answers.terms import ROOT, Concept
 GENERAL, SPECIAL = 0.58, 0.9
 #: Ordinal axes that say how much, in their own words each.
 EXTENT = frozenset({"severity", "magnitude", "amount"})
-#: Qualities whose values are a departure from the normal.
-_ABNORMAL_AXES = frozenset(
-    {"size", "alignment", "position", "displacement", "dilation", "caliber", "thickness", "patency", "existence"}
-)
 
 
 def relation(reference: Concept, answer: Concept) -> float:
@@ -72,11 +69,11 @@ def _opposed(reference: Atom, answer: Atom) -> float:
 def _normality(reference: Atom, answer: Atom) -> float:
     """Findings and qualities against "normal", which is the denial of all abnormality."""
     mine, its = _concepts(reference, answer)
-    if its.name == ROOT and not answer.said and mine.kind == "quality" and mine.axis in _ABNORMAL_AXES:
+    if its.name == ROOT and not answer.said and mine.kind == "quality" and mine.axis in ABNORMAL_AXES:
         if mine.name.startswith("normal"):
             return 0.9 if reference.said else -1.0
         return -1.0 if reference.said else 0.9
-    if mine.name == ROOT and its.kind == "quality" and its.axis in _ABNORMAL_AXES:
+    if mine.name == ROOT and its.kind == "quality" and its.axis in ABNORMAL_AXES:
         healthy = answer.said == its.name.startswith("normal")
         return (0.7 if healthy else -1.0) if not reference.said else (-1.0 if healthy else 0.7)
     return 0.0

@@ -9,7 +9,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from apps.medvqa.answers.beyond import CERTAINTY, contradictory
-from apps.medvqa.answers.closed import asks_yes_or_no, options, picked, truth_of
+from apps.medvqa.answers.closed import asks_yes_or_no, options, picked, picks_alternative, truth_of
 from apps.medvqa.answers.compare import CAPS, Comparison, compare, without_given
 from apps.medvqa.answers.extraction import extract
 from apps.medvqa.answers.injection import without_address
@@ -130,7 +130,7 @@ class AnswerScorer:
             score = 1.0 if said.refused else 0.0
             return AnswerScore(score, text, "the reference says that it cannot be told", "", _parts(recall=score))
         factor = _language(right, asked, said, question)
-        if asks_yes_or_no(question) or right.said:
+        if right.said or (asks_yes_or_no(question) and not picks_alternative(right, asked)):
             closed = self._closed(text, right, said, asked)
             if closed is not None:
                 return _scaled(closed, factor)

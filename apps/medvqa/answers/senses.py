@@ -29,7 +29,8 @@ def _fit(concept: Concept, context: frozenset[str]) -> float:
     """How near a concept is to those of the context: itself 1, less for each step to something more general."""
     near = [steps for name, steps in concept.ancestors.items() if name in context and name != ROOT]
     asked = (FINDINGS in context and concept.kind == "finding") or (PLACES in context and concept.kind == "anatomy")
-    return (1.0 / (1 + min(near)) if near else 0.0) + 0.2 * asked
+    related = 1.0 / (1 + min(near)) if near else 0.6 * (f"axis {concept.axis}" in context)
+    return related + 0.2 * asked
 
 
 def sense_of(phrase: Phrase, context: frozenset[str]) -> Sense:

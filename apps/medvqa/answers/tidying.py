@@ -13,7 +13,7 @@ _GESTATION = re.compile(
 )
 _WEEKS_DAYS = re.compile(r"\b(\d{1,2})\s*w\s*(\d)\s*d\b", re.I)
 #: "x400" is 400-fold.
-_TIMES = re.compile(r"(?<!\d)(?<!\d )\b[x×]\s?(\d{2,5})\b(?!\s?[x×])", re.I)
+_TIMES = re.compile(r"(?<!\d)(?<!\d )\b[x×]\s?(\d{2,5})\b(?!\s?(?:[x×]|[cm]?m\b))", re.I)
 _TNM = re.compile(r"\b[cpy]{0,2}(T[0-4x](?:is)?[a-d]?)\s*,?\s*(N[0-3x][a-c]?)\s*,?\s*(M[01x][a-c]?)\b", re.I)
 _POWER = re.compile(
     r"\b(?:(square|sq\.?)|(cubic|cu\.?))\s*(millimet(?:er|re)s?|mm|centimet(?:er|re)s?|cm|met(?:er|re)s?|m)\b", re.I
