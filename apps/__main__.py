@@ -7,6 +7,7 @@ import sys
 APPS = {
     "text2sql": "question + schema -> SQL: SFT, then GRPO with an execution-first, multilingual reward",
     "captioning": "picture -> sentence, without paired data: text-only initialisation, then CLIP's rewards",
+    "medvqa": "medical picture + question -> answer: SFT, then GRPO with a reward that reads polarity, side, numbers",
 }
 
 

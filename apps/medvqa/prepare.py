@@ -69,7 +69,7 @@ def run_prepare(
     source: str,
     format: str,
     out: str,
-    pictures: str | None = None,
+    picture_folder: str | None = None,
     split: str | None = None,
     languages: str | None = None,
     kinds: str | None = None,
@@ -89,7 +89,7 @@ def run_prepare(
         source: the data set's folder or file.
         format: one of `data_config.Format` but `pocket`.
         out: JSONL to write.
-        pictures: folder of the pictures, where it is not `source`.
+        picture_folder: folder of the pictures, where it is not `source`.
         split: of the data set; all of them where not given, which the search for leaks needs.
         languages: comma between them; all where not given.
         kinds: `closed` or `open`; both where not given.
@@ -119,7 +119,7 @@ def run_prepare(
     data = DataConfig(
         format=cast(Format, format),
         path=source,
-        pictures=pictures or "",
+        pictures=picture_folder or "",
         split=split or "",
         languages=_listed(languages),
         kinds=_listed(kinds),

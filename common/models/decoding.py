@@ -7,7 +7,7 @@ in place. On a small model on a CPU this is several times as fast as `generate`,
 from __future__ import annotations
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,10 @@ from torch import Tensor
 
 if TYPE_CHECKING:
     from transformers import Cache, PreTrainedModel
+
+#: Reads the prompts into the empty cache that it is given; returns `(P, V)` logits of the tokens that come first, the
+#: `(P, L)` attention mask, and `(P, 1)` by how much the position of a later token is above its place in the text.
+Read = Callable[["Cache"], tuple[Tensor, Tensor, Tensor]]
 
 
 @torch.no_grad()
@@ -29,6 +33,8 @@ def sample(
     eos_ids: Sequence[int],
     pad_id: int,
     spread: bool = False,
+    forbidden: Sequence[int] = (),
+    read: Read | None = None,
 ) -> list[list[list[int]]]:
     """Continue every prompt `n` times, or each its own number of times.
 
@@ -43,6 +49,8 @@ def sample(
         spread: draw the continuations of a prompt together, by arithmetic sampling (Vilnis et al. 2023, arXiv
             2210.15458): each is distributed as it would be alone, but they cover the distribution evenly, so that
             means over them vary less. Not for what asks for independent draws, such as pass@k.
+        forbidden: tokens that are never drawn.
+        read: how the prompts are read where there is more to them than their tokens, such as pictures.
 
     Returns:
         For each prompt, in the order given, its continuations: lists of token ids.
@@ -50,9 +58,13 @@ def sample(
     if not prompts:
         return []
     device = model.device
-    ids, mask = pad_left(prompts, pad_id, device)
     cache = growing_cache(model)
-    logits = _step(model, ids, mask, (mask.cumsum(-1) - 1).clamp(min=0), cache)
+    if read is None:
+        ids, mask = pad_left(prompts, pad_id, device)
+        logits = _step(model, ids, mask, (mask.cumsum(-1) - 1).clamp(min=0), cache)
+        ahead = mask.new_zeros(len(prompts), 1)
+    else:
+        logits, mask, ahead = read(cache)
     counts = [n] * len(prompts) if isinstance(n, int) else list(n)
     total = sum(counts)
     samples = torch.arange(total, device=device)
@@ -62,7 +74,10 @@ def sample(
     tokens = torch.full((total, max_new_tokens), pad_id, dtype=torch.long, device=device)
     lengths = torch.full((total,), max_new_tokens, dtype=torch.long, device=device)
     points = _Points(counts, device) if spread else None
+    barred = torch.tensor(list(forbidden), dtype=torch.long, device=device)
     for position in range(max_new_tokens):
+        if len(barred):
+            logits = logits.index_fill(-1, barred, -torch.inf)
         chosen = choose(logits, row_of, temperature, samples, points)
         tokens[samples, position] = chosen
         ended = torch.isin(chosen, ends)
@@ -76,8 +91,8 @@ def sample(
         cache.batch_select_indices(source)
         row_of = place[which]
         following = torch.empty_like(said).scatter_(0, place, said % width)
-        mask = torch.cat([mask[source], mask.new_ones(len(source), 1)], dim=1)
-        logits = _step(model, following.unsqueeze(1), mask, mask.sum(-1, keepdim=True) - 1, cache)
+        mask, ahead = torch.cat([mask[source], mask.new_ones(len(source), 1)], dim=1), ahead[source]
+        logits = _step(model, following.unsqueeze(1), mask, mask.sum(-1, keepdim=True) - 1 + ahead, cache)
     flat = iter(row[:length] for row, length in zip(tokens.tolist(), lengths.tolist(), strict=True))
     return [list(islice(flat, count)) for count in counts]
 

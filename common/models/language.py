@@ -8,7 +8,7 @@ import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from common.config import LanguageModelConfig, LoraConfig
 from common.errors import MissingDependency, UsageError
@@ -22,6 +22,13 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 Prompt = str | Sequence[Mapping[str, Any]]
+
+
+class Saved(Protocol):
+    """What writes itself into a model's folder, as tokenizers and processors do."""
+
+    def save_pretrained(self, folder: Any, /) -> Any:
+        """Write the files."""
 
 
 def load_language_model(
@@ -46,7 +53,7 @@ def load_language_model(
     device = resolve_device(config.device)
     dtype = resolve_dtype(config.dtype, device, training)
     options = {} if config.gguf_file is None else _unpacked()
-    model = _load(
+    model = load_from(
         config,
         lambda **more: AutoModelForCausalLM.from_pretrained(config.path, dtype=dtype, **options, **more),
         "a model",
@@ -81,7 +88,7 @@ def load_tokenizer(config: LanguageModelConfig) -> PreTrainedTokenizerBase:
     if config.tokenizer is not None:
         config = LanguageModelConfig(path=config.tokenizer)
     loader = _tokenizer_class(config.path)
-    tokenizer = _load(config, lambda **options: loader.from_pretrained(config.path, **options), "a tokenizer")
+    tokenizer = load_from(config, lambda **options: loader.from_pretrained(config.path, **options), "a tokenizer")
     tokenizer.padding_side = "left"
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
@@ -103,10 +110,11 @@ def _tokenizer_class(path: str) -> Any:
     return PreTrainedTokenizerFast if general else AutoTokenizer
 
 
-def save_language_model(model: Any, tokenizer: PreTrainedTokenizerBase, folder: Path | str) -> Path:
+def save_language_model(model: Any, tokenizer: Saved, folder: Path | str) -> Path:
     """Write weights (safetensors), configuration and tokenizer into `folder`, which appears only when it is whole.
 
-    LoRA adapters are written merged into the model, and once more by themselves under `adapter/`.
+    A processor, which holds a tokenizer, is written in its place. LoRA adapters are written merged into the model,
+    and once more by themselves under `adapter/`.
     """
     import shutil
 
@@ -331,7 +339,7 @@ def describe_on_meta(config: LanguageModelConfig) -> ModelDescription:
     from transformers import AutoConfig, AutoModelForCausalLM
 
     config = settled(config)
-    found = _load(config, lambda **options: AutoConfig.from_pretrained(config.path, **options), "a model")
+    found = load_from(config, lambda **options: AutoConfig.from_pretrained(config.path, **options), "a model")
     with torch.device("meta"):
         model = AutoModelForCausalLM.from_config(found)
         parameters = sum(parameter.numel() for parameter in model.parameters())
@@ -399,7 +407,7 @@ def without_bars() -> Iterator[None]:
             library.enable_progress_bar()
 
 
-def _load(config: LanguageModelConfig, read: Callable[..., Any], what: str) -> Any:
+def load_from(config: LanguageModelConfig, read: Callable[..., Any], what: str) -> Any:
     """Call a `from_pretrained`, turning its many ways to fail into one readable error."""
     options: dict[str, Any] = {}
     if not config.path:

@@ -72,6 +72,11 @@ def rescale(values: Tensor, low: float, high: float) -> Tensor:
     return ((values - low) / (high - low)).clamp(0.0, 1.0)
 
 
+def shrink(values: Tensor, band: float) -> Tensor:
+    """Nearer to 0 by `band`; 0 within it."""
+    return values.sign() * (values.abs() - band).clamp(min=0.0)
+
+
 def normalise(text: str) -> str:
     """Compatibility-normalised, case-folded, punctuation dropped, white space single.
 
@@ -136,6 +141,19 @@ def _tag_span(text: str, tag: str) -> tuple[int, int] | None:
         return None
     start, end = text.index(opening), text.index(closing)
     return (start, end + len(closing)) if start < end and text[start + len(opening) : end].strip() else None
+
+
+def inside(text: str, tag: str) -> str | None:
+    """What stands between the first `<tag>` and the next `</tag>`, stripped; None without such a pair."""
+    _, opening, rest = text.partition(f"<{tag}>")
+    inner, closing, _ = rest.partition(f"</{tag}>")
+    return inner.strip() if opening and closing else None
+
+
+def repeated_share(units: Sequence[str], n: int = 3) -> float:
+    """Share of the n-grams of `units` that stood in them before, in [0, 1]; 0 where there are fewer than `n` units."""
+    grams = [tuple(units[at : at + n]) for at in range(len(units) - n + 1)]
+    return 1 - len(set(grams)) / len(grams) if grams else 0.0
 
 
 def ngram_coverage(text: str, source: str, n: int = 3) -> float:

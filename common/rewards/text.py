@@ -38,7 +38,7 @@ class TextMatch(Reward):
         """Compare each row; see `Reward.score`."""
         values, reasons = [], []
         for completion, entry in zip(columns["completion"], columns[self.reference], strict=True):
-            value, reason = self._row(completion, _references(entry))
+            value, reason = self._row(completion, references_of(entry))
             values.append(value)
             reasons.append(reason)
         return RewardOutput(torch.tensor(values, dtype=torch.float32), info={"reason": reasons})
@@ -88,7 +88,7 @@ class EncoderSimilarity(Reward):
 
     Args:
         encoder: folder, hub id or "hash" (opened on first use), or an encoder.
-        reference: column of right answers.
+        reference: column of right answers; an entry may be a list, of which the nearest counts.
         low: cosine that scores 0.
         high: cosine that scores 1.
         device: torch device of a transformers encoder.
@@ -123,22 +123,26 @@ class EncoderSimilarity(Reward):
 
     def score(self, **columns: Any) -> RewardOutput:
         """Encode both sides in one batch; see `Reward.score`."""
-        said, wanted = columns["completion"], [_references(entry)[:1] for entry in columns[self.reference]]
+        said, wanted = columns["completion"], [references_of(entry) for entry in columns[self.reference]]
         values = nan_like(len(said))
         reasons = [NO_REFERENCE] * len(said)
         rows = []
-        for row, (text, reference) in enumerate(zip(said, wanted, strict=True)):
-            if reference and not text.strip():
+        for row, (text, references) in enumerate(zip(said, wanted, strict=True)):
+            if references and not text.strip():
                 values[row], reasons[row] = 0.0, EMPTY
-            elif reference:
+            elif references:
                 reasons[row] = ""
                 rows.append(row)
         if rows:
-            texts = list(dict.fromkeys([*(said[row] for row in rows), *(wanted[row][0] for row in rows)]))
+            texts = dict.fromkeys(said[row] for row in rows) | dict.fromkeys(
+                one for row in rows for one in wanted[row]
+            )
             place = {text: at for at, text in enumerate(texts)}
-            vectors = self._open().encode(texts)
-            left, right = [place[said[row]] for row in rows], [place[wanted[row][0]] for row in rows]
-            cosine = (vectors[left] * vectors[right]).sum(-1).float().cpu()
+            vectors = self.opened().encode(list(texts))
+            pairs = [(place[said[row]], place[reference]) for row in rows for reference in wanted[row]]
+            left, right = zip(*pairs, strict=True)
+            cosines = (vectors[list(left)] * vectors[list(right)]).sum(-1).float().cpu()
+            cosine = torch.stack([several.max() for several in cosines.split([len(wanted[row]) for row in rows])])
             # An encoder that overflows returns NaN or inf: its fault, so NaN.
             cosine = torch.where(cosine.isfinite(), cosine, math.nan)
             values[rows] = functional.rescale(cosine, self.low, self.high)
@@ -146,7 +150,8 @@ class EncoderSimilarity(Reward):
                 reasons[row] = "the encoder returned no number" if math.isnan(value) else ""
         return RewardOutput(values, info={"reason": reasons})
 
-    def _open(self) -> Encoder:
+    def opened(self) -> Encoder:
+        """The encoder, opened now where it was not yet."""
         if self._opened is None:
             from common.models.text import load_encoder
 
@@ -178,7 +183,7 @@ class TemplateFormat(Reward):
         return RewardOutput(torch.tensor(values, dtype=torch.float32), info={"reason": reasons})
 
 
-def _references(entry: str | Sequence[str] | None) -> list[str]:
+def references_of(entry: str | Sequence[str] | None) -> list[str]:
     """The references of one row that hold text."""
     if entry is None:
         return []

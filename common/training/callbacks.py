@@ -18,7 +18,7 @@ import torch
 from transformers import TrainerCallback
 
 from common.files import write_json
-from common.models.language import evaluating
+from common.models.language import Saved, evaluating
 from common.training.alarms import AlarmMonitor
 from common.training.run import (
     COMPLETE,
@@ -88,6 +88,7 @@ class RunCallback(TrainerCallback):
         samples: what the model said in the step that just ended, as rows for the samples file.
         sample_every: steps between samples files; 0 for none.
         state: a stateful reward, or None.
+        processor: a processor's files for the checkpoints, in place of those that trl writes; or None.
     """
 
     def __init__(
@@ -103,6 +104,7 @@ class RunCallback(TrainerCallback):
         samples: Callable[[Any], list[dict[str, Any]]] | None = None,
         sample_every: int = 0,
         state: Stateful | None = None,
+        processor: Saved | None = None,
     ) -> None:
         self.run = run
         self.stage = stage
@@ -114,6 +116,7 @@ class RunCallback(TrainerCallback):
         self.samples = samples
         self.sample_every = sample_every
         self.reward_state = state
+        self.processor = processor
         self.stop = StopRequest()
         self.progress = Progress(stage)
         self.pending: dict[str, Any] = {}
@@ -173,12 +176,14 @@ class RunCallback(TrainerCallback):
         self.progress.update(state.global_step, row)
 
     def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Add the reward's state, and last the mark that tells a whole checkpoint from a broken one."""
+        """Add the reward's state, the processor, and last the mark that tells a whole checkpoint from a broken one."""
         if not state.is_world_process_zero:
             return
         checkpoint = Path(args.output_dir) / f"checkpoint-{state.global_step}"
         if self.reward_state is not None:
             torch.save(dict(self.reward_state.state_dict()), checkpoint / STATE)
+        if self.processor is not None:
+            self.processor.save_pretrained(checkpoint)
         write_json(checkpoint / COMPLETE, {"stage": self.stage, "step": state.global_step, "of": state.max_steps})
 
     def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:

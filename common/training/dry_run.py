@@ -60,15 +60,20 @@ def show(found: list[Check], json_output: bool) -> int:
     return UsageError.exit_code if any(one.passed is False for one in found) else 0
 
 
-def model(config: LanguageModelConfig) -> str:
+def model(config: LanguageModelConfig, sees: bool = False) -> str:
     """The model on the meta device: its class, its weights, those that would be trained.
+
+    Args:
+        config: where it is.
+        sees: it is a Qwen-VL and no language model.
 
     Raises:
         UsageError: the configuration cannot be read, or LoRA does not fit.
     """
     from common.models.language import describe_on_meta
+    from common.models.vlm_folder import describe_vlm_on_meta
 
-    found = describe_on_meta(config)
+    found = (describe_vlm_on_meta if sees else describe_on_meta)(config)
     return f"{found.architecture}, {found.parameters / 1e6:,.1f} M weights, {found.trainable / 1e6:,.1f} M trained"
 
 

@@ -11,23 +11,26 @@ import torch
 from common.config import GrpoConfig, LanguageModelConfig, LoraConfig, nearest
 from common.errors import UsageError
 from common.models.language import (
+    Saved,
     check_chat_template,
     check_tokens,
     generate,
-    load_language_model,
     peft_config,
     save_language_model,
 )
 from common.rewards.base import Reward
 from common.training.alarms import AlarmMonitor
 from common.training.callbacks import Evaluate, RunCallback, Stateful
-from common.training.loop import arguments, common_settings, load_final, quiet_libraries, train
+from common.training.loop import arguments, common_settings, load, load_final, quiet_libraries, train
+from common.training.processor_files import ProcessorFiles
 from common.training.recorder import Recorder
 from common.training.run import Run, seed_everything, undisturbed_rng
+from common.training.vision import answer, is_processor, tokenizer_of
+from common.training.vision_rows import check_vision, safe_settings
 
 if TYPE_CHECKING:
     from datasets import Dataset
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase, ProcessorMixin
 
 logger = logging.getLogger(__name__)
 STAGE = "grpo"
@@ -44,7 +47,7 @@ SAMPLING = frozenset(
 def run_grpo(
     run: Run,
     model: PreTrainedModel | Path | str,
-    tokenizer: PreTrainedTokenizerBase,
+    tokenizer: PreTrainedTokenizerBase | ProcessorMixin,
     train_rows: Dataset,
     reward: Reward,
     config: GrpoConfig,
@@ -57,8 +60,9 @@ def run_grpo(
     Args:
         run: folder and seed.
         model: the policy to start from, or its folder or hub id; with `beta` above 0 it is the reference too.
-        tokenizer: the model's tokenizer; from here on it pads on the left.
-        train_rows: a column `prompt`, texts or lists of messages, and the columns that the reward needs.
+        tokenizer: the model's tokenizer, or the processor of a Qwen-VL; from here on it pads on the left.
+        train_rows: a column `prompt`, texts or lists of messages, and the columns that the reward needs. Of a Qwen-VL
+            the prompts are messages, and a column `images` holds lists of pictures: none, one or several a row.
         reward: scores completions.
         config: steps, group size, rates.
         evaluate: measures the model on held-out data every `config.eval_every` steps; the first value is the metric.
@@ -79,19 +83,21 @@ def run_grpo(
     from common.rewards.adapters.trl import to_trl
 
     if isinstance(model, (str, Path)):
-        model = load_language_model(LanguageModelConfig(path=str(model)), training=True)[0]
+        model = load(LanguageModelConfig(path=str(model)), is_processor(tokenizer))
     if resume and run.finished(STAGE):
-        return load_final(run, STAGE, model)
-    _check(model, tokenizer, train_rows, reward, config)
+        return load_final(run, STAGE, model, is_processor(tokenizer))
+    sees = _check(model, tokenizer, train_rows, reward, config)
+    files: Saved = ProcessorFiles.of(tokenizer, run.stage(STAGE) / "processor") if sees else tokenizer
     seed_everything(run.seed)
     if not resume:
         _try_reward(reward, model, tokenizer, train_rows, config)
     functions, weights = to_trl(reward, config.aggregation)
     recorder = Recorder(functions, weights, config.generations, reward.bounds)
     with quiet_libraries():
-        args = arguments(TrlConfig, _settings(run, model, config, weights), config.extra, STAGE)
+        extra = safe_settings(model, config.extra) if sees else config.extra
+        args = arguments(TrlConfig, _settings(run, model, config, weights), extra, STAGE)
     if config.beta > 0 and lora is None:
-        _settle_reference(run, model, tokenizer, resume)
+        _settle_reference(run, model, files, resume)
     callback = RunCallback(
         run,
         STAGE,
@@ -103,15 +109,16 @@ def run_grpo(
         samples=lambda _: recorder.samples(),
         sample_every=config.eval_every or max(1, config.steps // 10),
         state=reward if isinstance(reward, Stateful) else None,
+        processor=files if sees else None,
     )
     with quiet_libraries():
         trainer = _trainer(model, tokenizer, train_rows, config, args, recorder, callback, lora, run.seed)
-        return train(trainer, run, STAGE, callback, tokenizer, resume)
+        return train(trainer, run, STAGE, callback, files, resume)
 
 
 def _trainer(
     model: PreTrainedModel,
-    tokenizer: PreTrainedTokenizerBase,
+    tokenizer: PreTrainedTokenizerBase | ProcessorMixin,
     rows: Dataset,
     config: GrpoConfig,
     args: Any,
@@ -120,27 +127,39 @@ def _trainer(
     lora: LoraConfig | None,
     seed: int,
 ) -> Any:
-    # Imported here: the module subclasses trl's trainer, and importing trl takes seconds.
+    # Imported here: the modules subclass trl's trainer, and importing trl takes seconds.
     from common.training.grpo_step import SharedPromptTrainer, rollout
+    from common.training.vision_grpo import Album, SeeingTrainer, visual_rollout
 
     trls_own = sorted(SAMPLING & set(config.extra)) or ["several processes"] * (args.world_size > 1)
     if config.spread and trls_own:
         raise UsageError(f"grpo.spread: with {trls_own[0]} trl samples, and cannot spread; set grpo.spread to false")
-    roll = rollout(recorder, config.temperature, config.max_completion_length, config.spread)
-    return SharedPromptTrainer(
+    sees = is_processor(tokenizer)
+    order = prompt_order(len(rows), config.prompts_per_step * config.steps, seed)
+    album = Album(rows) if sees and not trls_own else None
+    make = visual_rollout if sees else rollout
+    roll = make(recorder, config.temperature, config.max_completion_length, config.spread)
+    trainer = (SeeingTrainer if sees else SharedPromptTrainer)(
         model=model,
         reward_funcs=list(recorder.functions),
         args=args,
-        train_dataset=rows.select(prompt_order(len(rows), config.prompts_per_step * config.steps, seed)),
+        train_dataset=(Album.numbered(rows) if album is not None else rows).select(order),
         processing_class=tokenizer,
         callbacks=[callback],
         peft_config=peft_config(lora) if lora is not None else None,
         rollout_func=None if trls_own else roll,
     )
+    if isinstance(trainer, SeeingTrainer):
+        trainer.album = album
+    return trainer
 
 
 def _try_reward(
-    reward: Reward, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, rows: Dataset, config: GrpoConfig
+    reward: Reward,
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase | ProcessorMixin,
+    rows: Dataset,
+    config: GrpoConfig,
 ) -> None:
     """Let `check_reward` try the reward on what the policy says now, two completions for each of a few prompts."""
     from common.rewards.check import check_reward
@@ -149,11 +168,21 @@ def _try_reward(
     if isinstance(reward, Stateful):
         return
     few = rows.select(range(min(TRIED, len(rows))))
+    cells: dict[str, list[Any]] = {name: list(few[name]) for name in few.column_names}
+    settings: dict[str, Any] = {"temperature": config.temperature, "n": 2}
     with undisturbed_rng():
-        answers = generate(
-            model, tokenizer, list(few["prompt"]), config.max_completion_length, temperature=config.temperature, n=2
-        )
-    columns: dict[str, Any] = {name: [value for value in few[name] for _ in range(2)] for name in few.column_names}
+        if is_processor(tokenizer):
+            from common.training.vision_grpo import opened
+
+            cells["images"] = [opened(images) for images in cells.get("images", [()] * len(few))]
+            answers = answer(
+                model, tokenizer, cells["prompt"], cells["images"], config.max_completion_length, **settings
+            )
+        else:
+            answers = generate(
+                model, tokenizer_of(tokenizer), cells["prompt"], config.max_completion_length, **settings
+            )
+    columns: dict[str, Any] = {name: [value for value in values for _ in range(2)] for name, values in cells.items()}
     columns["completion"] = [answer for pair in answers for answer in pair]
     columns["group"] = torch.arange(len(few)).repeat_interleave(2)
     check_reward(reward, columns)
@@ -214,8 +243,13 @@ def _per_device(config: GrpoConfig) -> int:
 
 
 def _check(
-    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, rows: Dataset, reward: Reward, config: GrpoConfig
-) -> None:
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase | ProcessorMixin,
+    rows: Dataset,
+    reward: Reward,
+    config: GrpoConfig,
+) -> bool:
+    """Whether the model sees; refuses what cannot be trained."""
     if len(rows) == 0:
         raise UsageError("grpo: there are no training rows")
     if "prompt" not in rows.column_names:
@@ -232,14 +266,19 @@ def _check(
         raise UsageError("grpo.temperature: above 0 is needed, or all completions of a group are the same")
     if config.loss_type not in LOSSES:
         raise UsageError(f"grpo.loss_type: trl has no {config.loss_type!r}{nearest(config.loss_type, LOSSES)}")
-    check_tokens(model, tokenizer)
+    text = tokenizer_of(tokenizer)
+    sees = check_vision(STAGE, model, tokenizer, rows)
+    check_tokens(model, text)
+    if sees:
+        return True
     if not isinstance(rows[0]["prompt"], str):
-        check_chat_template(tokenizer)
+        check_chat_template(text)
     # trl pads what it samples itself, but whatever else reads this tokenizer during the run must not pad right.
-    tokenizer.padding_side = "left"
+    text.padding_side = "left"
+    return False
 
 
-def _settle_reference(run: Run, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, resume: bool) -> None:
+def _settle_reference(run: Run, model: PreTrainedModel, tokenizer: Saved, resume: bool) -> None:
     """Write the policy to disk and let it name that folder.
 
     trl loads the reference from the path in the model's config, not from memory: after SFT that is the model *before*

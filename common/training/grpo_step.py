@@ -19,6 +19,7 @@ from trl.trainer.grpo_trainer import GRPOTrainer
 from common.models.decoding import cache_argument, sample
 from common.models.language import evaluating, prompt_ids
 from common.training.recorder import Recorder
+from common.training.vision_step import Sights, positions, see
 
 # Completions in one forward pass: fewer waste the matrix units, more waste padding.
 CHUNK = 32
@@ -104,14 +105,9 @@ class SharedPromptTrainer(GRPOTrainer):
         **images: Any,
     ) -> tuple[Tensor, Tensor | None, Tensor | None]:
         shareable = (
-            self.accelerator.num_processes == 1
-            # Below, the model's parts are called outside the wrapper that would cast them.
-            and self.accelerator.mixed_precision == "no"
-            and not self.args.gradient_checkpointing
+            self._shares(model, len(input_ids) * logits_to_keep)
             and not compute_aux_loss
             and all(value is None for value in images.values())
-            and only_full_attention(model)
-            and (FUSED or len(input_ids) * logits_to_keep * model.config.get_text_config().vocab_size <= MOST_LOGITS)
         )
         if not shareable:
             return super()._get_per_token_logps_and_entropies(
@@ -133,6 +129,7 @@ class SharedPromptTrainer(GRPOTrainer):
                 logits_to_keep,
                 compute_entropy,
                 None if FUSED else self.temperature,
+                self._sights(rows),
             )
 
         if self._flat is None:
@@ -144,6 +141,21 @@ class SharedPromptTrainer(GRPOTrainer):
         if entropy is not None and flat_entropy is not None:
             entropy = torch.cat([entropy, flat_entropy])[back]
         return torch.cat([log_probs, flat_log_probs])[back], entropy, None
+
+    def _shares(self, model: Any, tokens: int) -> bool:
+        """Whether the pass below can be done for a batch with this many tokens of completions."""
+        return (
+            self.accelerator.num_processes == 1
+            # Below, the model's parts are called outside the wrapper that would cast them.
+            and self.accelerator.mixed_precision == "no"
+            and not self.args.gradient_checkpointing
+            and only_full_attention(model)
+            and (FUSED or tokens * model.config.get_text_config().vocab_size <= MOST_LOGITS)
+        )
+
+    def _sights(self, rows: Tensor | slice) -> Sights | None:
+        """The pictures of some rows of the batch at hand."""
+        return None
 
 
 def only_full_attention(model: Any) -> bool:
@@ -161,6 +173,7 @@ def shared_prompt_log_probs(
     completion_length: int,
     with_entropy: bool,
     temperature: float | None = None,
+    sights: Sights | None = None,
 ) -> tuple[Tensor, Tensor | None]:
     """Log probabilities of completions; equal prompts, and equal completions of one prompt, are read once.
 
@@ -171,48 +184,46 @@ def shared_prompt_log_probs(
         completion_length: C.
         with_entropy: compute the entropies too.
         temperature: divides the logits; None where trl's fused head (`add_fused_lm_head`) does so.
+        sights: the prompts' pictures, of a model that sees.
 
     Returns:
         `(B, C)` log probabilities, and `(B, C)` entropies in nats or None; 0 at padding.
     """
     from transformers import DynamicCache
 
-    distinct, of_answer = first_of_each(torch.cat([input_ids, attention_mask], dim=1))
-    input_ids, attention_mask = input_ids[distinct], attention_mask[distinct]
+    # Prompts of the same words are not the same where their pictures differ.
+    number = sights.of_row.unsqueeze(1) if sights is not None else input_ids[:, :0]
+    distinct, of_answer = first_of_each(torch.cat([number, input_ids, attention_mask], dim=1))
+    number, input_ids, attention_mask = number[distinct], input_ids[distinct], attention_mask[distinct]
     # The prompt's last token is read with the completion, whose first token it predicts.
     split = input_ids.shape[1] - completion_length - 1
-    first, of_row = first_of_each(input_ids[:, : split + 1])
+    first, of_row = first_of_each(torch.cat([number, input_ids[:, : split + 1]], dim=1))
     prompt_mask = attention_mask[first][:, :split]
     inner = model.get_base_model() if hasattr(model, "get_base_model") else model
     name = cache_argument(inner)
 
     read = DynamicCache(config=inner.config)
+    ahead = attention_mask.new_zeros(len(first), 1)
     if split > 0:
-        positions = (prompt_mask.cumsum(-1) - 1).clamp(min=0)
-        inner.base_model(
-            input_ids=input_ids[first][:, :split],
-            attention_mask=prompt_mask,
-            position_ids=positions,
-            use_cache=True,
-            **{name: read},
-        )
+        here = Sights(sights.prompts, number[first, 0]) if sights is not None else None
+        ahead = _fill(inner, name, read, input_ids[first][:, :split], prompt_mask, here)
     ids, mask = input_ids[:, split:], attention_mask[:, split:]
     lengths = mask[:, 1:].sum(-1)
     order = torch.argsort(lengths, stable=True)
     parts, entropies = [], []
-    for rows in order.split(CHUNK):
-        width = max(int(lengths[rows].max()), 1)
-        shared = of_row[rows]
+    for part in order.split(CHUNK):
+        width = max(int(lengths[part].max()), 1)
+        shared = of_row[part]
         cache = DynamicCache(config=inner.config)
         if split > 0:
             for layer, filled in zip(cast(Any, cache.layers), cast(Any, read.layers), strict=True):
                 layer.update(filled.keys[shared], filled.values[shared])
-        seen = torch.cat([prompt_mask[shared], mask[rows, :width]], dim=1)
-        targets = ids[rows, 1 : width + 1].masked_fill(mask[rows, 1 : width + 1] == 0, -100)
+        whole = torch.cat([prompt_mask[shared], mask[part, :width]], dim=1)
+        targets = ids[part, 1 : width + 1].masked_fill(mask[part, 1 : width + 1] == 0, -100)
         inputs = {
-            "input_ids": ids[rows, :width],
-            "attention_mask": seen,
-            "position_ids": (seen.cumsum(-1) - 1).clamp(min=0)[:, -width:],
+            "input_ids": ids[part, :width],
+            "attention_mask": whole,
+            "position_ids": (whole.cumsum(-1) - 1).clamp(min=0)[:, -width:] + ahead[shared],
             name: cache,
         }
         if temperature is None:
@@ -226,6 +237,18 @@ def shared_prompt_log_probs(
             entropies.append(torch.nn.functional.pad(entropy, pad))
     back = torch.argsort(order)[of_answer]
     return torch.cat(parts)[back], torch.cat(entropies)[back] if with_entropy else None
+
+
+def _fill(inner: Any, name: str, cache: Any, ids: Tensor, mask: Tensor, sights: Sights | None) -> Tensor:
+    """Read prompts into a cache; returns `(B, 1)` how far later tokens' positions are ahead of their places."""
+    places, ahead, seen = (mask.cumsum(-1) - 1).clamp(min=0), mask.new_zeros(len(mask), 1), {}
+    if sights is not None:
+        rows = sights.of_row.tolist()
+        places, ahead = positions(inner.base_model, sights.prompts, rows, ids, mask)
+        seen = see(inner.base_model, sights.prompts, rows)
+    given = {"input_ids": ids, "attention_mask": mask, "position_ids": places, name: cache}
+    inner.base_model(**given, **seen, use_cache=True)
+    return ahead
 
 
 def of_logits(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:

@@ -7,16 +7,17 @@ import dataclasses
 import gc
 import logging
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from common.config import LanguageModelConfig, nearest
 from common.errors import GraderFailure, UsageError
-from common.models.language import is_peft, load_language_model, save_language_model, without_bars
+from common.models.language import Saved, is_peft, load_language_model, save_language_model, without_bars
 from common.training.callbacks import RunCallback
 from common.training.run import Interrupted, Run, last_checkpoint
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase, Trainer, TrainingArguments
+    from transformers import PreTrainedModel, Trainer, TrainingArguments
 
 logger = logging.getLogger(__name__)
 
@@ -107,17 +108,26 @@ def common_settings(run: Run, stage: str, model: PreTrainedModel, steps: int) ->
     }
 
 
-def load_final(run: Run, stage: str, model: PreTrainedModel | None) -> PreTrainedModel:
-    """The model that a finished stage ended with, on the device and in the dtype of `model`."""
+def load_final(run: Run, stage: str, model: PreTrainedModel | None, sees: bool = False) -> PreTrainedModel:
+    """The model that a finished stage ended with, on the device and in the dtype of `model`; `sees`: a Qwen-VL."""
     config = LanguageModelConfig(path=str(run.final(stage)))
     if model is not None:
         config.device = str(model.device)
         config.dtype = str(model.dtype).removeprefix("torch.")  # type: ignore[assignment]
-    return load_language_model(config, training=True)[0]
+    return load(config, sees)
+
+
+def load(config: LanguageModelConfig, sees: bool) -> PreTrainedModel:
+    """A model to be trained: of language, or one that sees too."""
+    if not sees:
+        return load_language_model(config, training=True)[0]
+    from common.training.vision import load_vlm_for_training
+
+    return load_vlm_for_training(config)[0]
 
 
 def train(
-    trainer: Trainer, run: Run, stage: str, callback: RunCallback, tokenizer: PreTrainedTokenizerBase, resume: bool
+    trainer: Trainer, run: Run, stage: str, callback: RunCallback, tokenizer: Saved, resume: bool
 ) -> PreTrainedModel:
     """Train to the end and save the final model; stopped early, save a checkpoint and say how to go on.
 
@@ -133,6 +143,7 @@ def train(
         run.rewind(stage, 0)
     else:
         callback.restore(checkpoint)
+        _restore_weights(trainer.model, checkpoint)
     try:
         with callback.stop.listening(), settled_heap():
             trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint is not None else None)
@@ -151,7 +162,17 @@ def train(
     return _finish(trainer, run, stage, tokenizer)
 
 
-def _finish(trainer: Trainer, run: Run, stage: str, tokenizer: PreTrainedTokenizerBase) -> PreTrainedModel:
+def _restore_weights(model: Any, checkpoint: Path) -> None:
+    """Load the weights of a model that sees, which are saved under other names than it has for them itself.
+
+    transformers' Trainer (read at 5.24) looks for its own names, finds none, and goes on with the weights at hand.
+    """
+    if hasattr(model.config, "vision_config") and not is_peft(model):
+        saved = type(model).from_pretrained(checkpoint, dtype=model.dtype)
+        model.load_state_dict(saved.state_dict())
+
+
+def _finish(trainer: Trainer, run: Run, stage: str, tokenizer: Saved) -> PreTrainedModel:
     model: Any = trainer.accelerator.unwrap_model(trainer.model)
     adapter = run.stage(stage) / "adapter"
     if is_peft(model):

@@ -7,6 +7,8 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import torch
+
 from common.errors import RewardError
 from common.training.alarms import group_figures
 
@@ -41,6 +43,7 @@ class Recorder:
         self.prompts: list[Any] = []
         self.completions: list[str] = []
         self.columns: dict[str, list[Any]] = {}
+        self.group = torch.zeros(0, dtype=torch.long)
         self.scores: dict[str, list[float]] = {}
         self.info: dict[str, list[Any]] = {}
 
@@ -51,6 +54,7 @@ class Recorder:
             began = time.perf_counter()
             if name == next(iter(self.weights)):
                 self._new_batch(prompts, completions, columns)
+            columns.setdefault("group", self.group)
             log_extra = columns.pop("log_extra", None)
 
             def log_info(column: str, values: list[Any]) -> None:
@@ -75,6 +79,8 @@ class Recorder:
             if isinstance(values, list) and values and isinstance(values[0], str)
         }
         self.scores, self.info = {}, {}
+        # Told by place, not by prompt: neighbouring groups may ask the same of two pictures.
+        self.group = torch.arange(len(prompts)) // self.generations
 
     @property
     def rewards(self) -> list[float]:

@@ -7,14 +7,18 @@ from typing import TYPE_CHECKING, Any
 
 from common.config import LoraConfig, SftConfig
 from common.errors import UsageError
-from common.models.language import check_chat_template, check_tokens, eos_token_ids, generate, peft_config
+from common.models.language import Saved, check_chat_template, check_tokens, eos_token_ids, generate, peft_config
 from common.training.callbacks import Evaluate, RunCallback
 from common.training.loop import arguments, common_settings, load_final, quiet_libraries, train
+from common.training.processor_files import ProcessorFiles
 from common.training.run import Run, checkpoint_step, last_checkpoint, seed_everything
+from common.training.vision import answer, is_processor, tokenizer_of
+from common.training.vision_rows import check_vision, fitting
+from common.training.vision_sft import VisualCollator
 
 if TYPE_CHECKING:
     from datasets import Dataset
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase, ProcessorMixin
 
 logger = logging.getLogger(__name__)
 STAGE = "sft"
@@ -24,7 +28,7 @@ SHOWN = 4
 def run_sft(
     run: Run,
     model: PreTrainedModel,
-    tokenizer: PreTrainedTokenizerBase,
+    tokenizer: PreTrainedTokenizerBase | ProcessorMixin,
     train_rows: Dataset,
     config: SftConfig,
     evaluate: Evaluate | None = None,
@@ -35,9 +39,10 @@ def run_sft(
 
     Args:
         run: folder and seed.
-        model: a causal language model; it is trained in place.
-        tokenizer: the model's tokenizer; from here on it pads on the left.
-        train_rows: columns `prompt` and `completion`, both texts or both lists of messages.
+        model: a causal language model, or a Qwen-VL; it is trained in place.
+        tokenizer: the model's tokenizer, or its processor where it sees; from here on it pads on the left.
+        train_rows: columns `prompt` and `completion`, both texts or both lists of messages. Of a Qwen-VL they are
+            messages, and a column `images` holds lists of pictures: none, one or several a row.
         config: steps, rates, lengths.
         evaluate: measures the model on held-out data every `config.eval_every` steps; the first value is the metric.
         lora: train adapters, and merge them at the end.
@@ -55,8 +60,9 @@ def run_sft(
     from common.training.sft_step import CompletionTrainer
 
     if resume and run.finished(STAGE):
-        return load_final(run, STAGE, model)
-    _check(model, tokenizer, train_rows, config)
+        return load_final(run, STAGE, model, is_processor(tokenizer))
+    sees = _check(model, tokenizer, train_rows, config)
+    files: Saved = ProcessorFiles.of(tokenizer, run.stage(STAGE) / "processor") if sees else tokenizer
     seed_everything(run.seed)
     settings = {
         **common_settings(run, STAGE, model, config.steps),
@@ -77,27 +83,36 @@ def run_sft(
         save_every=config.save_every,
         samples=_sampler(tokenizer, train_rows, config),
         sample_every=config.eval_every or max(1, config.steps // 5),
+        processor=files if sees else None,
     )
     with quiet_libraries():
         trainer = CompletionTrainer(
             model=model,
             args=arguments(TrlConfig, settings, config.extra, "sft"),
-            train_dataset=train_rows,
+            data_collator=VisualCollator(tokenizer) if sees else None,
+            train_dataset=_visual(tokenizer, train_rows, config) if sees else train_rows,
             processing_class=tokenizer,
             callbacks=[callback],
             peft_config=peft_config(lora) if lora is not None else None,
         )
         trainer.schedule = config.schedule
-        trainer.train_dataset = _fitting(trainer.train_dataset, config.max_length)
-        _check_ends(trainer.train_dataset, eos_token_ids(model, tokenizer))
+        if not sees:
+            trainer.train_dataset = _fitting(trainer.train_dataset, config.max_length)
+        first: Any = next(iter(trainer.train_dataset))  # type: ignore[arg-type]
+        # The collator of texts takes rows that are tokens already.
+        ids = trainer.data_collator([first])["input_ids"][0].tolist() if sees else first["input_ids"]
+        _check_ends(ids, eos_token_ids(model, tokenizer_of(tokenizer)))
         if resume and (checkpoint := last_checkpoint(run, STAGE)) is not None:
             # trl counts tokens from zero again after resuming.
             counted = [row["num_tokens"] for row in run.rows(STAGE) if row["step"] <= checkpoint_step(checkpoint)]
             trainer._total_train_tokens = int(counted[-1])
-        return train(trainer, run, STAGE, callback, tokenizer, resume)
+        return train(trainer, run, STAGE, callback, files, resume)
 
 
-def _check(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, rows: Dataset, config: SftConfig) -> None:
+def _check(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase | ProcessorMixin, rows: Dataset, config: SftConfig
+) -> bool:
+    """Whether the model sees; refuses what cannot be trained."""
     if len(rows) == 0:
         raise UsageError("sft: there are no training rows")
     missing = [column for column in ("prompt", "completion") if column not in rows.column_names]
@@ -107,10 +122,22 @@ def _check(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, rows: Dat
         raise UsageError(f"sft.steps: at least 1 is needed, not {config.steps}")
     if 0 < config.schedule < config.steps:
         raise UsageError(f"sft.schedule: {config.schedule} steps end before training does, after {config.steps}")
-    check_tokens(model, tokenizer)
+    text = tokenizer_of(tokenizer)
+    sees = check_vision(STAGE, model, tokenizer, rows)
+    check_tokens(model, text)
+    if sees:
+        return True
     if not isinstance(rows[0]["prompt"], str):
-        check_chat_template(tokenizer)
-    tokenizer.padding_side = "left"
+        check_chat_template(text)
+    text.padding_side = "left"
+    return False
+
+
+def _visual(processor: Any, rows: Dataset, config: SftConfig) -> Dataset:
+    """The rows that are not too long, with a column of pictures, by which trl knows not to tokenise them."""
+    if "images" not in rows.column_names:
+        rows = rows.add_column("images", [[]] * len(rows))
+    return fitting(STAGE, processor, rows, config.max_length)
 
 
 def _fitting(rows: Any, max_length: int) -> Any:
@@ -123,22 +150,28 @@ def _fitting(rows: Any, max_length: int) -> Any:
     return rows.select(keep) if len(keep) < len(rows) else rows
 
 
-def _check_ends(rows: Any, eos_ids: list[int]) -> None:
+def _check_ends(ids: list[int], eos_ids: list[int]) -> None:
     """A chat template that does not close the answer would teach the model never to stop."""
-    if not set(rows[0]["input_ids"][-3:]) & set(eos_ids):
+    if not set(ids[-3:]) & set(eos_ids):
         raise UsageError(
             "sft: answers do not end with an eos token, so the model would never stop; "
             "let the chat template close the assistant's turn with the tokenizer's eos_token"
         )
 
 
-def _sampler(tokenizer: PreTrainedTokenizerBase, rows: Dataset, config: SftConfig) -> Any:
+def _sampler(tokenizer: PreTrainedTokenizerBase | ProcessorMixin, rows: Dataset, config: SftConfig) -> Any:
     shown = rows.select(range(min(SHOWN, len(rows))))
     prompts, references = list(shown["prompt"]), list(shown["completion"])
-    longest = max(len(tokenizer(_text(reference))["input_ids"]) for reference in references)
+    text = tokenizer_of(tokenizer)
+    longest = max(len(text(_text(reference))["input_ids"]) for reference in references)
+    length = min(config.max_length, 2 * longest + 8)
+    images = list(shown["images"]) if "images" in shown.column_names else [[]] * len(shown)
 
     def samples(model: Any) -> list[dict[str, Any]]:
-        answers = generate(model, tokenizer, prompts, max_new_tokens=min(config.max_length, 2 * longest + 8))
+        if is_processor(tokenizer):
+            answers = answer(model, tokenizer, prompts, images, max_new_tokens=length)
+        else:
+            answers = generate(model, text, prompts, max_new_tokens=length)
         return [
             {"prompt": prompt, "completion": answer[0], "reference": _text(reference)}
             for prompt, answer, reference in zip(prompts, answers, references, strict=True)

@@ -8,6 +8,9 @@ import torch
 from torch import Tensor
 from trl.trainer.sft_trainer import SFTTrainer
 
+#: What models read: texts, and the pictures in them.
+READ = ("input_ids", "attention_mask", "mm_token_type_ids", "pixel_values", "image_grid_thw")
+
 
 class CompletionTrainer(SFTTrainer):
     """trl's SFTTrainer that projects to the vocabulary only where the loss looks.
@@ -40,9 +43,8 @@ class CompletionTrainer(SFTTrainer):
             return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
         labels = inputs["labels"][:, 1:]
         wanted = labels != -100
-        hidden = plain.base_model(
-            input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"], use_cache=False
-        ).last_hidden_state[:, :-1]
+        read = {name: inputs[name] for name in READ if name in inputs}
+        hidden = plain.base_model(**read, use_cache=False).last_hidden_state[:, :-1]
         logits = plain.get_output_embeddings()(hidden[wanted]).float()
         with torch.no_grad():
             metrics = self._metrics["train" if plain.training else "eval"]

@@ -22,7 +22,16 @@ def rows() -> list[Row]:
     examples = load_pocket("train", 600, seed=3, pictures=False)
     answers = [example.answer for example in examples]
     rng = random.Random(0)
-    around = ("{}", "{}.", "There is {}", "{} is seen", "I see {}", "probably {}", "It shows {}.", "{} on this picture")
+    around = (
+        "{}",
+        "{}.",
+        "There is {}",
+        "{} is seen",
+        "I see {}",
+        "probably {}",
+        "It shows {}.",
+        "{} on this picture",
+    )
     return [
         (phrase.format(rng.choice(answers)), example.answer, example.question)
         for example, phrase in itertools.product(examples, around)

@@ -13,7 +13,6 @@ from apps.medvqa.answers.reading import Reading
 from apps.medvqa.answers.terms import Terms
 from apps.medvqa.answers.text import SHORTEST_SLIP, Token, clean, near, shortened, tokens
 
-
 #: Words that no misspelling is looked for in, beside those of the tables.
 _KNOWN = (FILLERS, CUE_WORDS, NUMBER_WORDS, ORDINALS, UNIT_NAMES)
 

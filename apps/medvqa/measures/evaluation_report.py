@@ -111,7 +111,7 @@ def comparison(other: Evaluation, evaluation: Evaluation) -> dict[str, Any]:
 
 
 def write_report(evaluation: Evaluation, path: Path, other: Evaluation | None = None) -> Path:
-    """Write the page: figures, slices with plots, calibration, robustness, the paired test, and failures to look at."""
+    """Write the page: figures, slices with plots, calibration, robustness, paired test, and failures to look at."""
     from common.plots import bars
 
     source = str(evaluation.settings.get("source", ""))

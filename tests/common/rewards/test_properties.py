@@ -12,6 +12,9 @@ from hypothesis import strategies as st
 
 from common.rewards.base import Reward, take_rows
 from common.rewards.compose import Gate, Product, WeightedSum
+from common.rewards.instructions import StrictTags
+from common.rewards.length import LengthWindow, Repetition
+from common.rewards.numeric import NumericMatch
 from common.rewards.text import EncoderSimilarity, ExactMatch, TemplateFormat, TokenF1
 from common.rewards.transforms import Affine, Cached, Clip, Rescale
 from tests.common.rewards.toy import Column
@@ -28,6 +31,7 @@ def leaves() -> st.SearchStrategy[Reward]:
     return st.one_of(
         st.sampled_from(COLUMNS).map(lambda name: Column(name, detail=name == "a")),
         st.sampled_from([ExactMatch(), TokenF1(), EncoderSimilarity("hash"), TemplateFormat(["answer"])]),
+        st.sampled_from([NumericMatch(), StrictTags(["answer"]), LengthWindow(2, softness=1.0), Repetition(1)]),
     )
 
 

@@ -1,4 +1,4 @@
-"""Pairs of answers that must come out in order: the shared cases, and ours by an author who had not seen the scorer."""
+"""Pairs of answers that must come out in order: shared cases, and ours by authors who had not seen the scorer."""
 
 from __future__ import annotations
 

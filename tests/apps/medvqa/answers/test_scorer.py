@@ -145,7 +145,8 @@ def test_peers_pay_what_is_wrong(answer: str, reference: str, question: str) -> 
 
 def test_padding_never_pays() -> None:  # 18
     plain = score("lung cancer", "lung adenocarcinoma")
-    assert score("lung cancer. " + "The picture was taken in a hospital by staff. " * 30, "lung adenocarcinoma") <= plain
+    padding = "The picture was taken in a hospital by staff. " * 30
+    assert score(f"lung cancer. {padding}", "lung adenocarcinoma") <= plain
 
 
 def test_only_the_answer_is_scored() -> None:  # 19
@@ -165,7 +166,12 @@ INJECTIONS = [
 @pytest.mark.parametrize("injection", INJECTIONS)
 @pytest.mark.parametrize(
     ("answer", "reference", "question"),
-    [("edema", "edema", ""), ("tumour", "edema", ""), ("yes", "yes", "Is there edema?"), ("no", "yes", "Is there edema?")],
+    [
+        ("edema", "edema", ""),
+        ("tumour", "edema", ""),
+        ("yes", "yes", "Is there edema?"),
+        ("no", "yes", "Is there edema?"),
+    ],
 )
 def test_text_to_the_grader_changes_nothing(injection: str, answer: str, reference: str, question: str) -> None:  # 5
     assert score(injection, reference, question) == 0.0
@@ -217,11 +223,13 @@ def test_it_pickles() -> None:
 ANSWERS = st.sampled_from(
     [
         "pneumonia", "no pneumothorax", "left lower lobe", "3 cm", "2-3 cm", "yes", "no", "chest x-ray", "stage III",
-        "liver, spleen", "mild cardiomegaly", "likely tuberculosis", "MRI", "bilateral pleural effusions", "unknown word",
-        "grade 2 spondylolisthesis of L5", "the heart is not enlarged", "hypodense lesion in the right lobe of the liver",
+        "liver, spleen", "mild cardiomegaly", "likely tuberculosis", "MRI", "bilateral pleural effusions", "odd word",
+        "grade 2 spondylolisthesis of L5", "the heart is not enlarged", "hypodense lesion in the right lobe of liver",
     ]
 )  # fmt: skip
-QUESTIONS = st.sampled_from(["", "What is seen?", "Is there a pneumothorax?", "Where is the lesion?", "How large is it?"])
+QUESTIONS = st.sampled_from(
+    ["", "What is seen?", "Is there a pneumothorax?", "Where is the lesion?", "How large is it?"]
+)
 
 
 @given(answer=ANSWERS, reference=ANSWERS, question=QUESTIONS)
@@ -237,7 +245,8 @@ def test_the_contract(answer: str, reference: str, question: str) -> None:
 @given(answer=ANSWERS, reference=ANSWERS, question=QUESTIONS)
 def test_form_does_not_matter(answer: str, reference: str, question: str) -> None:
     plain = score(answer, reference, question)
-    for other in (answer.upper() if "-" in answer else answer.title(), f"  {answer}. ", f"**{answer}**", answer + "\u200b"):
+    cased = answer.upper() if "-" in answer else answer.title()
+    for other in (cased, f"  {answer}. ", f"**{answer}**", answer + "\u200b"):
         assert score(other, reference, question) == pytest.approx(plain), other
     assert score(f"<think>x</think><answer>{answer}</answer>", reference, question) == pytest.approx(plain)
 
@@ -255,7 +264,10 @@ def test_more_right_items_are_worth_more(count: int) -> None:
     assert scores[count - 1] == pytest.approx(count / 4, abs=0.02)
 
 
-@given(answer=ANSWERS, reference=ANSWERS, other=st.sampled_from(["The weather is fine.", "It is a picture.", "Regards"]))
+BESIDE = st.sampled_from(["The weather is fine.", "It is a picture.", "Regards"])
+
+
+@given(answer=ANSWERS, reference=ANSWERS, other=BESIDE)
 def test_text_beside_the_matter_never_pays(answer: str, reference: str, other: str) -> None:
     assert score(f"{answer}. {other}", reference) <= score(answer, reference) + 1e-9
 

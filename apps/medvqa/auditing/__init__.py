@@ -1,0 +1,1 @@
+"""What `audit` does to an answer, measures of it, and shows."""

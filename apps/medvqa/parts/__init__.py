@@ -1,0 +1,1 @@
+"""The parts that the medical rewards are composed of."""

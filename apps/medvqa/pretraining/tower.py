@@ -1,0 +1,62 @@
+"""Qwen2.5-VL's vision tower over many grey pictures of one size at once: the same numbers in two thirds of the time.
+
+transformers' own forward pass takes the pictures one by one in every attention, and convolves three equal channels
+twice. Here the pictures are a batch, and the kernels of equal channels are added up before they meet the pixels. The
+weights are the tower's own.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+if TYPE_CHECKING:
+    from apps.medvqa.pretraining.pictures import Pictures
+
+
+def tokens(tower: Any, pictures: Pictures, rows: Any, shifts: Tensor | None = None) -> Tensor:
+    """The `(B, tokens, width)` image tokens of some pictures, with gradient to the tower's weights.
+
+    Equals transformers' forward pass on the processor's patches to 1e-5. All blocks must look at the whole picture.
+    `shifts`: see `Pictures.patches`.
+    """
+    states = _embed(tower, pictures.patches(rows, shifts))
+    cosine, sine = _turns(tower, pictures, states)
+    for block in tower.blocks:
+        states = states + _attend(block.attn, block.norm1(states), cosine, sine)
+        states = states + block.mlp(block.norm2(states))
+    merged: Tensor = tower.merger(states.flatten(0, 1))
+    return merged.view(len(states), pictures.tokens, -1)
+
+
+def _embed(tower: Any, patches: Tensor) -> Tensor:
+    """`(B, patches, width)` of `(B, patches, pixels)`: every channel and frame shows the same grey."""
+    kernel = tower.patch_embed.proj.weight
+    return functional.linear(patches, kernel.sum(dim=(1, 2)).flatten(1))
+
+
+def _turns(tower: Any, pictures: Pictures, states: Tensor) -> tuple[Tensor, Tensor]:
+    """Cosine and sine of the rotary positions, `(patches, 1, head)`; the same for every picture."""
+    from transformers.vision_utils import get_vision_position_ids
+
+    places = get_vision_position_ids(torch.tensor([pictures.grid]), tower.spatial_merge_size)
+    cosine, sine = tower.rotary_pos_emb(states, places)
+    return cosine.unsqueeze(1), sine.unsqueeze(1)
+
+
+def _attend(attention: Any, states: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
+    batch, length, _ = states.shape
+    query, key, value = attention.qkv(states).view(batch, length, 3, attention.num_heads, -1).unbind(2)
+    query, key = (part * cosine + _quarter(part) * sine for part in (query, key))
+    looked = functional.scaled_dot_product_attention(query.transpose(1, 2), key.transpose(1, 2), value.transpose(1, 2))
+    found: Tensor = attention.proj(looked.transpose(1, 2).reshape(batch, length, -1))
+    return found
+
+
+def _quarter(part: Tensor) -> Tensor:
+    """A quarter turn of every pair of numbers."""
+    first, second = part.chunk(2, dim=-1)
+    return torch.cat((-second, first), dim=-1)

@@ -1,0 +1,158 @@
+"""The `score` verb: reward, parts and reason for every question, reference and answer in a JSONL file."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from common.errors import UsageError
+from common.files import read_jsonl, write_text
+
+if TYPE_CHECKING:
+    from apps.medvqa.answers import AnswerScorer
+    from apps.medvqa.config import MedVqaConfig
+
+Row = dict[str, Any]
+#: Rows between two steps of the progress bar.
+_CHUNK = 256
+
+
+def run_score(config: MedVqaConfig, pairs: str, out: str, recipe: str = "scorer", json_output: bool = False) -> int:
+    """Score the rows of `pairs` and write them to `out` in the same order.
+
+    A row holds `question`, `reference` (a text, or a list of right answers) and `answer`; `choices` (a list of texts)
+    may stand there too. It comes back with every field it had and `reward`, `parts`, `reason`, and `veto`, the name of
+    the conflict that capped the score. An empty answer scores 0; a row without a reference, or with fields of another
+    type, gives `reward: null` and the reason.
+
+    Args:
+        config: the reward's settings.
+        pairs: JSONL file to read.
+        out: JSONL file to write; written whole or not at all.
+        recipe: `scorer`, the medical answer scorer alone, or `configured`: the reward of `config.reward`.
+        json_output: print a JSON summary instead of a table.
+
+    Raises:
+        DataError: no such file, or a line that is no JSON object; named with its line.
+        UsageError: `out` is a folder.
+    """
+    from common import ui
+
+    if Path(out).is_dir():
+        raise UsageError(f"--out {out} is a folder; name a file")
+    rows = dict(read_jsonl(Path(pairs)))
+    problems = {number: problem for number, row in rows.items() if (problem := _problem(row))}
+    usable = {number: row for number, row in rows.items() if number not in problems}
+    scored: dict[int, Row] = {
+        number: {"reward": None, "parts": {}, "reason": problem, "veto": ""} for number, problem in problems.items()
+    }
+    with ui.progress("scoring", len(usable), json_output) as bar:
+        if recipe == "configured":
+            scored |= _configured(config, usable)
+        else:
+            scored |= _by_scorer(config, usable, bar)
+        bar(len(usable))
+    lines = [{**row, **scored[number]} for number, row in rows.items()]
+    write_text(out, "".join(map(_line, lines)))
+    _tell({number: scored[number] for number in rows}, out, json_output)
+    return 0
+
+
+def _problem(row: Row) -> str:
+    """Why a row cannot be scored; empty where it can."""
+    for name in ("question", "answer"):
+        if not isinstance(row.get(name, ""), (str, type(None))):
+            return f"{name!r} must be text, not {type(row[name]).__name__}"
+    if "answer" not in row:
+        return f"no field 'answer'; found: {', '.join(sorted(row)) or 'none'}"
+    if "reference" not in row:
+        return f"no field 'reference'; found: {', '.join(sorted(row)) or 'none'}"
+    texts = row["reference"] if isinstance(row["reference"], list) else [row["reference"]]
+    if not all(isinstance(text, str) for text in texts):
+        return "'reference' must be a text or a list of texts"
+    if not any(text.strip() for text in texts):
+        return "the reference is empty"
+    choices = row.get("choices") or []
+    if not (isinstance(choices, list) and all(isinstance(text, str) for text in choices)):
+        return "'choices' must be a list of texts"
+    return ""
+
+
+def _by_scorer(config: MedVqaConfig, rows: Mapping[int, Row], bar: Any) -> dict[int, Row]:
+    from apps.medvqa.answers import AnswerScorer
+
+    scorer: AnswerScorer = AnswerScorer(config.reward.tables)
+    scored: dict[int, Row] = {}
+    for at, (number, row) in enumerate(rows.items()):
+        question, choices = row.get("question") or "", row.get("choices") or ()
+        found = scorer.score(row["answer"] or "", row["reference"], question, choices)
+        parts = {name: round(value, 6) for name, value in found.parts.items()}
+        scored[number] = {"reward": round(found.score, 6), "parts": parts, "reason": found.reason, "veto": found.veto}
+        if at % _CHUNK == 0:
+            bar(at)
+    return scored
+
+
+def _configured(config: MedVqaConfig, rows: Mapping[int, Row]) -> dict[int, Row]:
+    """By the reward that `train` pays: see `apps.medvqa.rewards`."""
+    from apps.medvqa.rewards import build_reward
+
+    if not rows:
+        return {}
+    output = build_reward(config.reward)(
+        completion=[row["answer"] or "" for row in rows.values()],
+        reference=[row["reference"] for row in rows.values()],
+        question=[row.get("question") or "" for row in rows.values()],
+    )
+    scored: dict[int, Row] = {}
+    for at, number in enumerate(rows):
+        reasons = [texts[at] for texts in output.info.values() if texts[at]]
+        scored[number] = {
+            "reward": _finite(output.values[at].item()),
+            "parts": {name: _finite(values[at].item()) for name, values in output.parts.items()},
+            "reason": "; ".join(dict.fromkeys(reasons)),
+            "veto": "",
+        }
+    return scored
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
+
+
+def _tell(scored: Mapping[int, Row], out: str, json_output: bool) -> None:
+    """The summary: how many were scored, their mean, and what vetoed the others."""
+    from collections import Counter
+
+    from common import ui
+    from common.stats import bootstrap
+
+    unscored = {number: row["reason"] for number, row in scored.items() if row["reward"] is None}
+    mean = bootstrap([math.nan if row["reward"] is None else row["reward"] for row in scored.values()])
+    vetoes = Counter(row["veto"] for row in scored.values() if row["veto"])
+    if json_output:
+        problems = [{"line": number, "problem": reason} for number, reason in unscored.items()]
+        ui.print_json(
+            {"rows": len(scored), "scored": mean.n, "reward": mean, "vetoes": vetoes, "unscored": problems, "out": out}
+        )
+        return
+    for number, reason in list(unscored.items())[:10]:
+        ui.warn(f"line {number}: {reason}")
+    if len(unscored) > 10:
+        ui.warn(f"and {len(unscored) - 10} further rows; {out} holds the reason of each")
+    table = [["reward", mean.n, mean.text(1, 3)]]
+    table += [[f"vetoed: {name}", count, ""] for name, count in vetoes.most_common()]
+    ui.table(f"{len(scored)} rows", ("", "rows", "mean, 95 % interval"), table, caption=f"written to {out}")
+
+
+def _line(row: Row) -> str:
+    text = json.dumps(row, ensure_ascii=False)
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        # Half a surrogate pair in a field that is passed through; escaped it can be written.
+        text = json.dumps(row)
+    return text + "\n"

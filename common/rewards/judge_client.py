@@ -1,0 +1,202 @@
+"""Asks a language model for scores, through any OpenAI-compatible endpoint and the standard library's HTTP.
+
+What is asked about is data: the caller wraps it in JSON (`as_data`), so that text which addresses the judge can
+neither close the object nor pass for an instruction.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, Protocol
+from urllib.parse import urlsplit
+
+from common.errors import DataError, UsageError
+
+#: Failed requests in a row after which the endpoint counts as down for the rest of the batch.
+PATIENCE = 4
+LARGEST_REPLY = 1_000_000
+RETRIED = frozenset({408, 409, 425, 429, 500, 502, 503, 504})
+
+
+class Endpoint(Protocol):
+    """Where and how to ask; an application's config has these fields.
+
+    Attributes:
+        url: base address, such as http://127.0.0.1:8000/v1.
+        model: model name to ask for.
+        key_file: file that holds the API key, where one is needed; a key is never part of a config.
+        concurrency: requests in flight at once.
+        timeout: seconds for one request.
+        retries: further tries after a failed request.
+    """
+
+    url: str
+    model: str
+    key_file: str
+    concurrency: int
+    timeout: float
+    retries: int
+
+
+class JudgeClient:
+    """Scores from a judge model; equal questions are asked once, and an answer is remembered.
+
+    Requests are independent of each other: an answer depends on its own question only, whatever the batch or its
+    order. A failure (outage, time limit, malformed answer) is a text that says why, and is not remembered. Passing
+    trouble is retried `retries` times, each pause twice as long; after `PATIENCE` failures in a row the rest of a
+    batch is not tried. Pickles without its memory.
+
+    Args:
+        endpoint: where and how to ask.
+        instructions: the system message; it asks for `{"score": S}`.
+        greatest: S of a full mark; scores are divided by it.
+        pause: seconds before the first retry.
+        remembered: answers kept, the least recently used dropped first.
+
+    Raises:
+        UsageError: the address is not HTTP.
+    """
+
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        instructions: str,
+        greatest: float = 2.0,
+        pause: float = 0.5,
+        remembered: int = 65536,
+    ) -> None:
+        if urlsplit(endpoint.url).scheme not in ("http", "https"):
+            raise UsageError(f"the judge's address must start with http:// or https://, not {endpoint.url!r}")
+        self.endpoint = endpoint
+        self.instructions = instructions
+        self.greatest = greatest
+        self.pause = pause
+        self.remembered = remembered
+        self._answers: OrderedDict[str, float] = OrderedDict()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_answers": OrderedDict()}
+
+    def __call__(self, questions: Sequence[str]) -> dict[str, float | str]:
+        """The score in [0, 1] of each different question (user message), or a text that says why there is none.
+
+        Raises:
+            DataError: the key file cannot be read.
+        """
+        distinct = list(dict.fromkeys(questions))
+        found: dict[str, float | str] = {one: self._answers[one] for one in distinct if one in self._answers}
+        new = [one for one in distinct if one not in found]
+        if new:
+            headers = self._headers()
+            health = _Health()
+            with ThreadPoolExecutor(max_workers=max(1, min(self.endpoint.concurrency, len(new)))) as pool:
+                found.update(zip(new, pool.map(lambda one: self._ask(one, headers, health), new), strict=True))
+        for question, answer in found.items():
+            if not isinstance(answer, str):
+                self._answers[question] = answer
+                self._answers.move_to_end(question)
+        while len(self._answers) > self.remembered:
+            self._answers.popitem(last=False)
+        return found
+
+    def _ask(self, question: str, headers: Mapping[str, str], health: _Health) -> float | str:
+        body = {
+            "model": self.endpoint.model,
+            "temperature": 0,
+            "messages": [
+                {"role": "system", "content": self.instructions},
+                {"role": "user", "content": question},
+            ],
+        }
+        reason = "the judge does not answer; row not tried"
+        for attempt in range(self.endpoint.retries + 1):
+            if health.down:
+                return reason
+            try:
+                reply = self._post(body, headers)
+            except urllib.error.HTTPError as error:
+                reason = f"HTTP {error.code}"
+                if error.code not in RETRIED:
+                    break
+            # HTTPException and OSError cover refused connections, time limits and replies cut short.
+            except (OSError, http.client.HTTPException) as error:
+                reason = f"{type(error).__name__}: {error}"
+            except (ValueError, RecursionError) as error:
+                health.report(True)
+                return f"the reply is no JSON: {error}"
+            else:
+                health.report(True)
+                return parse_score(reply, self.greatest)
+            time.sleep(self.pause * 2**attempt if attempt < self.endpoint.retries else 0.0)
+        health.report(False)
+        return reason
+
+    def _post(self, body: Mapping[str, Any], headers: Mapping[str, str]) -> Any:
+        request = urllib.request.Request(
+            self.endpoint.url.rstrip("/") + "/chat/completions", json.dumps(body).encode("utf-8"), dict(headers)
+        )
+        deadline = time.monotonic() + self.endpoint.timeout
+        reply = bytearray()
+        with urllib.request.urlopen(request, timeout=self.endpoint.timeout) as response:
+            # The socket's own limit holds for one read only; a server that drips bytes would never hit it.
+            while chunk := response.read1(65536):
+                reply += chunk
+                if time.monotonic() > deadline:
+                    raise TimeoutError("the reply took too long")
+                if len(reply) > LARGEST_REPLY:
+                    raise ValueError("too long")
+        return json.loads(reply)
+
+    def _headers(self) -> dict[str, str]:
+        headers = {"Content-Type": "application/json"}
+        if self.endpoint.key_file:
+            try:
+                key = Path(self.endpoint.key_file).read_text(encoding="utf-8").strip()
+            except OSError as error:
+                raise DataError(
+                    f"the judge's key cannot be read: {error.strerror}", path=self.endpoint.key_file
+                ) from error
+            headers["Authorization"] = f"Bearer {key}"
+        return headers
+
+
+def as_data(**entries: Any) -> str:
+    """A JSON object as the user message: quotes, brackets and line breaks of a candidate are escaped."""
+    return json.dumps(entries, ensure_ascii=False)
+
+
+def parse_score(reply: Any, greatest: float) -> float | str:
+    """The score in a chat completion, divided by `greatest`; a text that says what is wrong with it otherwise."""
+    try:
+        answer = json.loads(reply["choices"][0]["message"]["content"])
+        score = answer["score"]
+    except (KeyError, IndexError, TypeError, ValueError, RecursionError):
+        return 'the reply is not {"score": S}'
+    if isinstance(score, bool) or not isinstance(score, (int, float)) or not 0 <= score <= greatest:
+        return f"the score is no number from 0 to {greatest:g}: {score!r:.40}"
+    return float(score) / greatest
+
+
+class _Health:
+    """Counts failures in a row over all threads of one batch."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._failed = 0
+
+    @property
+    def down(self) -> bool:
+        return self._failed >= PATIENCE
+
+    def report(self, answered: bool) -> None:
+        with self._lock:
+            self._failed = 0 if answered else self._failed + 1
