@@ -28,8 +28,6 @@ class PretrainConfig:
         vision_steps: steps of the tower alone.
         vision_batch_size: pictures a step.
         vision_learning_rate: its highest; it falls to 0 along a cosine.
-        vision_shift: pixels by which a picture is moved at most, up or down and to either side, so that the tower finds
-            a kind where training never shows it.
         language_steps: steps of the language model.
         language_schedule: steps that its learning rate's cosine is laid out for; 0: `language_steps`. More than
             `language_steps` stops it early.
@@ -55,7 +53,6 @@ class PretrainConfig:
     vision_steps: int = 1_500
     vision_batch_size: int = 64
     vision_learning_rate: float = 1e-3
-    vision_shift: int = 12
     language_steps: int = 1_500
     language_schedule: int = 0
     language_batch_size: int = 64

@@ -109,12 +109,12 @@ def _configured(config: MedVqaConfig, rows: Mapping[int, Row]) -> dict[int, Row]
     )
     scored: dict[int, Row] = {}
     for at, number in enumerate(rows):
-        reasons = [texts[at] for texts in output.info.values() if texts[at]]
+        told = {name.rpartition(".")[2]: texts[at] for name, texts in output.info.items()}
         scored[number] = {
             "reward": _finite(output.values[at].item()),
             "parts": {name: _finite(values[at].item()) for name, values in output.parts.items()},
-            "reason": "; ".join(dict.fromkeys(reasons)),
-            "veto": "",
+            "reason": told.get("reason", ""),
+            "veto": told.get("veto", ""),
         }
     return scored
 

@@ -201,6 +201,18 @@ def place(prompt: Conversation, pictures: int) -> list[dict[str, Any]]:
     return [{"role": message["role"], "content": content} for message, content in zip(prompt, blocks, strict=True)]
 
 
+def check_words(processor: Any, messages: list[dict[str, Any]]) -> None:
+    """Refuse the words that stand for pictures and videos.
+
+    Raises:
+        UsageError: a text holds one.
+    """
+    texts = [block["text"] for message in messages for block in message["content"] if block["type"] == "text"]
+    for word in (processor.image_token, processor.video_token):
+        if any(word in text for text in texts):
+            raise UsageError(f"a text holds {word}, which stands for a picture or a video; take it out")
+
+
 def _blocks(content: Any) -> list[dict[str, Any]]:
     if isinstance(content, str):
         return [{"type": "text", "text": content}]

@@ -11,7 +11,7 @@ from common.errors import UsageError
 from common.models.vlm_folder import check_pair
 from common.models.vlm_input import Preprocess
 from common.pictures import load_any
-from common.training.vision import forbidden_tokens, is_processor, place, tokenizer_of
+from common.training.vision import check_words, forbidden_tokens, is_processor, place, tokenizer_of
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -81,18 +81,6 @@ def _check_rows(section: str, processor: Any, rows: Dataset) -> None:
             check_words(processor, place(prompt, len(images)))
         except UsageError as error:
             raise UsageError(f"{section}: row {row}: {error}") from error
-
-
-def check_words(processor: Any, messages: list[dict[str, Any]]) -> None:
-    """Refuse the words that stand for pictures and videos.
-
-    Raises:
-        UsageError: a text holds one.
-    """
-    texts = [block["text"] for message in messages for block in message["content"] if block["type"] == "text"]
-    for word in (processor.image_token, processor.video_token):
-        if any(word in text for text in texts):
-            raise UsageError(f"a text holds {word}, which stands for a picture or a video; take it out")
 
 
 def safe_settings(model: Any, extra: Mapping[str, Any]) -> dict[str, Any]:

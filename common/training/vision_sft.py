@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from common.errors import UsageError
-from common.training.vision import place, read_prompts, tokenizer_of
+from common.training.vision import check_words, place, read_prompts, tokenizer_of
 
 
 class VisualCollator:
@@ -48,12 +48,16 @@ def whole_texts(processor: Any, rows: Sequence[Mapping[str, Any]], pictures: Seq
     """Prompt and completion of each row as the chat template writes them.
 
     Raises:
-        UsageError: the template writes a prompt differently once it is answered, so that the answer cannot be told.
+        UsageError: a completion is no list of messages, or holds what stands for a picture; or the template writes a
+            prompt differently once it is answered, so that the answer cannot be told.
     """
     if any(isinstance(row["completion"], str) for row in rows):
         raise UsageError("sft: completions must be lists of messages, as the prompts are")
     asked = [place(row["prompt"], count) for row, count in zip(rows, pictures, strict=True)]
-    answered = [prompt + place(row["completion"], 0) for prompt, row in zip(asked, rows, strict=True)]
+    answers = [place(row["completion"], 0) for row in rows]
+    for answer in answers:
+        check_words(processor, answer)
+    answered = [prompt + answer for prompt, answer in zip(asked, answers, strict=True)]
     prompts = processor.apply_chat_template(asked, add_generation_prompt=True, tokenize=False)
     wholes = processor.apply_chat_template(answered, tokenize=False)
     if not all(whole.startswith(prompt) for prompt, whole in zip(prompts, wholes, strict=True)):

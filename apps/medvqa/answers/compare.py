@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from apps.medvqa.answers.agreement import agreement
 from apps.medvqa.answers.beyond import certainty, contradictory, precision
+from apps.medvqa.answers.facts import names_finding
 from apps.medvqa.answers.meaning import Atom, Fact, Meaning
 from apps.medvqa.answers.quantities import Quantity
 from apps.medvqa.answers.relations import EXTENT, agreement_of, relation
@@ -106,8 +107,9 @@ def _fact(reference: Fact, answer: Fact, given: set[str]) -> Comparison:
     total = earned = 0.0
     for atom in reference.atoms:
         weight = _weight(atom, given)
-        if atom.kind in ("quality", "word") and len(reference.atoms) == 1 and not reference.quantities:
-            weight = 3.0
+        alone = len(reference.atoms) == 1 and not reference.quantities
+        if (atom.kind in ("quality", "word") and alone) or (names_finding(atom) and atom.word not in given):
+            weight = max(weight, 3.0)
         total += weight
         earned += weight * _atom(atom, reference, answer, given, result)
     for quantity in reference.quantities:
@@ -178,7 +180,7 @@ def _atom(atom: Atom, reference: Fact, answer: Fact, given: set[str], result: Co
         result.conflicts.add("polarity")
         result.reasons.append(f"{opposed.word} is {'said' if opposed.said else 'denied'}")
         return 0.0
-    return _missing(atom, reference, same_kind, result)
+    return _missing(atom, reference, told, same_kind, result)
 
 
 def _number_of(atom: Atom, answer: Fact, result: Comparison) -> float:
@@ -202,8 +204,13 @@ def _shared(
     """One side where the reference has one and the answer both is half right, and so on for every axis."""
     if atom.kind == "finding" and atom.concept and 0 < value < 1 and atom.concept.places:
         # The place that a finding implies: "liver cancer" says more of a hepatocellular carcinoma than "cancer".
-        names = {name for one in answer.atoms if one.concept for name in one.concept.ancestors}
-        return value**0.6 if names & set(atom.concept.places) else value
+        places = [one for one in answer.atoms if one.kind == "anatomy" and one.concept]
+        names = {name for one in places if one.concept for name in one.concept.ancestors}
+        if names & set(atom.concept.places):
+            return float(value**0.6)
+        if places and not any(_at(place, one) for place in atom.concept.places for one in places):
+            return _conflict("place", f"{places[0].word} is no place of {atom.word}", result)
+        return value
     if atom.kind == "side":
         mine = _sides(one for one in reference.atoms if one.kind == "side")
         theirs = _sides(same_kind)
@@ -218,6 +225,11 @@ def _shared(
     return value
 
 
+def _at(place: str, atom: Atom) -> bool:
+    """Whether a place holds an atom's, or lies in it."""
+    return atom.concept is not None and (place in atom.concept.ancestors or atom.word == place)
+
+
 def _sides(atoms: Iterable[Atom]) -> frozenset[str]:
     found: set[str] = set()
     for atom in atoms:
@@ -225,9 +237,11 @@ def _sides(atoms: Iterable[Atom]) -> frozenset[str]:
     return frozenset(found)
 
 
-def _missing(atom: Atom, reference: Fact, same_kind: Sequence[Atom], result: Comparison) -> float:
+def _missing(
+    atom: Atom, reference: Fact, told: Sequence[Atom], same_kind: Sequence[Atom], result: Comparison
+) -> float:
     """The answer has nothing for an atom: is there something else in its place?"""
-    if not same_kind:
+    if not same_kind and not names_finding(atom):
         return 0.0
     if atom.kind == "side":
         mine, theirs = _sides(one for one in reference.atoms if one.kind == "side"), _sides(same_kind)
@@ -243,11 +257,10 @@ def _missing(atom: Atom, reference: Fact, same_kind: Sequence[Atom], result: Com
         if not others or not {one.word for one in others} - wanted:
             return 0.0
         return _other_value(atom, others, result)
-    if atom.kind == "finding":
-        if not atom.said:
-            return 0.0
-        if any(one.said and one.word != ROOT for one in same_kind) and not _found(reference, same_kind):
-            return _conflict("finding", f"{same_kind[0].word} is no {atom.word}", result)
+    if names_finding(atom):
+        others = [one for one in told if names_finding(one) and one.said and one.word != ROOT]
+        if atom.said and others and not _found(reference, others):
+            return _conflict("finding", f"{others[0].word} is no {atom.word}", result)
         return 0.0
     if atom.kind == "modality":
         return _conflict("modality", f"{same_kind[0].word} is no {atom.word}", result)
@@ -257,9 +270,9 @@ def _missing(atom: Atom, reference: Fact, same_kind: Sequence[Atom], result: Com
 
 
 def _found(reference: Fact, answers: Sequence[Atom]) -> bool:
-    """Whether any atom of the reference of that kind is answered, so that another one is only missing."""
-    kind = answers[0].kind
-    mine = [one.concept for one in reference.atoms if one.kind == kind and one.concept]
+    """Whether any atom of the reference of these kinds is answered, so that another one is only missing."""
+    kinds = {one.kind for one in answers}
+    mine = [one.concept for one in reference.atoms if one.kind in kinds and one.concept]
     return any(relation(one, its.concept) > 0 for one in mine for its in answers if its.concept)
 
 

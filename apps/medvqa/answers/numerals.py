@@ -30,7 +30,7 @@ _WORDS = listed("""
     seventeen eighteen nineteen twenty
 """)
 _TENS = listed("twenty thirty forty fifty sixty seventy eighty ninety")
-_OTHERS = {"pair": 2, "couple": 2, "twin": 2, "dozen": 12, "hundred": 100}
+_OTHERS = {"pair": 2, "couple": 2, "dozen": 12, "hundred": 100}
 NUMBER_WORDS: dict[str, float] = {
     **{word: float(at) for at, word in enumerate(_WORDS)},
     **{word: 10.0 * at for at, word in enumerate(_TENS, 2)},

@@ -10,7 +10,7 @@ from apps.medvqa.answers.meaning import Meaning
 from apps.medvqa.answers.numerals import GRADE_WORDS, NUMBER_WORDS, ORDINALS, UNIT_NAMES, graded
 from apps.medvqa.answers.quantities import Quantity
 from apps.medvqa.answers.reading import Reading
-from apps.medvqa.answers.terms import Terms
+from apps.medvqa.answers.terms import Terms, load_terms
 from apps.medvqa.answers.text import SHORTEST_SLIP, Token, clean, near, shortened, tokens
 
 #: Words that no misspelling is looked for in, beside those of the tables.
@@ -41,8 +41,12 @@ class Parser:
             context: names of concepts; a phrase with several senses takes the first that has one of them.
         """
         reading = Reading(self.terms, context)
-        reading.read(self.terms.rewritten(self._corrected(tokens(clean(text)))))
+        reading.read(self.tokens(text))
         return reading.meaning()
+
+    def tokens(self, text: str) -> list[Token]:
+        """The tokens of a text, slips of the pen put right and phrases rewritten."""
+        return self.terms.rewritten(self._corrected(tokens(clean(text))))
 
     def _corrected(self, found: list[Token]) -> list[Token]:
         return [
@@ -62,6 +66,12 @@ class Parser:
                 if near(word, known):
                     return known
         return word
+
+
+@lru_cache(maxsize=8)
+def load_parser(tables: tuple[str, ...] = ()) -> Parser:
+    """The parser of the shipped and further tables; made once a process."""
+    return Parser(load_terms(tables))
 
 
 def as_grade(text: str, question: str) -> Quantity | None:

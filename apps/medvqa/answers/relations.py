@@ -7,7 +7,7 @@ from apps.medvqa.answers.meaning import Atom
 from apps.medvqa.answers.terms import ROOT, Concept
 
 #: What is left of a match for each step towards the general, and towards the more special.
-GENERAL, SPECIAL = 0.58, 0.9
+GENERAL, SPECIAL = 0.48, 0.9
 #: Ordinal axes that say how much, in their own words each.
 EXTENT = frozenset({"severity", "magnitude", "amount"})
 

@@ -15,9 +15,8 @@ from apps.medvqa.answers.extraction import extract
 from apps.medvqa.answers.injection import without_address
 from apps.medvqa.answers.meaning import Fact, Meaning
 from apps.medvqa.answers.numerals import GRADE_WORDS
-from apps.medvqa.answers.parse import Parser, as_grade
+from apps.medvqa.answers.parse import as_grade, load_parser
 from apps.medvqa.answers.senses import wanted
-from apps.medvqa.answers.terms import load_terms
 from apps.medvqa.answers.text import clean, tokens
 from common.errors import RewardError
 
@@ -70,7 +69,7 @@ class AnswerScorer:
         self._build()
 
     def _build(self) -> None:
-        self.parser = Parser(load_terms(self.tables))
+        self.parser = load_parser(self.tables)
         self._meaning = lru_cache(maxsize=16384)(self.parser.parse)
 
     def __getstate__(self) -> dict[str, object]:
@@ -107,7 +106,7 @@ class AnswerScorer:
         text = _without_question(text, question)
         if not _has_content(text):
             reason = "no answer" if not found.text else "nothing but text that addresses the grader, or the question"
-            return AnswerScore(0.0, found.text, reason, "", _parts(form=found.weight))
+            return AnswerScore(0.0, found.text, reason, "", _parts(recall=0.0, form=found.weight))
         scores = [self._one(text, one, question, choices) for one in references]
         best = max(scores, key=lambda one: one.score)
         parts = {**best.parts, "form": found.weight}
@@ -125,7 +124,7 @@ class AnswerScorer:
         right = self._meaning(reference, context)
         said = self._meaning(text, context | right.concepts)
         if said.refused and not right.refused and not said.said and not said.facts:
-            return AnswerScore(0.0, text, "the answer says that it does not know", "", _parts())
+            return AnswerScore(0.0, text, "the answer says that it does not know", "", _parts(recall=0.0))
         if right.refused and not right.facts:
             score = 1.0 if said.refused else 0.0
             return AnswerScore(score, text, "the reference says that it cannot be told", "", _parts(recall=score))
@@ -221,6 +220,10 @@ class AnswerScorer:
         its = as_grade(text, question)
         if its is not None and not said.quantities and (graded or not _known(said)):
             said = replace(said, facts=(Fact((), (its,)),))
+        if len(reference.strip(" .")) == 1 and reference.strip(" .").isalpha():
+            letter = self._letter(text, reference)
+            if letter is not None:
+                return letter
         if said.empty or not said.facts:
             return AnswerScore(0.0, text, "the answer says nothing of what is asked", "", _parts(recall=0.0))
         found = compare(right, said, asked)
@@ -228,6 +231,16 @@ class AnswerScorer:
             found.score, text, _reason(found, found.score), _veto(found.conflicts),
             _parts(found.recall, found.precision, found.certainty, 1.0, float(not found.conflicts)),
         )  # fmt: skip
+
+    def _letter(self, text: str, reference: str) -> AnswerScore | None:
+        """A lone letter against a longer name that ends in one: "C" and "hepatitis C"; None where there is none."""
+        letters = {token.raw for token in self.parser.tokens(text) if len(token.raw) == 1 and token.is_word}
+        if not letters:
+            return None
+        same = letters == {reference.strip(" .").lower()}
+        return AnswerScore(
+            0.95 * same, text, "its letter" if same else "another letter", "", _parts(recall=0.95 * same)
+        )
 
     def _bare(self, text: str, reference: str, right: Meaning, said: Meaning) -> AnswerScore:
         """A reference without any content that is known: a bare yes, a letter, a sign, a word like "none"."""

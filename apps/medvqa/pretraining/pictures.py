@@ -51,28 +51,10 @@ class Pictures:
         """Image tokens of one picture."""
         return self.grid[1] * self.grid[2] // self.preprocess.merge**2
 
-    def patches(self, rows: Sequence[int], shifts: Tensor | None = None) -> Tensor:
-        """`(B, patches, patch²)` normalised grey of some pictures, in the order of Qwen's patches.
-
-        Args:
-            rows: which.
-            shifts: `(B, 2)`, by how many pixels each is moved down and to the right; what moves in is black.
-        """
+    def patches(self, rows: Sequence[int]) -> Tensor:
+        """`(B, patches, patch²)` normalised grey of some pictures, in the order of Qwen's patches."""
         merge, patch = self.preprocess.merge, self.preprocess.patch
-        chosen = self.pixels[list(rows)]
-        if shifts is not None:
-            chosen = shifted(chosen, shifts)
+        grey = self.pixels[list(rows)].float() / 255
         across = self.grid[1] // merge
-        cut = (chosen.float() / 255).view(-1, across, merge, patch, across, merge, patch).permute(0, 1, 4, 2, 5, 3, 6)
-        return (cut.reshape(len(chosen), -1, patch**2) - self.preprocess.mean[0]) / self.preprocess.deviation[0]
-
-
-def shifted(pictures: Tensor, shifts: Tensor) -> Tensor:
-    """`(B, side, side)` pictures, each moved down and to the right by its own `(B, 2)` pixels, black behind it."""
-    import torch
-
-    margin, side = int(shifts.abs().max()), pictures.shape[-1]
-    padded = torch.nn.functional.pad(pictures, (margin,) * 4)
-    inside = torch.arange(side) + margin
-    down, across = (inside - shifts[:, [axis]] for axis in (0, 1))
-    return padded[torch.arange(len(pictures))[:, None, None], down[:, :, None], across[:, None, :]]
+        cut = grey.view(-1, across, merge, patch, across, merge, patch).permute(0, 1, 4, 2, 5, 3, 6)
+        return (cut.reshape(len(grey), -1, patch**2) - self.preprocess.mean[0]) / self.preprocess.deviation[0]

@@ -17,13 +17,12 @@ if TYPE_CHECKING:
     from apps.medvqa.pretraining.pictures import Pictures
 
 
-def tokens(tower: Any, pictures: Pictures, rows: Any, shifts: Tensor | None = None) -> Tensor:
+def tokens(tower: Any, pictures: Pictures, rows: Any) -> Tensor:
     """The `(B, tokens, width)` image tokens of some pictures, with gradient to the tower's weights.
 
     Equals transformers' forward pass on the processor's patches to 1e-5. All blocks must look at the whole picture.
-    `shifts`: see `Pictures.patches`.
     """
-    states = _embed(tower, pictures.patches(rows, shifts))
+    states = _embed(tower, pictures.patches(rows))
     cosine, sine = _turns(tower, pictures, states)
     for block in tower.blocks:
         states = states + _attend(block.attn, block.norm1(states), cosine, sine)

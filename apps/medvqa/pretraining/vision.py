@@ -88,7 +88,6 @@ class TowerLearner:
             self.heads = Heads(width)
         self.optimizer = optimizer(nn.ModuleList([tower, self.heads]))
         self.sampler = CyclicSampler(len(pictures), settings.vision_batch_size, seed)
-        self.seed = seed
         self.steps = 0
 
     def step(self) -> dict[str, float]:
@@ -97,7 +96,7 @@ class TowerLearner:
         rate = cosine(self.steps, settings.vision_steps, settings.vision_learning_rate)
         rows = self.sampler.next()
         self.tower.train()
-        logits = self.heads(tokens(self.tower, self.pictures, rows, self._shifts(len(rows))))
+        logits = self.heads(tokens(self.tower, self.pictures, rows))
         truth = {name: table[rows] for name, table in self.truth.items()}
         losses = figure_losses(logits, truth)
         apply(torch.stack(list(losses.values())).sum(), {self.optimizer: rate})
@@ -109,12 +108,6 @@ class TowerLearner:
             **{f"loss/{name}": float(loss.detach()) for name, loss in losses.items()},
             **{f"right/{name}": share for name, share in right.items()},
         }
-
-    def _shifts(self, number: int) -> Tensor:
-        """By how much the pictures of this step are moved; by seed and step alone."""
-        generator = torch.Generator().manual_seed(1_000_003 * self.seed + self.steps)
-        most = self.settings.vision_shift
-        return torch.randint(-most, most + 1, (number, 2), generator=generator)
 
     def state(self) -> dict[str, Any]:
         """All that a checkpoint needs."""

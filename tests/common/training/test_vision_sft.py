@@ -156,6 +156,9 @@ def test_rows_and_templates_that_would_teach_nonsense_are_refused(new_run: Any) 
     rows, processor = seeing.sft_rows(4), seeing.processor()
     with pytest.raises(UsageError, match="completions must be lists of messages"):
         go(new_run("a"), rows.remove_columns("completion").add_column("completion", ["x"] * 4))
+    said = [[{"role": "assistant", "content": "a <|image_pad|>"}]] * 4
+    with pytest.raises(UsageError, match="stands for a picture"):
+        go(new_run("c"), rows.remove_columns("completion").add_column("completion", said))
     processor.chat_template = processor.chat_template.replace(
         "{{ '<|im_end|>\n' }}{% endgeneration %}", "{% endgeneration %}"
     )

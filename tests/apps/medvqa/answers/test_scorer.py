@@ -232,6 +232,7 @@ QUESTIONS = st.sampled_from(
 )
 
 
+@settings(deadline=None)
 @given(answer=ANSWERS, reference=ANSWERS, question=QUESTIONS)
 def test_the_contract(answer: str, reference: str, question: str) -> None:
     found = score_answer(answer, reference, question)
@@ -242,6 +243,7 @@ def test_the_contract(answer: str, reference: str, question: str) -> None:
     assert score_answer(reference, reference, question).score == 1.0
 
 
+@settings(deadline=None)
 @given(answer=ANSWERS, reference=ANSWERS, question=QUESTIONS)
 def test_form_does_not_matter(answer: str, reference: str, question: str) -> None:
     plain = score(answer, reference, question)
@@ -251,11 +253,13 @@ def test_form_does_not_matter(answer: str, reference: str, question: str) -> Non
     assert score(f"<think>x</think><answer>{answer}</answer>", reference, question) == pytest.approx(plain)
 
 
+@settings(deadline=None)
 @given(items=st.permutations(["liver", "spleen", "left kidney", "aorta"]))
 def test_lists_have_no_order(items: list[str]) -> None:
     assert score(", ".join(items), "liver, spleen, left kidney, aorta") >= 0.95
 
 
+@settings(deadline=None)
 @given(count=st.integers(1, 4))
 def test_more_right_items_are_worth_more(count: int) -> None:
     items = ["liver", "spleen", "pancreas", "aorta"]
@@ -267,12 +271,13 @@ def test_more_right_items_are_worth_more(count: int) -> None:
 BESIDE = st.sampled_from(["The weather is fine.", "It is a picture.", "Regards"])
 
 
+@settings(deadline=None)
 @given(answer=ANSWERS, reference=ANSWERS, other=BESIDE)
 def test_text_beside_the_matter_never_pays(answer: str, reference: str, other: str) -> None:
     assert score(f"{answer}. {other}", reference) <= score(answer, reference) + 1e-9
 
 
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 @given(answer=st.text(max_size=120), reference=st.text(min_size=1, max_size=60).filter(str.strip))
 def test_any_text_is_scored(answer: str, reference: str) -> None:
     assert math.isfinite(score(answer, reference))
