@@ -12,4 +12,10 @@ def open_model(config: MedVqaConfig, training: bool) -> tuple[Any, Any]:
     from common.training.vision import load_vlm_for_training
 
     pictures = config.pictures
-    return load_vlm_for_training(config.model, pictures.min_pixels or None, pictures.max_pixels or None, training)
+    model, processor = load_vlm_for_training(
+        config.model, pictures.min_pixels or None, pictures.max_pixels or None, training
+    )
+    if training and pictures.freeze:
+        tower: Any = model.base_model.visual
+        tower.requires_grad_(False)
+    return model, processor

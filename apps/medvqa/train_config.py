@@ -8,15 +8,17 @@ from typing import Literal
 
 @dataclass
 class PictureConfig:
-    """How large pictures reach the model.
+    """How pictures reach the model.
 
     Args:
         min_pixels: a smaller picture is enlarged to this many pixels; 0 leaves the processor's own bound.
         max_pixels: a larger picture is shrunk to this many pixels; 0 leaves the processor's own bound.
+        freeze: leave the vision tower as it is: only the language model is trained.
     """
 
     min_pixels: int = 0
     max_pixels: int = 0
+    freeze: bool = False
 
 
 @dataclass

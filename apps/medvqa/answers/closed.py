@@ -117,9 +117,16 @@ def entails(meaning: Meaning, question: Meaning) -> bool | None:
     for atom in question.atoms:
         if atom.concept is None:
             votes += [one.said == atom.said for one in meaning.atoms if one.concept is None and one.word == atom.word]
+    if _absent(meaning) != _absent(question) and any(atom.concept for atom in meaning.atoms):
+        # "Agenesis of the corpus callosum" where its presence is asked.
+        votes.append(False)
     if not votes:
         return None
     return all(votes)
+
+
+def _absent(meaning: Meaning) -> bool:
+    return any(atom.word == "absent" and atom.said for atom in meaning.atoms)
 
 
 def _vote(asked: Atom, one: Atom, heads: Sequence[Atom]) -> bool | None:

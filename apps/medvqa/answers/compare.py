@@ -9,6 +9,7 @@ from apps.medvqa.answers.agreement import agreement
 from apps.medvqa.answers.beyond import certainty, contradictory, precision
 from apps.medvqa.answers.facts import names_finding
 from apps.medvqa.answers.meaning import Atom, Fact, Meaning
+from apps.medvqa.answers.numerals import LEVELS, SPINE
 from apps.medvqa.answers.quantities import Quantity
 from apps.medvqa.answers.relations import EXTENT, agreement_of, relation
 from apps.medvqa.answers.terms import ROOT
@@ -155,6 +156,9 @@ def _quantity(reference: Quantity, answer: Fact, result: Comparison) -> float:
 def _counted(reference: Quantity, answer: Fact) -> float:
     """A count that is said without a number."""
     words = {atom.word for atom in answer.atoms}
+    if reference.name in LEVELS:
+        part = next(name for name, letter in SPINE.items() if letter == reference.name)
+        return 0.35 if any(word.startswith(part) for word in words) else 0.0
     if not reference.unit and reference.low > 1 and "multiple" in words:
         return 1.0 if reference.bound == ">" or reference.low > 3 else 0.5
     if reference.low == reference.high == 1 and "single" in words:

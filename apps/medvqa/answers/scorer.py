@@ -330,7 +330,7 @@ def _reason(found: Comparison, score: float) -> str:
 @lru_cache(maxsize=8192)
 def _plain(text: str) -> str:
     return " ".join(
-        token.text for token in tokens(clean(text)) if token.text[0].isalnum() or token.text in _SIGNS
+        token.text for token in tokens(clean(text)) if token.text[-1].isalnum() or token.text in _SIGNS
     ).strip(" :/-")
 
 

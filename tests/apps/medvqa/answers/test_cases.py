@@ -30,11 +30,13 @@ def ordered(path: Path) -> tuple[int, int, list[str]]:
     return total, right, wrong
 
 
-@pytest.mark.parametrize(("name", "share"), [("dev", 0.95), ("dev2", 0.95), ("dev3", 0.93), ("heldout", 0.93)])
+@pytest.mark.parametrize(("name", "share"), [("dev", 0.95), ("dev2", 0.95), ("dev3", 0.95), ("dev4", 0.95), ("heldout", 0.93)])
 def test_our_cases_come_out_in_order(name: str, share: float) -> None:
     total, right, wrong = ordered(OURS / f"{name}.jsonl")
     assert total > 500
-    assert right / total >= share, f"{right} of {total}\n" + "\n".join(wrong)
+    # Of the held-out cases only the total is shown, so that nobody works on them; see cases/README.md.
+    shown = [] if name == "heldout" else wrong
+    assert right / total >= share, f"{right} of {total}\n" + "\n".join(shown)
 
 
 def test_shared_cases_come_out_in_order() -> None:
