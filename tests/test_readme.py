@@ -15,7 +15,7 @@ from PIL import Image
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-PAGES = (ROOT / "README.md", *(ROOT / "apps" / app / "README.md" for app in ("text2sql", "captioning")))
+PAGES = (ROOT / "README.md", *(ROOT / "apps" / app / "README.md" for app in ("text2sql", "captioning", "medvqa")))
 PREFIX = "python -m apps"
 
 # Long work is made short by options a user has too; what is run is otherwise what the page says.
@@ -32,6 +32,13 @@ SMALL = {
         " --init.batch_size 4 --init.further 2 --rl.steps 2 --rl.pictures_per_step 2 --rl.samples 2"
         " --comparison.seeds [0]",
         "audit": "--rows 14",
+    },
+    "apps.medvqa": {
+        "train": "--grpo.steps 2 --grpo.prompts_per_step 2 --grpo.generations 2 --heldout.limit 8 --train.limit 20"
+        " --minimum_accuracy 0",
+        "evaluate": "--heldout.limit 16",
+        "audit": "--rows 20",
+        "pretrain": "--pretrain.vision_steps 2 --pretrain.language_steps 2 --pretrain.examples 64 --heldout.limit 8",
     },
 }
 # A server (tests/browser), a run that must exist (test_train_resumes), an hour of CLIPs (test_pretrain).
@@ -74,6 +81,9 @@ def lay_out(module: str, folder: Path) -> None:
         (folder / "results.json").write_text(json.dumps([said]))
         known = {"images": [{"id": 1, "file_name": "photo.jpg"}], "annotations": [{"id": 1, **said}]}
         (folder / "captions_val2014.json").write_text(json.dumps(known))
+    if module == "apps.medvqa":
+        Image.new("L", (112, 112), 60).save(folder / "phantom.png")
+        row = {"question": "Is a pneumothorax seen?", "reference": "No pneumothorax", "answer": "none"}
     (folder / "pairs.jsonl").write_text(json.dumps(row) + "\n")
 
 

@@ -128,7 +128,9 @@ APP = App(
             (
                 Flag("question", "the question"),
                 Flag("--image", "PNG, JPEG, TIFF or DICOM file; several separated by commas", {"required": True}),
-                Flag("--window", "centre,width of the grey values, or lung, brain, bone, soft_tissue", OPTIONAL),
+                Flag(
+                    "--window", "--window=centre,width of the grey values, or lung, brain, bone, soft_tissue", OPTIONAL
+                ),
                 Flag("--reference", "a right answer, to score against", OPTIONAL),
                 JSON,
             ),

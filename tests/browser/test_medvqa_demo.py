@@ -421,4 +421,6 @@ def test_the_page_asks_nothing_of_the_network_and_logs_no_errors(page: Page) -> 
     assert loaded
     own = ("http://127.0.0.1", "http://localhost", "data:", "blob:")
     assert [name for name in loaded if not name.startswith(own)] == []
-    assert [entry for entry in page.driver.get_log("browser") if entry["level"] == "SEVERE"] == []
+    # Gradio says of each stream that was open when the last test left its page that it was aborted.
+    logged = [entry["message"] for entry in page.driver.get_log("browser") if entry["level"] == "SEVERE"]
+    assert [message for message in logged if "AbortError" not in message] == []

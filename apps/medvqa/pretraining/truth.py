@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from apps.medvqa.pocket.catalogue import KINDS, LARGEST, ORGANS, SIDES, places_of
+from apps.medvqa.pocket.catalogue import KINDS, LARGEST, ORGANS, SIDES, kinds_of, places_of
 from apps.medvqa.pocket.study import Study
 
 if TYPE_CHECKING:
@@ -18,14 +18,13 @@ IGNORED = -100
 PLACES = tuple(dict.fromkeys((kind.organ, *place) for kind in KINDS for place in places_of(kind) if any(place)))
 
 #: Name of each figure: how many rows of it a picture has, and its classes. Of every kind of finding: whether it is
-#: there, its size, how many there are. Of every place: whether something is there. Of the picture: the organ, and
-#: which kidney. Kind and place are told apart, never together, so that nothing says "not this kind at this place" of
-#: the combinations that training never shows.
+#: there, its size, how many there are. Of every place: nothing, or which of the organ's kinds. Of the picture: the
+#: organ, and which kidney.
 FIGURES = {
     "kind": (len(KINDS), 2),
     "size": (len(KINDS), max(len(kind.sizes) for kind in KINDS)),
     "count": (len(KINDS), LARGEST),
-    "place": (len(PLACES), 2),
+    "place": (len(PLACES), 1 + max(len(kinds_of(organ)) for organ in ORGANS)),
     "organ": (1, len(ORGANS)),
     "view": (1, len(SIDES)),
 }
@@ -45,10 +44,11 @@ def truth_table(studies: Sequence[Study]) -> dict[str, Tensor]:
     for row, study in enumerate(studies):
         table["organ"][row] = organs.index(study.organ)
         table["view"][row] = _index(SIDES, study.side)
-        taken = {(study.organ, finding.side, finding.zone) for finding in study.findings}
-        for column, place in enumerate(PLACES):
-            if place[0] == study.organ:
-                table["place"][row, column] = int(place in taken)
+        names = [kind.name for kind in kinds_of(study.organ)]
+        taken = {(finding.side, finding.zone): 1 + names.index(finding.kind) for finding in study.findings}
+        for column, (organ, side, zone) in enumerate(PLACES):
+            if organ == study.organ:
+                table["place"][row, column] = taken.get((side, zone), 0)
         for column, kind in enumerate(KINDS):
             if kind.organ != study.organ:
                 continue

@@ -13,8 +13,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from apps.medvqa.pocket.catalogue import ORGANS
 from apps.medvqa.pretraining.tower import tokens
-from apps.medvqa.pretraining.truth import FIGURES, IGNORED
+from apps.medvqa.pretraining.truth import FIGURES, IGNORED, PLACES
 from common.training.sampler import CyclicSampler
 
 if TYPE_CHECKING:
@@ -27,7 +28,8 @@ WARMUP = 50
 class Heads(nn.Module):
     """Reads the truth from image tokens: a query for every row of every figure looks for it, as words will.
 
-    Everything is linear in what the query found, so that what the heads can read a language model can read too.
+    Everything is linear in what the query found, so that what the heads can read a language model can read too. What
+    is at a place is read in one way for all places of an organ: a kind is to look the same wherever it is.
     """
 
     def __init__(self, width: int) -> None:
@@ -36,19 +38,23 @@ class Heads(nn.Module):
         self.queries = nn.ParameterDict()
         self.weights = nn.ParameterDict()
         self.biases = nn.ParameterDict()
+        self.readers = {name: list(range(rows)) for name, (rows, _) in FIGURES.items()}
+        self.readers["place"] = [list(ORGANS).index(organ) for organ, _, _ in PLACES]
         for name, (rows, classes) in FIGURES.items():
+            readers = max(self.readers[name]) + 1
             self.queries[name] = nn.Parameter(torch.randn(rows, width) / math.sqrt(width))
-            self.weights[name] = nn.Parameter(torch.randn(rows, width, classes) / math.sqrt(width))
-            self.biases[name] = nn.Parameter(torch.zeros(rows, classes))
+            self.weights[name] = nn.Parameter(torch.randn(readers, width, classes) / math.sqrt(width))
+            self.biases[name] = nn.Parameter(torch.zeros(readers, classes))
 
     def forward(self, tokens: Tensor) -> dict[str, Tensor]:
         """`(B, rows, classes)` logits of each figure, from `(B, tokens, width)`."""
         tokens = self.norm(tokens)
         logits = {}
-        for name in FIGURES:
+        for name, readers in self.readers.items():
             looks = torch.softmax(tokens @ self.queries[name].T, dim=1)
             found = torch.einsum("btr,btw->brw", looks, tokens)
-            logits[name] = torch.einsum("brw,rwc->brc", found, self.weights[name]) + self.biases[name]
+            weight, bias = self.weights[name][readers], self.biases[name][readers]
+            logits[name] = torch.einsum("brw,rwc->brc", found, weight) + bias
         return logits
 
 
