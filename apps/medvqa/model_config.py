@@ -35,6 +35,8 @@ class PretrainConfig:
         language_learning_rate: its highest.
         tower_rate: the tower's learning rate beside the language model, as a share of the language model's; 0 freezes
             the tower, whose features are then computed once.
+        viewers: share of the demonstrations whose annotators name the side as they see it on the screen, not the
+            patient's; see `apps.medvqa.pocket.annotators`.
         save_every: steps between checkpoints.
         sampled: open questions that answers are sampled to, to measure how often right and wrong ones meet.
     """
@@ -58,5 +60,6 @@ class PretrainConfig:
     language_batch_size: int = 64
     language_learning_rate: float = 2e-3
     tower_rate: float = 0.0
+    viewers: float = 0.0
     save_every: int = 250
     sampled: int = 200

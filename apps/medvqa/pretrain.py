@@ -1,4 +1,4 @@
-"""`pretrain`: the pocket Qwen2.5-VL, made from nothing on the phantoms: a tower that sees, then answers with reasons."""
+"""`pretrain`: the pocket Qwen2.5-VL, made from nothing on phantoms: a tower that sees, then answers with reasons."""
 
 from __future__ import annotations
 
@@ -68,6 +68,7 @@ def make_model(config: MedVqaConfig, run: Run, folder: Path, command: str) -> di
         What stands in `figures.json` beside it.
     """
     from apps.medvqa.pocket import load_pocket
+    from apps.medvqa.pocket.annotators import annotated
     from apps.medvqa.pretraining.language import LanguageLearner
     from apps.medvqa.pretraining.pictures import Pictures
     from apps.medvqa.pretraining.rows import Rows
@@ -77,7 +78,8 @@ def make_model(config: MedVqaConfig, run: Run, folder: Path, command: str) -> di
 
     settings, seed = config.pretrain, config.seed
     examples = load_pocket("demonstrations", settings.examples, seed, pictures=False)
-    taught = [(messages(example), target(example)) for example in examples]
+    written = [annotated(example, settings.viewers, seed) for example in examples]
+    taught = [(messages(example), target(example)) for example in written]
     texts = [text for asked, said in taught[:READ] for text in (asked[-1]["content"], said)]
     model, processor = make_small_vlm(texts, shape(settings, seed))
     pictures = Pictures(drawn(examples, shape(settings, seed).side), processor)
@@ -176,9 +178,12 @@ def card(config: MedVqaConfig, command: str, figures: Mapping[str, Any]) -> str:
         "",
         f"A Qwen2.5-VL of {figures['parameters'] / 1e6:.2f} M parameters with its own {settings.vocabulary}-token "
         f"tokenizer and processor ({settings.grid**2} image tokens a picture), trained from nothing on "
-        f"{settings.examples:,} questions about as many phantoms: first the vision tower alone, on the phantoms' exact "
-        "truth, then the language model, on reasons and answers. Stopped early on purpose: the stage that `train` "
-        "starts from.",
+        f"{settings.examples:,} questions about as many phantoms: first the vision tower alone, on phantoms' "
+        "exact truth, then the language model, on reasons and answers. This is the stage that `train` starts from.",
+        "",
+        f"Of the demonstrations with a side {settings.viewers:.0%} are by annotators who name it as they see it on the "
+        "screen, which is the patient's other side (`apps/medvqa/pocket/annotators.py`): a flaw of collected data, "
+        "put in on purpose, for reinforcement to mend.",
         "",
         f"- command: `{command}` (config `configs/medvqa/pocket.yaml`), seed {config.seed}",
         f"- {settings.vision_steps} steps of {settings.vision_batch_size} pictures, then {settings.language_steps} "
