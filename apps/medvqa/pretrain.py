@@ -181,9 +181,9 @@ def card(config: MedVqaConfig, command: str, figures: Mapping[str, Any]) -> str:
         f"{settings.examples:,} questions about as many phantoms: first the vision tower alone, on phantoms' "
         "exact truth, then the language model, on reasons and answers. This is the stage that `train` starts from.",
         "",
-        f"Of the demonstrations with a side {settings.viewers:.0%} are by annotators who name it as they see it on the "
-        "screen, which is the patient's other side (`apps/medvqa/pocket/annotators.py`): a flaw of collected data, "
-        "put in on purpose, for reinforcement to mend.",
+        f"Of the demonstrations with a side {settings.viewers:.0%} are by annotators who name it as they see it on "
+        "the screen, which is the patient's other side (`apps/medvqa/pocket/annotators.py`): a flaw of collected "
+        "data, put in on purpose, for reinforcement to mend.",
         "",
         f"- command: `{command}` (config `configs/medvqa/pocket.yaml`), seed {config.seed}",
         f"- {settings.vision_steps} steps of {settings.vision_batch_size} pictures, then {settings.language_steps} "
