@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ from apps.medvqa.training_report import gain
 from common import ui
 from common.files import write_json
 from common.stats import Interval, mean_interval_over_seeds
-from common.training.comparison import begin
+from common.training.comparison import begin, run_all
 from common.training.comparison import resume as go_on
 
 #: One trained run by (recipe, seed).
@@ -39,10 +38,7 @@ def resume(folder: Path, json_output: bool) -> int:
 
 
 def _finish(config: MedVqaConfig, folder: Path, json_output: bool) -> int:
-    results = {}
-    for recipe in config.comparison.recipes or [config.reward.recipe]:
-        for seed in config.comparison.seeds or [config.seed]:
-            results[recipe, seed] = _one(config, folder, recipe, seed)
+    results = run_all(config, folder, "apps.medvqa", train_one)
     summary = summarise(results)
     write_json(folder / "comparison.json", summary)
     write_comparison_report(results, summary, folder)
@@ -53,19 +49,6 @@ def _finish(config: MedVqaConfig, folder: Path, json_output: bool) -> int:
         ui.table(title, _COLUMNS, _rows(summary))
         ui.say(f"report: {folder / 'report.html'}")
     return 0
-
-
-def _one(config: MedVqaConfig, folder: Path, recipe: str, seed: int) -> Result:
-    own = deepcopy(config)
-    own.reward.recipe = recipe  # type: ignore[assignment]
-    own.seed = seed
-    own.runs = str(folder)
-    own.comparison.recipes, own.comparison.seeds = [], []
-    name = f"{recipe}-seed{seed}"
-    ui.say(f"{recipe}, seed {seed}")
-    started = folder / name
-    command = f"python -m apps.medvqa train --resume {folder}"
-    return train_one(own, name=name, resume=started if (started / "run.json").is_file() else None, command=command)
 
 
 def summarise(results: Results) -> dict[str, Any]:

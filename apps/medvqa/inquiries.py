@@ -10,6 +10,7 @@ from apps.medvqa.pocket import Finding, Study, wording
 from apps.medvqa.pocket.catalogue import LABEL, MODALITIES, ORGANS, Kind, kinds_of, places_of
 from apps.medvqa.pocket.phrasings import PHRASINGS
 from apps.medvqa.pocket.study import to_json
+from apps.medvqa.pocket.world import words_of
 
 #: What is asked about which kind of finding, with the words of its own and the answer.
 Asked = tuple[str, "Kind | None", Mapping[str, str], str]
@@ -26,7 +27,7 @@ def inquiries(study: Study) -> list[Example]:
     found = []
     for ask, kind, slots, answer in (*_of_study(study), *_of_kinds(study)):
         phrasing = PHRASINGS[ask]
-        words = _words(study, kind, slots)
+        words = words_of(study, kind, slots)
         for text in (*phrasing.known, *phrasing.held):
             tags = {
                 "label": LABEL,
@@ -124,27 +125,6 @@ def _of_finding(finding: Finding, kind: Kind) -> Iterator[Asked]:
                     yield "which size", kind, dict(zip("xy", pair, strict=True)), size
     if kind.crowd:
         yield "count", kind, {}, wording.NUMBERS[finding.count]
-
-
-def _words(study: Study, kind: Kind | None, slots: Mapping[str, str]) -> dict[str, str]:
-    """What stands in a wording's brackets; see `PHRASINGS`."""
-    words = dict(slots)
-    if "x" in words:
-        words["X"] = words["x"][0].upper() + words["x"][1:]
-    if kind is not None:
-        finding = study.find(kind.name)
-        many = finding is not None and finding.count > 1
-        name = kind.name + ("s" if many else "")
-        words |= {
-            "n": kind.name,
-            "a": wording.named(kind),
-            "the": name if kind.mass_noun else f"the {name}",
-            "is": "are" if many else "is",
-            "Is": "Are" if many else "Is",
-            "ns": f"{kind.name}s",
-            "part": ORGANS[kind.organ].part,
-        }
-    return words
 
 
 def _plain(text: str) -> str:

@@ -33,6 +33,7 @@ class PretrainConfig:
             `language_steps` stops it early.
         language_batch_size: examples a step.
         language_learning_rate: its highest.
+        answer_weight: how often a token of the answer counts in the loss; one of the reasoning counts once.
         tower_rate: the tower's learning rate beside the language model, as a share of the language model's; 0 freezes
             the tower, whose features are then computed once.
         viewers: share of the demonstrations whose annotators name the side as they see it on the screen, not the
@@ -59,6 +60,7 @@ class PretrainConfig:
     language_schedule: int = 0
     language_batch_size: int = 64
     language_learning_rate: float = 2e-3
+    answer_weight: float = 4.0
     tower_rate: float = 0.0
     viewers: float = 0.0
     save_every: int = 250

@@ -5,28 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+from common.config import JudgeConfig
+
 RECIPE_NAMES = ("execution", "arctic", "sql_r1", "skyrl", "reasoning_sql", "qatch", "contrastive")
-
-
-@dataclass
-class JudgeConfig:
-    """An LLM behind any OpenAI-compatible endpoint (vLLM, llama.cpp, a vendor's). Used by `reasoning_sql` only.
-
-    Args:
-        url: base address, such as http://127.0.0.1:8000/v1; empty leaves the judge out.
-        model: model name to ask for.
-        key_file: file that holds the API key, where one is needed; a key is never part of a config.
-        concurrency: requests in flight at once.
-        timeout: seconds for one request.
-        retries: further tries after a failed request.
-    """
-
-    url: str = ""
-    model: str = ""
-    key_file: str = ""
-    concurrency: int = 8
-    timeout: float = 30.0
-    retries: int = 2
 
 
 @dataclass

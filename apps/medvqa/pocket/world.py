@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from apps.medvqa.data import Example
 from apps.medvqa.pocket import wording
-from apps.medvqa.pocket.catalogue import LABEL, ORGANS
+from apps.medvqa.pocket.catalogue import LABEL, ORGANS, Kind
 from apps.medvqa.pocket.draft import Draft
 from apps.medvqa.pocket.drawing.render import draw
 from apps.medvqa.pocket.phrasings import PHRASINGS
@@ -91,7 +91,7 @@ def _example(split: str, number: int, seed: int, held: bool) -> Example:
     ask = rng.choices(asks, [PHRASINGS[name].share for name in asks])[0]
     draft = MAKERS[ask](Sampler(rng, held, picture))
     phrasing, study = PHRASINGS[ask], draft.study
-    slots = _slots(draft)
+    slots = words_of(draft.study, draft.kind, draft.slots)
     return Example(
         id=f"pocket-{split}-{seed}-{number:05d}",
         question=rng.choice(phrasing.known).format_map(slots),
@@ -127,15 +127,16 @@ def _tags(draft: Draft, ask: str, held: bool, slots: Mapping[str, str]) -> dict[
     }
 
 
-def _slots(draft: Draft) -> dict[str, str]:
-    slots = dict(draft.slots)
-    if "x" in slots:
-        slots["X"] = slots["x"][0].upper() + slots["x"][1:]
-    if draft.kind is not None:
-        kind, finding = draft.kind, draft.study.find(draft.kind.name)
+def words_of(study: Study, kind: Kind | None, slots: Mapping[str, str]) -> dict[str, str]:
+    """What stands in a wording's brackets; see `PHRASINGS`."""
+    words = dict(slots)
+    if "x" in words:
+        words["X"] = words["x"][0].upper() + words["x"][1:]
+    if kind is not None:
+        finding = study.find(kind.name)
         many = finding is not None and finding.count > 1
         name = kind.name + ("s" if many else "")
-        slots |= {
+        words |= {
             "n": kind.name,
             "a": wording.named(kind),
             "the": name if kind.mass_noun else f"the {name}",
@@ -144,4 +145,4 @@ def _slots(draft: Draft) -> dict[str, str]:
             "ns": f"{kind.name}s",
             "part": ORGANS[kind.organ].part,
         }
-    return slots
+    return words

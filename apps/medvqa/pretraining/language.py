@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from apps.medvqa.pretraining.rows import LengthBatches, Rows
+from apps.medvqa.pretraining.rows import IGNORED, LengthBatches, Rows
 from apps.medvqa.pretraining.tower import tokens
 from apps.medvqa.pretraining.vision import apply, cosine, optimizer
 
@@ -25,7 +25,8 @@ LOOK = 256
 class LanguageLearner:
     """The training of the language model, step by step; see `common.training.stage`.
 
-    The loss is the mean cross entropy of the completions' tokens.
+    The loss is the mean cross entropy of the completions' tokens, in which the answer's count `answer_weight` times:
+    they are few, and a yes or no after the right reasons is learnt late without.
 
     Args:
         settings: batch size, rates and steps.
@@ -54,9 +55,10 @@ class LanguageLearner:
         rate = cosine(self.steps, schedule, settings.language_learning_rate)
         chosen = self.batches.next()
         self.model.train()
-        ids, mask, labels = self.rows.take(chosen)
+        ids, mask, labels, answers = self.rows.take(chosen)
         logits, wanted = self.logits(chosen, ids, mask, labels)
-        loss = functional.cross_entropy(logits, wanted)
+        weights = 1 + (settings.answer_weight - 1) * answers[:, 1:][labels[:, 1:] != IGNORED].float()
+        loss = (functional.cross_entropy(logits, wanted, reduction="none") * weights).sum() / weights.sum()
         rates = {"language": rate, "tower": rate * settings.tower_rate}
         apply(loss, {one: rates[name] for name, one in self.optimizers.items()})
         self.steps += 1
@@ -75,7 +77,7 @@ class LanguageLearner:
             use_cache=False,
         ).last_hidden_state
         wanted = labels[:, 1:]
-        learnt = wanted != -100
+        learnt = wanted != IGNORED
         return self.model.lm_head(states[:, :-1][learnt]), wanted[learnt]
 
     def state(self) -> dict[str, Any]:

@@ -11,8 +11,8 @@ from apps.text2sql.execution.statement import Refused
 from apps.text2sql.meaning.canonical import canonical, canonical_tree, written
 from apps.text2sql.meaning.verbalise import string_values
 from apps.text2sql.parts.grading import NO_VERDICT, Grader, dialects, schema_of
-from apps.text2sql.reward_config import JudgeConfig
 from apps.text2sql.verdicts.verdict import Verdict
+from common.config import JudgeConfig
 from common.rewards.base import Reward, RewardOutput, nan_like
 from common.rewards.judge_client import JudgeClient, as_data
 

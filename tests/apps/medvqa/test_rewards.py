@@ -13,8 +13,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from apps.medvqa.reward_config import RECIPE_NAMES, JudgeConfig, RewardConfig, SemanticConfig
+from apps.medvqa.reward_config import RECIPE_NAMES, RewardConfig, SemanticConfig
 from apps.medvqa.rewards import RECIPES, build_judge, build_reward, form
+from common.config import JudgeConfig
 from common.errors import GraderFailure, RewardError, UsageError
 from common.rewards.adapters.trl import to_trl
 from common.rewards.check import check_reward

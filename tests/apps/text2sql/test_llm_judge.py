@@ -16,8 +16,9 @@ import pytest
 
 from apps.text2sql.parts.grading import Grader
 from apps.text2sql.parts.llm_judge import LlmJudge
-from apps.text2sql.reward_config import JudgeConfig, RewardConfig
+from apps.text2sql.reward_config import RewardConfig
 from apps.text2sql.rewards import build_reward
+from common.config import JudgeConfig
 from common.errors import DataError, UsageError
 from tests.apps.text2sql.reward_world import FAILING, GOLD, QUESTION, REFUSED, RIGHT, WRONG, build, rows
 
