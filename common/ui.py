@@ -50,13 +50,13 @@ def sql(query: str) -> None:
 
 
 def say(message: str) -> None:
-    """A remark for the person at the terminal."""
-    messages.print(Text(message))
+    """A remark for the person at the terminal; lines are left as they are, so that a path in them can be copied."""
+    messages.print(Text(message), soft_wrap=True)
 
 
 def warn(message: str) -> None:
     """Something the person at the terminal should not miss."""
-    messages.print(Text.assemble(("warning: ", "bold yellow"), message))
+    messages.print(Text.assemble(("warning: ", "bold yellow"), message), soft_wrap=True)
 
 
 def print_json(value: Any) -> None:

@@ -33,11 +33,11 @@ class PretrainConfig:
             `language_steps` stops it early.
         language_batch_size: examples a step.
         language_learning_rate: its highest.
-        answer_weight: how often a token of the answer counts in the loss; one of the reasoning counts once.
         tower_rate: the tower's learning rate beside the language model, as a share of the language model's; 0 freezes
             the tower, whose features are then computed once.
         viewers: share of the demonstrations whose annotators name the side as they see it on the screen, not the
             patient's; see `apps.medvqa.pocket.annotators`.
+        hurried: share of those whose annotators leave out the side, the place and the size.
         save_every: steps between checkpoints.
         sampled: open questions that answers are sampled to, to measure how often right and wrong ones meet.
     """
@@ -60,8 +60,8 @@ class PretrainConfig:
     language_schedule: int = 0
     language_batch_size: int = 64
     language_learning_rate: float = 2e-3
-    answer_weight: float = 4.0
     tower_rate: float = 0.0
     viewers: float = 0.0
+    hurried: float = 0.0
     save_every: int = 250
     sampled: int = 200

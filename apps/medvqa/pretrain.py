@@ -78,7 +78,7 @@ def make_model(config: MedVqaConfig, run: Run, folder: Path, command: str) -> di
 
     settings, seed = config.pretrain, config.seed
     examples = load_pocket("demonstrations", settings.examples, seed, pictures=False)
-    written = [annotated(example, settings.viewers, seed) for example in examples]
+    written = [annotated(example, settings.viewers, settings.hurried, seed) for example in examples]
     taught = [(messages(example), target(example)) for example in written]
     texts = [text for asked, said in taught[:READ] for text in (asked[-1]["content"], said)]
     model, processor = make_small_vlm(texts, shape(settings, seed))
@@ -181,9 +181,10 @@ def card(config: MedVqaConfig, command: str, figures: Mapping[str, Any]) -> str:
         f"{settings.examples:,} questions about as many phantoms: first the vision tower alone, on phantoms' "
         "exact truth, then the language model, on reasons and answers. This is the stage that `train` starts from.",
         "",
-        f"Of the demonstrations with a side {settings.viewers:.0%} are by annotators who name it as they see it on "
-        "the screen, which is the patient's other side (`apps/medvqa/pocket/annotators.py`): a flaw of collected "
-        "data, put in on purpose, for reinforcement to mend.",
+        f"Its demonstrations have two known flaws of collected data, put in on purpose, for reinforcement to mend "
+        f"(`apps/medvqa/pocket/annotators.py`): {settings.viewers:.0%} of the annotators name the side as they see it "
+        f"on the screen, which is the patient's other side, and {settings.hurried:.0%} leave out the side, the place "
+        "and the size beside what they name.",
         "",
         f"- command: `{command}` (config `configs/medvqa/pocket.yaml`), seed {config.seed}",
         f"- {settings.vision_steps} steps of {settings.vision_batch_size} pictures, then {settings.language_steps} "

@@ -109,12 +109,20 @@ def common_settings(run: Run, stage: str, model: PreTrainedModel, steps: int) ->
 
 
 def load_final(run: Run, stage: str, model: PreTrainedModel | None, sees: bool = False) -> PreTrainedModel:
-    """The model that a finished stage ended with, on the device and in the dtype of `model`; `sees`: a Qwen-VL."""
+    """The model that a finished stage ended with; `sees`: a Qwen-VL.
+
+    It comes on the device and in the dtype of `model`, and the weights that are frozen there are frozen too.
+    """
     config = LanguageModelConfig(path=str(run.final(stage)))
-    if model is not None:
-        config.device = str(model.device)
-        config.dtype = str(model.dtype).removeprefix("torch.")  # type: ignore[assignment]
-    return load(config, sees)
+    if model is None:
+        return load(config, sees)
+    config.device = str(model.device)
+    config.dtype = str(model.dtype).removeprefix("torch.")  # type: ignore[assignment]
+    found = load(config, sees)
+    frozen = {name for name, weight in model.named_parameters() if not weight.requires_grad}
+    for name, weight in found.named_parameters():
+        weight.requires_grad_(name not in frozen)
+    return found
 
 
 def load(config: LanguageModelConfig, sees: bool) -> PreTrainedModel:

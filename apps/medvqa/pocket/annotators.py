@@ -1,9 +1,9 @@
-"""Careless annotators: demonstrations as people write them who name sides as they see them on the screen.
+"""Careless annotators: demonstrations as people write them, who name the viewer's side or leave out where.
 
-On a film the patient's right is on the picture's left. Captions that say the viewer's side instead are a known flaw of
-collected data. A model that is taught by such demonstrations takes the side for a matter of chance: what it sees is
-right, and what it says of the side is as often wrong as its annotators were. That is what a reward can mend and more
-demonstrations of the same kind cannot.
+Two known flaws of collected data. On a film the patient's right is on the picture's left, and captions often say the
+viewer's side instead; and answers are often shorter than what was asked for: a finding without its place and size, a
+place without its side. A model that is taught by such demonstrations sees what is there and does not say it. That is
+what a reward can mend and more demonstrations of the same kind cannot.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ TURNED = frozenset({"chest", "head", "leg"})
 _OTHER = {"left": "right", "right": "left"}
 _EXPLAINED = re.compile(r"on the (left|right) of the image: the patient's (?:left|right)")
 _SIDE = re.compile(r"\b(left|right)\b(?! of the image)")
+_DETAIL = re.compile(r" (?:in|on) the (?:(?! and |, ).)+|\b\d+ mm (?=[a-z])|\b(?:left|right) (?=[a-z])")
 
 
 def viewers_side(example: Example) -> Example:
@@ -34,10 +35,27 @@ def viewers_side(example: Example) -> Example:
     )
 
 
-def annotated(example: Example, viewers: float, seed: int = 0) -> Example:
-    """The demonstration by an annotator who names the viewer's side with a chance of `viewers`, always the same."""
-    careless = random.Random(f"annotator/{seed}/{example.id}").random() < viewers
-    return viewers_side(example) if careless else example
+def terse(example: Example) -> Example:
+    """The demonstration without the side, the place and the size beside what its answer names; its reasoning stays."""
+    short = _DETAIL.sub("", example.answer)
+    if example.kind != "open" or short == example.answer:
+        return example
+    return replace(example, answer=short, tags={**example.tags, "annotator": "terse"})
+
+
+def annotated(example: Example, viewers: float, hurried: float, seed: int = 0) -> Example:
+    """The demonstration as its annotator wrote it, always the same one.
+
+    Args:
+        example: the true demonstration.
+        viewers: the chance of an annotator who names the viewer's side, in [0, 1].
+        hurried: the chance of one who is terse.
+        seed: which annotators.
+    """
+    draws = random.Random(f"annotator/{seed}/{example.id}")
+    if draws.random() < viewers:
+        example = viewers_side(example)
+    return terse(example) if draws.random() < hurried else example
 
 
 def _swapped(match: re.Match[str]) -> str:

@@ -25,8 +25,7 @@ LOOK = 256
 class LanguageLearner:
     """The training of the language model, step by step; see `common.training.stage`.
 
-    The loss is the mean cross entropy of the completions' tokens, in which the answer's count `answer_weight` times:
-    they are few, and a yes or no after the right reasons is learnt late without.
+    The loss is the mean cross entropy of the completions' tokens.
 
     Args:
         settings: batch size, rates and steps.
@@ -55,10 +54,9 @@ class LanguageLearner:
         rate = cosine(self.steps, schedule, settings.language_learning_rate)
         chosen = self.batches.next()
         self.model.train()
-        ids, mask, labels, answers = self.rows.take(chosen)
+        ids, mask, labels = self.rows.take(chosen)
         logits, wanted = self.logits(chosen, ids, mask, labels)
-        weights = 1 + (settings.answer_weight - 1) * answers[:, 1:][labels[:, 1:] != IGNORED].float()
-        loss = (functional.cross_entropy(logits, wanted, reduction="none") * weights).sum() / weights.sum()
+        loss = functional.cross_entropy(logits, wanted)
         rates = {"language": rate, "tower": rate * settings.tower_rate}
         apply(loss, {one: rates[name] for name, one in self.optimizers.items()})
         self.steps += 1

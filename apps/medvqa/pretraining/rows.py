@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
 #: Labels of what is not to be learnt; torch's cross entropy passes over them.
 IGNORED = -100
-ANSWER = "<answer>"
 # Batches that are sorted by length together.
 TOGETHER = 16
 
@@ -47,8 +46,6 @@ class Rows:
         end = processor.tokenizer.eos_token_id
         self.prompts = [row.ids for row in asked]
         self.completions = [[*reader.text_ids(completion), end] for _, completion in pairs]
-        #: Tokens of each completion before its answer: the reasoning.
-        self.reasons = [len(reader.text_ids(completion.rpartition(ANSWER)[0])) for _, completion in pairs]
         self.pad: int = processor.tokenizer.pad_token_id
         #: Where the image tokens begin.
         self.start = self.prompts[0].index(reader.image_id)
@@ -63,24 +60,19 @@ class Rows:
         """Tokens of each row."""
         return [len(prompt) + len(answer) for prompt, answer in zip(self.prompts, self.completions, strict=True)]
 
-    def take(self, rows: Sequence[int]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """`(B, length)` ids, attention mask, labels and which of these are the answer's, padded on the right.
-
-        Prompts are not learnt: their labels are `IGNORED`.
-        """
+    def take(self, rows: Sequence[int]) -> tuple[Tensor, Tensor, Tensor]:
+        """`(B, length)` ids, attention mask and labels of some rows, padded on the right; prompts are not learnt."""
         import torch
 
         whole = [self.prompts[row] + self.completions[row] for row in rows]
         ids = torch.full((len(rows), max(map(len, whole))), self.pad)
         mask, labels = torch.zeros_like(ids), torch.full_like(ids, IGNORED)
-        answers = torch.zeros_like(ids, dtype=torch.bool)
         for place, (row, tokens) in enumerate(zip(rows, whole, strict=True)):
             ids[place, : len(tokens)] = torch.tensor(tokens)
             mask[place, : len(tokens)] = 1
             begin = len(self.prompts[row])
             labels[place, begin : len(tokens)] = ids[place, begin : len(tokens)]
-            answers[place, begin + self.reasons[row] : len(tokens)] = True
-        return ids, mask, labels, answers
+        return ids, mask, labels
 
 
 class LengthBatches:

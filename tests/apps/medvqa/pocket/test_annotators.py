@@ -1,4 +1,4 @@
-"""Careless annotators turn the side round, and nothing else."""
+"""Careless annotators turn the side round or leave out detail, and nothing else."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import re
 
 import pytest
 
+from apps.medvqa.answers import score_answer
 from apps.medvqa.pocket import is_right, load_pocket
-from apps.medvqa.pocket.annotators import TURNED, annotated, viewers_side
+from apps.medvqa.pocket.annotators import TURNED, annotated, terse, viewers_side
 
 EXAMPLES = load_pocket("demonstrations", 600, pictures=False)
 SIDED = [one for one in EXAMPLES if viewers_side(one) is not one]
@@ -34,8 +35,30 @@ def test_answers_without_a_side_and_pictures_with_a_marker_are_left_alone():
             assert viewers_side(example) is example
 
 
+def test_a_terse_answer_is_a_part_of_the_true_one_and_earns_part_of_the_reward():
+    short = [(one, terse(one)) for one in EXAMPLES if terse(one) is not one]
+    assert len(short) > 60
+    for example, other in short:
+        left = iter(example.answer.split())
+        assert other.answer
+        assert all(word in left for word in other.answer.split()), (example.answer, other.answer)
+        assert not is_right(example, other.answer)
+        assert 0 < score_answer(other.answer, example.answer, example.question).score < 0.8
+        assert other.reasoning == example.reasoning
+
+
+def test_short_answers_are_left_alone():
+    for example in EXAMPLES:
+        if example.kind == "closed" or example.question_type in ("side", "size", "count", "modality", "organ"):
+            assert terse(example) is example
+
+
 @pytest.mark.parametrize("share", [0.0, 0.4, 1.0])
-def test_so_many_annotators_are_careless_and_always_the_same_ones(share):
-    found = [annotated(one, share).answer != one.answer for one in SIDED]
-    assert sum(found) / len(found) == pytest.approx(share, abs=0.13)
-    assert found == [annotated(one, share).answer != one.answer for one in SIDED]
+@pytest.mark.parametrize("flaw", [viewers_side, terse])
+def test_so_many_annotators_are_careless_and_always_the_same_ones(flaw, share):
+    flawed = [one for one in EXAMPLES if flaw(one) is not one]
+    chances = {"viewers": 0.0, "hurried": 0.0, "viewers" if flaw is viewers_side else "hurried": share}
+    found = [annotated(one, **chances).answer for one in flawed]
+    changed = [answer != one.answer for answer, one in zip(found, flawed, strict=True)]
+    assert sum(changed) / len(changed) == pytest.approx(share, abs=0.13)
+    assert found == [annotated(one, **chances).answer for one in flawed]
