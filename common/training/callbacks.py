@@ -280,8 +280,10 @@ class Progress:
 
     def say(self, message: str) -> None:
         """Print a line above the bar."""
+        from rich.text import Text
+
         if self.bar is not None:
-            self.bar.console.print(f"[yellow]{message}")
+            self.bar.console.print(Text(message, style="yellow"), soft_wrap=True)
 
     def close(self) -> None:
         """Remove the bar; nothing happens where there is none."""
