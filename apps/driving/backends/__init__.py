@@ -1,0 +1,1 @@
+"""The simulators below the environment."""

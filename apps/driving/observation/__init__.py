@@ -1,0 +1,1 @@
+"""What the driver sees: measures, the way ahead, the bird's-eye view."""

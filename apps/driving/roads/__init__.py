@@ -1,0 +1,1 @@
+"""Road networks, routes and the way through them."""
