@@ -111,7 +111,7 @@ class RouteTracker:
         self.off_route = off > self.tolerance or self._beyond(x, y, place)
         # Further away the nearest point says nothing: the place waits where the route was left.
         self.place = place if off <= 2 * self.tolerance else place._replace(index=before.index, s=before.s)
-        advance = min(max(self.place.s - self._furthest, 0.0), moved)
+        advance = max(self.place.s - self._furthest, 0.0)
         self._furthest = max(self._furthest, self.place.s)
         if self.off_route or abs(place.heading) >= math.pi / 2:
             return 0.0
