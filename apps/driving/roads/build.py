@@ -12,7 +12,7 @@ from pathlib import Path
 
 from apps.driving.roads.layouts import LAYOUTS
 from apps.driving.roads.library import HELD_OUT, MAPS
-from apps.driving.roads.network import RoadNetwork
+from apps.driving.roads.network import SPACING, RoadNetwork
 from apps.driving.roads.opendrive import from_opendrive, read_opendrive
 from apps.driving.roads.site import Site
 from common.errors import TouchstoneError, UsageError
@@ -52,7 +52,7 @@ def card(folder: Path, made: dict[str, RoadNetwork]) -> str:
     """What the maps are, and how they were made."""
     rows = []
     for name, roads in made.items():
-        lanes = float(sum(1 for _ in range(len(roads)))) / 1000
+        lanes = len(roads) * SPACING / 1000
         files = [folder / f"{name}{suffix}" for suffix in (".xodr", ".npz")]
         sizes = " + ".join(f"{file.stat().st_size / 1000:.0f}" for file in files)
         junctions = len({int(number) for number in roads.junction if number >= 0})
@@ -69,9 +69,10 @@ def card(folder: Path, made: dict[str, RoadNetwork]) -> str:
         [
             "# Maps",
             "",
-            "Road maps of our own, drawn by code (`apps/driving/roads/layouts.py`) with the scenariogeneration library: "
-            "OpenDRIVE 1.4 (`.xodr`, which a CARLA server builds with `generate_opendrive_world`) and the same as "
-            "points along the lanes (`.npz`, which needs no carla wheel). Right-hand traffic. Licence: as this repository.",
+            "Road maps of our own, drawn by code (`apps/driving/roads/layouts.py`) with the scenariogeneration "
+            "library: OpenDRIVE 1.4 (`.xodr`, which a CARLA server builds with `generate_opendrive_world`) and the "
+            "same as points along the lanes (`.npz`, which needs no carla wheel). Right-hand traffic. Licence: as "
+            "this repository.",
             "",
             f"- command: `{COMMAND}`; seed: none, nothing in them is random",
             "- nothing is trained on the held-out map",
