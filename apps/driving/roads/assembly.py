@@ -31,31 +31,45 @@ def assemble(roads: RoadNetwork, path: Sequence[int] | NDArray[np.int32], name: 
     Raises:
         RouteError: it has fewer than two points, or two points of it do not hang together.
     """
-    path = [int(node) for node in path]
-    if len(path) < 2:
-        raise RouteError(f"a route needs at least two points; this one has {len(path)}: choose an end further away")
-    if min(path) < 0 or max(path) >= len(roads):
+    way = np.asarray(path, np.int64)
+    if len(way) < 2:
+        raise RouteError(f"a route needs at least two points; this one has {len(way)}: choose an end further away")
+    if way.min() < 0 or way.max() >= len(roads):
         raise RouteError(f"the path names points outside of map {roads.name!r} (0 to {len(roads) - 1})")
-    nodes: list[int] = [path[0]]
-    partner: list[int] = [path[0]]
-    share: list[float] = [0.0]
-    commands: list[int] = [Command.LANE_FOLLOW]
-    for here, there in itertools.pairwise(path):
-        if there not in roads.following(here):
-            change = walk(roads, here, there)
-            if change is None:
-                raise RouteError(f"point {there} of map {roads.name!r} cannot be reached from point {here} directly")
-            before, after, left = change
-            shares = [(step + 1) / (len(before) + 1) for step in range(len(before))]
-            nodes += before
-            partner += after
-            share += [3 * w * w - 2 * w**3 for w in shares]
-            commands += [Command.CHANGE_LEFT if left else Command.CHANGE_RIGHT] * len(before)
-        nodes.append(there)
-        partner.append(there)
-        share.append(0.0)
-        commands.append(Command.LANE_FOLLOW)
-    return _route(roads, np.array(nodes), np.array(partner), np.array(share), np.array(commands, np.int8), name)
+    nodes, partner = [way[:1]], [way[:1]]
+    share, commands = [np.zeros(1)], [np.full(1, Command.LANE_FOLLOW)]
+    done = 1
+    for index in [*np.flatnonzero(~_follows(roads, way[:-1], way[1:])), len(way) - 1]:
+        plain = way[done : index + 1]
+        nodes.append(plain)
+        partner.append(plain)
+        share.append(np.zeros(len(plain)))
+        commands.append(np.full(len(plain), Command.LANE_FOLLOW))
+        done = index + 1
+        if done == len(way):
+            break
+        change = walk(roads, int(way[index]), int(way[done]))
+        if change is None:
+            raise RouteError(
+                f"point {way[done]} of map {roads.name!r} cannot be reached from point {way[index]} directly"
+            )
+        before, after, left = change
+        shares = np.arange(1, len(before) + 1) / (len(before) + 1)
+        nodes.append(np.array(before, np.int64))
+        partner.append(np.array(after, np.int64))
+        share.append(3 * shares**2 - 2 * shares**3)
+        commands.append(np.full(len(before), Command.CHANGE_LEFT if left else Command.CHANGE_RIGHT))
+    marks = np.concatenate(commands).astype(np.int8)
+    return _route(roads, np.concatenate(nodes), np.concatenate(partner), np.concatenate(share), marks, name)
+
+
+def _follows(roads: RoadNetwork, here: NDArray[np.int64], there: NDArray[np.int64]) -> NDArray[np.bool_]:
+    first, beyond = roads.next_start[here], roads.next_start[here + 1]
+    found = np.zeros(len(here), bool)
+    for place in range(int((beyond - first).max())):
+        edge = np.minimum(first + place, len(roads.next_node) - 1)
+        found |= (first + place < beyond) & (roads.next_node[edge] == there)
+    return found
 
 
 def _route(
@@ -101,10 +115,8 @@ def _mark_turns(
     for first, last in _junction_runs(roads.junction[nodes]):
         before, after = max(first - 1, 0), min(last + 1, len(nodes) - 1)
         turned = (yaw[after] - yaw[before] + math.pi) % (2 * math.pi) - math.pi
-        if abs(turned) < STRAIGHT:
-            command = Command.STRAIGHT
-        else:
-            command = Command.RIGHT if turned > 0 else Command.LEFT
+        side = Command.RIGHT if turned > 0 else Command.LEFT
+        command = Command.STRAIGHT if abs(turned) < STRAIGHT else side
         inside = slice(first, last + 1)
         commands[inside] = np.where(np.isin(commands[inside], CHANGES), commands[inside], command)
 

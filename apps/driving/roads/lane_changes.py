@@ -42,7 +42,8 @@ def straight_on(roads: RoadNetwork) -> NDArray[np.int32]:
 def wanted_points(speed_limit: NDArray[np.floating]) -> NDArray[np.int32]:
     """How long a change should be: the blend 3w² - 2w³ over L metres takes 6 * `LANE_WIDTH` * v² / L² sideways."""
     length = speed_limit * math.sqrt(6 * LANE_WIDTH / SIDEWAYS)
-    return np.clip(np.rint(length), SHORT, LONGEST).astype(np.int32)
+    points: NDArray[np.int32] = np.clip(np.rint(length), SHORT, LONGEST).astype(np.int32)
+    return points
 
 
 def find_changes(roads: RoadNetwork) -> Changes:

@@ -161,7 +161,7 @@ def plan_through(roads: RoadNetwork, positions: ArrayLike, yaw: float | None = N
 def _long_enough(route: Route) -> Route:
     if route.length < SHORTEST_ROUTE:
         raise RouteError(
-            f"the route is {route.length:.1f} m long; at least {SHORTEST_ROUTE:g} m are needed: choose an end further on"
+            f"the route is {route.length:.1f} m long; at least {SHORTEST_ROUTE:g} m are needed: choose a later end"
         )
     return route
 
@@ -203,6 +203,6 @@ def random_routes(
             taken.add((start, end))
             routes.append(route)
     raise UsageError(
-        f"map {roads.name!r} gave only {len(routes)} of {count} routes of {shortest:g} to {longest:g} m; ask for fewer "
-        "or for other lengths"
+        f"map {roads.name!r} gave only {len(routes)} of {count} routes of {shortest:g} to {longest:g} m; ask "
+        "for fewer or for other lengths"
     )
