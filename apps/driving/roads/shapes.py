@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import NamedTuple
 
 import numpy as np
@@ -39,7 +40,7 @@ def lane_runs(roads: RoadNetwork) -> list[tuple[int, int]]:
     """First point and the one after the last of every lane (of one lane section)."""
     borders = np.flatnonzero((np.diff(roads.lane, axis=0) != 0).any(axis=1)) + 1
     ends = [0, *borders.tolist(), len(roads)]
-    return list(zip(ends, ends[1:], strict=False))
+    return list(itertools.pairwise(ends))
 
 
 def lane_polygons(roads: RoadNetwork) -> list[NDArray[np.float64]]:
@@ -77,6 +78,6 @@ def _pieces(points: NDArray[np.float64], crossed: NDArray[np.bool_]) -> list[Lin
     borders = [0, *(np.flatnonzero(np.diff(crossed)) + 1).tolist(), len(points)]
     return [
         Line(points[first : beyond + 1], bool(crossed[first]))
-        for first, beyond in zip(borders, borders[1:], strict=False)
+        for first, beyond in itertools.pairwise(borders)
         if len(points[first : beyond + 1]) > 1
     ]
