@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -93,7 +94,7 @@ def fillets(start: Pose, end: Pose, via: Sequence[tuple[float, float]] = (), rad
         UsageError: a corner is too near to the next one for the radius, or an end does not look along the way.
     """
     corners = [(start.x, start.y), *via, (end.x, end.y)]
-    headings = [math.atan2(b[1] - a[1], b[0] - a[0]) for a, b in zip(corners, corners[1:], strict=False)]
+    headings = [math.atan2(b[1] - a[1], b[0] - a[0]) for a, b in itertools.pairwise(corners)]
     for heading, pose in ((headings[0], start), (headings[-1], end)):
         if abs(_wrap(heading - pose.heading)) > 1e-6:
             raise UsageError(f"a street at ({pose.x:.1f}, {pose.y:.1f}) sets off at an angle to its way")

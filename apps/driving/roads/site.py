@@ -6,19 +6,23 @@ from the scenariogeneration library; geometry is lines and arcs, or a clothoid w
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 from xml.etree import ElementTree
 
-from apps.driving.roads.curves import Curve, Pose, bend, fillets
+from apps.driving.roads.curves import Curve, Pose, bend
 from common.errors import MissingDependency
 
 LANE = 3.5
 SIDEWALK = 2.0
 CROSSWALK_FROM, CROSSWALK_TO = 1.5, 4.5
 """Metres from the end of the street, at the junction."""
+
+
+Heights = Sequence[tuple[float, float]]
 
 
 class End(NamedTuple):
@@ -28,27 +32,37 @@ class End(NamedTuple):
     at_start: bool
 
 
+@dataclass(frozen=True)
+class Profile:
+    """What a street is like across.
+
+    Attributes:
+        left, right: number of driving lanes against and along the reference line.
+        sidewalks: whether one lies on either side.
+        limit: km/h.
+        crosswalks: at its start and end.
+    """
+
+    left: int = 1
+    right: int = 1
+    sidewalks: bool = True
+    limit: float = 30.0
+    crosswalks: tuple[bool, bool] = (False, False)
+
+
 @dataclass
 class Street:
     """A road outside of junctions.
 
     Attributes:
         curve: its reference line; lanes of numbers below 0 lie to its right and run along it.
-        left, right: number of driving lanes against and along the reference line.
-        sidewalks: whether one lies on either side.
         heights: `(share of the length, z)`, first 0 and last 1; flat at every one of them.
-        limit: km/h.
-        crosswalks: at its ends.
     """
 
     number: int
     curve: Curve
-    left: int
-    right: int
-    sidewalks: bool
-    heights: Sequence[tuple[float, float]]
-    limit: float
-    crosswalks: tuple[bool, bool] = (False, False)
+    profile: Profile
+    heights: Heights
     ends: dict[bool, tuple[str, int]] = field(default_factory=dict)
     """By at_start: "road" or "junction" it leads to there, and that one's number."""
 
@@ -57,7 +71,7 @@ class Street:
         return self.curve.start.turned() if at_start else self.curve.end
 
     def height(self, at_start: bool) -> float:
-        """z at that end."""
+        """Of the reference line at that end."""
         return self.heights[0 if at_start else -1][1]
 
 
@@ -79,32 +93,14 @@ class Site:
     # CARLA's reader tells roads from junctions by their numbers alone and takes 0 for none: streets count from 1,
     # junctions from 500, ways through junctions from 1000.
 
-    def street(
-        self,
-        start: Pose,
-        end: Pose,
-        via: Sequence[tuple[float, float]] = (),
-        radius: float = 15.0,
-        lanes: tuple[int, int] = (1, 1),
-        sidewalks: bool = True,
-        heights: Sequence[tuple[float, float]] = ((0.0, 0.0), (1.0, 0.0)),
-        limit: float = 30.0,
-        crosswalks: tuple[bool, bool] = (False, False),
-        curve: Curve | None = None,
-    ) -> int:
-        """A road from a pose to a pose (both looking along it), straight between the corners `via`, rounded there.
-
-        Args:
-            lanes: against and along it.
-            curve: another course than that.
+    def street(self, curve: Curve, profile: Profile, heights: Heights = ((0.0, 0.0), (1.0, 0.0))) -> int:
+        """A road along a curve.
 
         Returns:
             Its number.
         """
-        course = curve or fillets(start, end, via, radius)
-        street = Street(len(self.streets) + 1, course, *lanes, sidewalks, heights, limit, crosswalks)
-        self.streets.append(street)
-        return street.number
+        self.streets.append(Street(len(self.streets) + 1, curve, profile, heights))
+        return len(self.streets)
 
     def junction(self, ends: Sequence[End], ways: bool = True) -> int:
         """Join ends of streets: from every lane that comes in to the lane of the same place on every other street.
@@ -141,11 +137,13 @@ class Site:
         """Lane numbers that drive towards that end (or away from it), from the middle outwards."""
         street = self._of(end)
         along = end.at_start != comes_in
-        return [-(i + 1) for i in range(street.right)] if along else [i + 1 for i in range(street.left)]
+        return (
+            [-(i + 1) for i in range(street.profile.right)] if along else [i + 1 for i in range(street.profile.left)]
+        )
 
     def _rightmost(self, enter: End, ends: Sequence[End]) -> End | None:
         """The street next to the right: the way there has a sidewalk on its right."""
-        if not all(self._of(end).sidewalks for end in ends):
+        if not all(self._of(end).profile.sidewalks for end in ends):
             return None
         here = self._of(enter).pose(enter.at_start).turned().heading
         others = [end for end in ends if end != enter]
@@ -163,16 +161,17 @@ class Site:
         number, self._connectors = self._connectors, self._connectors + 1
         heights = ((0.0, first.height(enter.at_start)), (1.0, last.height(leave.at_start)))
         section = x.LaneSection(0, x.Lane(lane_type=x.LaneType.none))
-        linked = [*links]
+        linked: list[tuple[int, int]] = [*links]
         if sidewalk:
-            linked.append(tuple((abs(lane) + 1) * (1 if lane > 0 else -1) for lane in links[-1]))
+            lane_in, lane_out = links[-1]
+            linked.append((_outward(lane_in), _outward(lane_out)))
         for lane_in, lane_out in linked:
             is_walk = sidewalk and (lane_in, lane_out) == linked[-1]
             lane = self._lane(is_walk, change=False, marked=is_walk)
             lane.add_link("predecessor", lane_in)
             lane.add_link("successor", lane_out)
             section.add_right_lane(lane)
-        limit = min(first.limit, last.limit)
+        limit = min(first.profile.limit, last.profile.limit)
         road = self._road(number, bend(start, end), section, heights, limit, junction)
         for link, street, end_of in ((road.add_predecessor, first, enter), (road.add_successor, last, leave)):
             link(x.ElementType.road, street.number, _contact(x, end_of.at_start))
@@ -194,7 +193,13 @@ class Site:
         return lane
 
     def _road(
-        self, number: int, curve: Curve, section: Any, heights: Sequence[tuple[float, float]], limit: float, junction: int
+        self,
+        number: int,
+        curve: Curve,
+        section: Any,
+        heights: Heights,
+        limit: float,
+        junction: int,
     ) -> Any:
         x = self.xodr
         plan = x.PlanView()
@@ -204,7 +209,7 @@ class Site:
         lanes.add_lanesection(section)
         road = x.Road(number, plan, lanes, road_type=junction)
         road.add_type(x.RoadType.town, 0, "DE", speed=limit, speed_unit="km/h")
-        for (at, z), (until, beyond) in zip(heights, heights[1:], strict=False):
+        for (at, z), (until, beyond) in itertools.pairwise(heights):
             s, length, rise = at * curve.length, (until - at) * curve.length, beyond - z
             road.add_elevation(s, z, 0, 3 * rise / length**2, -2 * rise / length**3)
         return road
@@ -239,19 +244,20 @@ class Site:
     def _street_road(self, street: Street) -> Any:
         x = self.xodr
         middle = x.Lane(lane_type=x.LaneType.none)
-        two_way = street.left and street.right
-        middle.add_roadmark(_mark(x, x.RoadMarkType.broken if two_way and street.left == 1 else x.RoadMarkType.solid))
+        profile = street.profile
+        two_way = profile.left == 1 and profile.right == 1
+        middle.add_roadmark(_mark(x, x.RoadMarkType.broken if two_way else x.RoadMarkType.solid))
         section = x.LaneSection(0, middle)
-        for count, add in ((street.left, section.add_left_lane), (street.right, section.add_right_lane)):
+        for count, add in ((profile.left, section.add_left_lane), (profile.right, section.add_right_lane)):
             for index in range(count):
                 add(self._lane(False, change=index < count - 1))
-            if street.sidewalks:
+            if profile.sidewalks:
                 add(self._lane(True, change=False))
-        road = self._road(street.number, street.curve, section, street.heights, street.limit, -1)
+        road = self._road(street.number, street.curve, section, street.heights, profile.limit, -1)
         for at_start, (kind, number) in sorted(street.ends.items()):
             link = road.add_predecessor if at_start else road.add_successor
             link(x.ElementType[kind], number)
-        for at_start, wanted in zip((True, False), street.crosswalks, strict=True):
+        for at_start, wanted in zip((True, False), profile.crosswalks, strict=True):
             if wanted:
                 self._crosswalk(road, street, at_start)
         return road
@@ -260,13 +266,18 @@ class Site:
         x = self.xodr
         reach = (CROSSWALK_FROM + CROSSWALK_TO) / 2
         s = reach if at_start else street.curve.length - reach
-        half, width = (CROSSWALK_TO - CROSSWALK_FROM) / 2, LANE * max(street.left, street.right)
+        half, width = (CROSSWALK_TO - CROSSWALK_FROM) / 2, LANE * max(street.profile.left, street.profile.right)
         walk = x.Object(s, 0, x.ObjectType.crosswalk, name="crosswalk", width=2 * half, length=2 * width)
+        corners = ((-half, -width), (half, -width), (half, width), (-half, width), (-half, -width))
         outline = x.Outline()
-        for index, (u, v) in enumerate(((-half, -width), (half, -width), (half, width), (-half, width), (-half, -width))):
+        for index, (u, v) in enumerate(corners):
             outline.add_corner(x.CornerLocal(u, v, 0, 0, index))
         walk.add_outline(outline)
         road.add_object(walk)
+
+
+def _outward(lane: int) -> int:
+    return lane + (1 if lane > 0 else -1)
 
 
 def _contact(x: Any, at_start: bool) -> Any:
