@@ -115,19 +115,14 @@ def answers_of(
 ) -> list[str]:
     """What a model says to each question, greedily."""
     from apps.medvqa.prompts import messages
-    from common.training.vision import answer
+    from common.models.vlm import VisionLanguageModel, VisualPrompt
+    from common.pictures import load_any
 
-    prompts = [messages(example, config.prompt.style) for example in examples]
-    with ui.progress("asking the model", total=len(prompts), quiet=not progress) as bar:
-        said = answer(
-            model,
-            processor,
-            prompts,
-            [list(example.pictures) for example in examples],
-            config.evaluate.max_new_tokens,
-            batch_size=config.evaluate.batch_size,
-            progress=bar.advance,
-        )
+    asked = [VisualPrompt(messages(example, config.prompt.style), example.pictures) for example in examples]
+    # As in training: resized as the stock processor does.
+    vlm = VisionLanguageModel.of(model, processor, batch_size=config.evaluate.batch_size, load=load_any)
+    with ui.progress("asking the model", total=len(asked), quiet=not progress) as bar:
+        said = vlm.generate(asked, config.evaluate.max_new_tokens, progress=bar.advance)
     return [texts[0] for texts in said]
 
 
