@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -94,10 +94,6 @@ class Preprocess:
         if not 0 < made.min_pixels <= made.max_pixels:
             raise UsageError(f"min_pixels {made.min_pixels} and max_pixels {made.max_pixels}: use 0 < min <= max")
         return made
-
-    def rounded(self) -> Preprocess:
-        """The same by way of 8 bits; see `eight_bits`."""
-        return replace(self, eight_bits=True)
 
     def resized(self, height: int, width: int) -> tuple[int, int]:
         """Height and width that a picture is given: multiples of `patch · merge`, the area within its bounds.
