@@ -12,7 +12,7 @@ from apps.medvqa.answers import AnswerScorer
 from apps.medvqa.config import MedVqaConfig
 from apps.medvqa.data import Example, load_examples
 from apps.medvqa.measures.evaluation import Evaluation, Item
-from apps.medvqa.measures.items import measure, references_of
+from apps.medvqa.measures.items import measure
 from common import ui
 from common.errors import UsageError
 from common.files import write_json
@@ -190,7 +190,7 @@ def _ask_judge(items: Sequence[Item], examples: Sequence[Example], config: MedVq
 
     output = build_judge(config.reward)(
         completion=[item.answer for item in items],
-        reference=[references_of(example) for example in examples],
+        reference=[list(example.references) for example in examples],
         question=[item.question for item in items],
     )
     for item, value in zip(items, output.values.tolist(), strict=True):
