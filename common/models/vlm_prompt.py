@@ -147,7 +147,11 @@ class PromptReader:
         return [each[start : start + views] for start in range(0, len(grid), views)]
 
     def asked(self, pictures: Pictures, questions: str | Sequence[str], system: str | None) -> list[VisualPrompt]:
-        """One prompt for each question; see `VisionLanguageModel.yes_logit`."""
+        """One prompt for each question; see `VisionLanguageModel.yes_logit`.
+
+        Raises:
+            UsageError: not as many questions as pictures, or tensors that are no pictures.
+        """
         rows: list[list[Picture]]
         if isinstance(pictures, Tensor):
             check_tensor(pictures)
