@@ -227,7 +227,7 @@ class DrivingEnv(gymnasium.Env[Observation, Any]):
             "progress_change": gained,
             "distance": gained * tracker.length,
             "lane_width": place.lane_width,
-            "speed_limit": float(self.route.speed_limit[place.index]),
+            "speed_limit": float(self.route.speed_limit[place.point]),
             "off_route": float(tracker.off_route),
             "collision": float(hit is not None),
             "collision_speed": abs(hit.speed) if hit is not None else 0.0,

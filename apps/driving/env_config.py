@@ -93,7 +93,8 @@ class RouteConfig:
 
     Attributes:
         maps: names of shipped maps, CARLA towns that were found, or paths of `.xodr` and `.npz` files.
-        file: route file of fixed routes, which are then driven in order; random routes where empty.
+        file: route file of fixed routes, which are then driven in order, or `evaluation` for those that come with the
+            maps; random routes where empty.
         shortest: of random routes, in metres.
         longest: of random routes, in metres.
         pool: random routes that are planned once for each map, then drawn from.

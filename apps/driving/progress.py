@@ -24,14 +24,14 @@ class Place(NamedTuple):
     """Where the car is on its route.
 
     Attributes:
-        index: the route's point at or before it.
+        point: the route's point at or before it.
         s: distance along the route, in metres.
         offset: to the right of the lane's centre, in metres, measured on the ground plane: hills do not shift it.
         heading: of the nose against the route, in rad, within (-pi, pi].
         lane_width: in metres.
     """
 
-    index: int
+    point: int
     s: float
     offset: float
     heading: float
@@ -98,10 +98,10 @@ class RouteTracker:
         if moved > reach + JUMP:
             # Put elsewhere: its offset is true, its place on the route stays.
             self.off_route = True
-            self.place = self._find(x, y, yaw, before.index, before.index)
+            self.place = self._find(x, y, yaw, before.point, before.point)
             return 0.0
         window = moved + SLACK
-        first = last = before.index
+        first = last = before.point
         while first > 0 and before.s - self.ss[first] < window:
             first -= 1
         while last < self.last and self.ss[last + 1] - before.s < window:
@@ -110,7 +110,7 @@ class RouteTracker:
         off = abs(place.offset)
         self.off_route = off > self.tolerance or self._beyond(x, y, place)
         # Further away the nearest point says nothing: the place waits where the route was left.
-        self.place = place if off <= 2 * self.tolerance else place._replace(index=before.index, s=before.s)
+        self.place = place if off <= 2 * self.tolerance else place._replace(point=before.point, s=before.s)
         advance = max(self.place.s - self._furthest, 0.0)
         self._furthest = max(self._furthest, self.place.s)
         if self.off_route or abs(place.heading) >= math.pi / 2:

@@ -11,6 +11,8 @@ from apps.driving.roads.network import RoadNetwork
 from apps.driving.roads.routes import Route
 from common.errors import UsageError
 
+#: In place of a file: the fixed routes that are shipped with each map.
+EVALUATION = "evaluation"
 #: Seed of the pools of random routes, so that every run on a map knows the same ones.
 POOL_SEED = 0
 
@@ -27,7 +29,7 @@ class RouteSource:
 
     def __init__(self, config: RouteConfig) -> None:
         from apps.driving.roads.library import load_roads
-        from apps.driving.roads.route_files import read_routes
+        from apps.driving.roads.route_files import evaluation_routes, read_routes
 
         if not config.maps:
             raise UsageError("routes.maps is empty; name a map, for instance town")
@@ -37,8 +39,10 @@ class RouteSource:
             roads = load_roads(name)
             self._roads[roads.name] = roads
         self._fixed: list[Route] = []
-        if config.file:
-            self._fixed = list(read_routes(config.file, self._roads))
+        if config.file == EVALUATION:
+            self._fixed = [route for roads in self._roads.values() for route in evaluation_routes(roads)]
+        elif config.file:
+            self._fixed = read_routes(config.file, self._only(config))
         self._pools: dict[str, list[Route]] = {}
         self._next = 0
 
@@ -77,6 +81,11 @@ class RouteSource:
                 f"no route {route!r}; {self.config.file or 'without a route file there are no names'} {names}"
             )
         return found
+
+    def _only(self, config: RouteConfig) -> RoadNetwork:
+        if len(self._roads) > 1:
+            raise UsageError(f"{config.file} is a file of one map's routes, but routes.maps names {config.maps}")
+        return next(iter(self._roads.values()))
 
     def _pool(self, town: str) -> list[Route]:
         from apps.driving.roads.planner import random_routes

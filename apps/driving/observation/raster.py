@@ -51,7 +51,8 @@ def raster(roads: RoadNetwork, scale: float, box: tuple[float, float, float, flo
         found: NDArray[np.int32] = np.round((points - low) * scale * 2**SHIFT).astype(np.int32)
         return found
 
-    inside: NDArray[np.bool_] = ((roads.xyz[:, :2] >= low - MARGIN) & (roads.xyz[:, :2] <= high + MARGIN)).all(1)
+    near = (roads.xyz[:, :2] >= low - MARGIN) & (roads.xyz[:, :2] <= high + MARGIN)
+    inside = near[:, 0] & near[:, 1]
     starts = np.repeat(np.arange(len(roads)), np.diff(roads.next_start))
     ends = roads.next_node
     kept = inside[starts] & inside[ends]

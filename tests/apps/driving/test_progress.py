@@ -37,7 +37,7 @@ def test_a_perfect_drive_gains_the_whole_route_and_no_more(route, stride):
     gains = follow(tracker, points, yaws=[*route.yaw[::stride].tolist(), route.yaw[-1]])
     assert sum(gains) == pytest.approx(1.0, abs=1e-9)
     assert tracker.progress == pytest.approx(sum(gains), abs=1e-12)
-    assert tracker.place.index == len(route.xyz) - 2
+    assert tracker.place.point == len(route.xyz) - 2
 
 
 @given(seed=st.integers(0, 1000), stride=st.floats(0.1, 2.5), wobble=st.floats(0.0, 4.0))
@@ -52,7 +52,7 @@ def test_gains_add_up_and_the_place_moves_no_further_than_the_car(seed, stride, 
         before = tracker.place
         total += tracker.update(nx, ny, yaw, stride)
         x, y = nx, ny
-        assert tracker.place.index - before.index <= math.ceil(stride) + 3
+        assert tracker.place.point - before.point <= math.ceil(stride) + 3
         assert tracker.progress == pytest.approx(total, abs=1e-12)
         assert tracker.gained <= tracker.length + 1e-9
         assert tracker.place.s - before.s <= stride + 2.5
@@ -93,7 +93,7 @@ def test_far_from_the_route_the_place_waits_and_can_be_taken_up_again():
     tracker = begun(ways.straight(100))
     follow(tracker, [(float(x), 0.0) for x in range(21)])
     follow(tracker, [(20.0, float(y)) for y in range(31)])
-    assert tracker.place.index <= 21
+    assert tracker.place.point <= 21
     follow(tracker, [(20.0, float(y)) for y in range(30, -1, -1)])
     gains = follow(tracker, [(float(x), 0.0) for x in range(20, 31)])
     assert sum(gains) * 100 == pytest.approx(10.0, abs=1e-6)
