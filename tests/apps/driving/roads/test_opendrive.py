@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -48,6 +49,9 @@ class TestTexts:
             ('<!DOCTYPE a [<!ENTITY b "c">]><OpenDRIVE/>', "refused"),
             (one_road().replace('length="100" id', 'length="long" id'), "broken OpenDRIVE"),
             (one_road().replace(' id="7"', ""), "broken OpenDRIVE"),
+            (re.sub("<geometry.*</geometry>", "", one_road()), "road 7 has no geometry"),
+            (one_road().replace('length="100" id', 'length="inf" id'), "a length of inf m"),
+            (one_road().replace("</OpenDRIVE>", one_road()[one_road().index("<road") :]), "same id"),
         ],
     )
     def test_what_is_no_map_is_refused(self, text: str, message: str) -> None:
@@ -88,6 +92,10 @@ class TestOneRoad:
         assert roads.lane[0].tolist() == [7, 0, -1]
         assert len(roads.next_node) == 99
         assert roads.crossings.shape == (0, 4, 3)
+
+    def test_places_that_are_not_finite_are_refused(self, carla: Any) -> None:
+        with pytest.raises(DataError, match="no finite place"):
+            from_opendrive(one_road().replace('x="0"', 'x="nan"'), "road")
 
     def test_spawns_keep_from_the_ends(self, carla: Any) -> None:
         spawns = from_opendrive(one_road(), "road").spawns
