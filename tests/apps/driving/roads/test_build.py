@@ -19,8 +19,6 @@ from apps.driving.roads.route_files import ROUTES
 from common.errors import UsageError
 from common.files import locate
 
-pytest.importorskip("scenariogeneration", reason="maps are drawn with scenariogeneration")
-
 
 def components(roads: RoadNetwork, connection: str) -> np.ndarray:
     pairs = [(roads.edge_from, roads.next_node)]
@@ -32,6 +30,7 @@ def components(roads: RoadNetwork, connection: str) -> np.ndarray:
 
 def test_maps_come_out_byte_for_byte(tmp_path: Path) -> None:
     pytest.importorskip("carla", reason="the networks are made with CARLA's client library")
+    pytest.importorskip("scenariogeneration", reason="maps are drawn with scenariogeneration")
     assert main(["--out", str(tmp_path / "maps"), "--routes", str(tmp_path / "routes")]) == 0
     for folder, shipped in ((tmp_path / "maps", MAPS), (tmp_path / "routes", ROUTES)):
         made = sorted(file.name for file in folder.iterdir())
@@ -164,6 +163,7 @@ class TestCurves:
             fillets(Pose(0, 0, 1), Pose(30, 0, 0))
 
     def test_a_bend_is_the_simplest_that_fits(self) -> None:
+        pytest.importorskip("pyclothoids", reason="clothoids come with scenariogeneration")
         assert [p.bends for p in bend(Pose(0, 0, 0), Pose(20, 0, 0)).pieces] == [0]
         quarter = bend(Pose(0, 0, 0), Pose(10, 10, np.pi / 2)).pieces[0]
         assert quarter.bends == quarter.bends_end == pytest.approx(0.1)
