@@ -7,6 +7,7 @@ allow a change. The XML itself is read only for what the client cannot list: lan
 from __future__ import annotations
 
 import hashlib
+import itertools
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -125,8 +126,8 @@ def _carla() -> Any:
         import carla
     except ImportError as error:
         message = (
-            "reading OpenDRIVE needs CARLA's client library, which has wheels for Linux and Windows and Python 3.10 to "
-            "3.12 only: pip install carla. Without it, use the map's .npz (all shipped maps have one); where carla is "
+            "reading OpenDRIVE needs CARLA's client library, which has wheels only for Linux and Windows and Python "
+            "3.10 to 3.12: pip install carla. Without it, use the map's .npz (shipped maps have one); where carla is "
             "installed, `python -m apps.driving.roads.build --export MAP.xodr` makes it"
         )
         missing = MissingDependency("carla", "driving")
@@ -204,7 +205,7 @@ def _length(world: Any, piece: LanePiece) -> float:
     steps = max(1, math.ceil((piece.end - piece.start) / _SAMPLE))
     stations = np.linspace(piece.start + _EDGE, piece.end - _EDGE, steps + 1)
     places = [_waypoint(world, piece, float(s)).transform.location for s in stations]
-    return sum(a.distance(b) for a, b in zip(places, places[1:], strict=False))
+    return sum(float(a.distance(b)) for a, b in itertools.pairwise(places))
 
 
 def _waypoint(world: Any, piece: LanePiece, s: float) -> Any:
