@@ -103,6 +103,14 @@ class EmbeddedBackend:
         """Forget the episode."""
         self._world = None
 
+    def __getstate__(self) -> dict[str, Any]:
+        """For another process: with the running episode, without what is made once per network."""
+        return {**vars(self), "_world": self.state()}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        self.restore(state["_world"])
+
     def state(self) -> bytes:
         """The running episode, to go on from bit for bit with `restore`, also in another process."""
         file = io.BytesIO()

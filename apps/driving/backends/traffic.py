@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from apps.driving.backends.junctions import Junctions
+from apps.driving.backends.junctions import ROOM, Junctions
 from apps.driving.backends.lanes import Lanes
 from apps.driving.backends.ways import KEPT, Ways
 from apps.driving.geometry import wrapped
@@ -180,14 +180,16 @@ class Fleet:
         return joined(self.boxes(), others)
 
     def _look(self, front: Floats, others: Others) -> tuple[Floats, Floats, NDArray[np.int64], Floats]:
-        """Look along the ways.
+        """Look along the ways, before a junction as far as behind it.
 
         Returns:
             `(N,)` each: the gap to the nearest one on the way ahead, how fast it closes, who that is (below N a car of
             the fleet, -1 nobody) and the speed that is wanted.
         """
         lanes, speed, ways = self._lanes, self.speed, self.ways
-        reach = np.minimum(12.0 + 2.0 * speed + speed * speed / 6.0, 100.0)
+        reach = 12.0 + 2.0 * speed + speed * speed / 6.0
+        beyond = self.junctions.leave - front + 2 * self._long + ROOM
+        reach = np.minimum(np.where(self.junctions.near(front, speed), np.maximum(reach, beyond), reach), 100.0)
         steps = (reach[:, None] * self._looks + self._long[:, None]).astype(np.int64)
         flat = steps + (self._rows + ways.at + 1)[:, None]
         arc = ways.arc.reshape(-1).take(flat) - front[:, None]

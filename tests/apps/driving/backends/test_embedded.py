@@ -15,10 +15,11 @@ import pytest
 
 from apps.driving.backends.base import Backend, BackendError, Control, Frame, Kind, Light, Scenario, Traffic
 from apps.driving.backends.embedded import EmbeddedBackend
+from apps.driving.backends.junctions import Junctions
 from apps.driving.backends.vehicle import Car
 from apps.driving.geometry import overlaps
 from common.errors import UsageError
-from tests.apps.driving.small_roads import WIDTH, Drawing, crossroads, hill, line, ring, route_from, street
+from tests.apps.driving.small_roads import WIDTH, Drawing, arriving, crossroads, hill, line, ring, route_from, street
 from tests.conftest import ROOT
 
 FULL = Traffic(vehicles=8, walkers=6, parked=3)
@@ -225,6 +226,17 @@ def test_a_restored_episode_goes_on_bit_for_bit(traffic: Traffic) -> None:
     assert wander(backend, 300, seed=9) == on
 
 
+def test_a_pickled_backend_goes_on_bit_for_bit() -> None:
+    backend = EmbeddedBackend(crossroads())
+    copied = pickle.loads(pickle.dumps(backend))
+    backend.reset(scenario(backend, 30, FULL, seed=2))
+    with pytest.raises(BackendError):
+        copied.step(GO)
+    wander(backend, 50)
+    copied = pickle.loads(pickle.dumps(backend))
+    assert wander(copied, 100) == wander(backend, 100)
+
+
 def test_a_state_is_small_and_fits_its_own_town_only() -> None:
     backend = EmbeddedBackend(crossroads())
     backend.reset(scenario(backend, 30, FULL))
@@ -317,6 +329,25 @@ def test_traffic_stops_behind_an_ego_that_blocks_the_road() -> None:
         frame = backend.step(STOP)
         assert not frame.collisions
     assert frame.actors.speeds.max() < 0.1
+
+
+def test_an_ego_on_its_way_through_a_junction_keeps_others_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    backend = EmbeddedBackend(crossroads(), kerb=None)
+    taken: list[tuple[int, ...]] = []
+    update = Junctions.update
+
+    def spy(self: Junctions, *args: object) -> None:
+        taken.append(args[-1])  # type: ignore[arg-type]
+        update(self, *args)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Junctions, "update", spy)
+    frame = backend.reset(scenario(backend, arriving(backend.roads), Traffic(4), ego_speed=8.0))
+    held = []
+    for _ in range(100):
+        held.append((frame.ego.x, backend.step(Control(0.0, 0.05)).ego.x, bool(taken[-1]) if taken else False))
+        frame = backend.step(Control(0.0, 0.05))
+    assert any(claims for _, x, claims in held if x < 20.0)
+    assert not any(claims for x, _, claims in held if x > 35.0)
 
 
 def test_an_ego_that_brakes_hard_is_not_run_into() -> None:
