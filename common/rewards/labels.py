@@ -44,15 +44,18 @@ class JudgeAnnotator:
 
     Args:
         endpoint: where and how to ask; nothing is asked before the first batch.
+        pairs: questions are JSON objects of two texts, `first` and `second`, as `Intrinsic` makes them by "rank".
         instructions: the system message; it must ask for `{"score": S}` with S from 0 to 1.
     """
 
-    def __init__(self, endpoint: Endpoint, instructions: str = INSTRUCTIONS) -> None:
-        self.client = JudgeClient(endpoint, instructions, greatest=1.0)
+    def __init__(self, endpoint: Endpoint, pairs: bool = False, instructions: str = "") -> None:
+        self.pairs = pairs
+        given = instructions or (PAIR_INSTRUCTIONS if pairs else INSTRUCTIONS)
+        self.client = JudgeClient(endpoint, given, greatest=1.0)
 
     def __call__(self, questions: Sequence[str]) -> dict[str, float | str]:
-        """A number or a reason for each question; a question that is no JSON object already becomes `event`."""
-        wrapped = {one: one if one.startswith("{") else as_data(event=one) for one in questions}
+        """A number or a reason for each question."""
+        wrapped = {one: one if self.pairs else as_data(event=one) for one in questions}
         answers = self.client(list(wrapped.values()))
         return {one: answers[sent] for one, sent in wrapped.items()}
 
@@ -147,22 +150,23 @@ class LabelQueue:
         Raises:
             TouchstoneError: the annotator raised one: the caller's fault, such as a key file that is not there.
         """
-        while self._waiting and len(self._going) < self.workers and (flush or self._due()):
-            self._send()
-        now, fresh = self.clock(), []
-        for batch in list(self._going):
-            if batch.answers is None and batch.error is None:
-                if not batch.late and now - batch.since > self.patience:
-                    batch.late = True
-                    self.counts["late"] += len(batch.questions)
-                continue
-            self._going.remove(batch)
-            if isinstance(batch.error, TouchstoneError):
-                raise batch.error
-            fresh += self._take_in(batch)
-            # A place is free again.
-            if self._waiting and (flush or self._due()):
-                fresh += self.poll(flush)
+        fresh: list[str] = []
+        while True:
+            while self._waiting and len(self._going) < self.workers and (flush or self._due()):
+                self._send()
+            done = [batch for batch in self._going if batch.answers is not None or batch.error is not None]
+            for batch in done:
+                self._going.remove(batch)
+                if isinstance(batch.error, TouchstoneError):
+                    raise batch.error
+                fresh += self._take_in(batch)
+            if not done:
+                break
+        now = self.clock()
+        for batch in self._going:
+            if not batch.late and now - batch.since > self.patience:
+                batch.late = True
+                self.counts["late"] += len(batch.questions)
         return fresh
 
     def reason(self, question: str) -> str:
