@@ -44,20 +44,20 @@ class Crowd:
         nodes = starts(lanes, route, models, taken, rng)
         self._parked = parked(lanes, route, traffic.parked, taken, rng)
         self.fleet = Fleet(lanes, nodes, models, rng)
-        pavements = Pavements.of(lanes.roads) if traffic.walkers else None
-        places = people(pavements, route, traffic.walkers, lanes.roads.name, rng) if pavements is not None else []
-        self.walkers = Walkers(pavements, ground, places, rng) if pavements is not None else None
         self._claims = EgoClaims(lanes, route)
 
         still = np.tile(np.array(PARKED), (traffic.parked, 1))
+        x, y, _, yaw = self._parked.T.copy()
+        self._still = Others(x, y, yaw, np.zeros(traffic.parked), still[:, 0].copy(), still[:, 1].copy())
+        pavements = Pavements.of(lanes.roads) if traffic.walkers else None
+        places = people(pavements, route, traffic.walkers, lanes.roads.name, rng) if pavements is not None else []
+        self.walkers = Walkers(pavements, ground, places, self._still, rng) if pavements is not None else None
         feet = self.walkers.extents if self.walkers is not None else np.zeros((0, 2))
         self.extents = np.concatenate([models, still, feet])
         sizes = (traffic.vehicles + traffic.parked, traffic.walkers)
         self.kinds = np.repeat(np.array([Kind.VEHICLE, Kind.WALKER], np.int8), sizes)
         self.ids = np.arange(1, 1 + sum(sizes), dtype=np.int64)
         self._last_id = sum(sizes)
-        x, y, _, yaw = self._parked.T.copy()
-        self._still = Others(x, y, yaw, np.zeros(traffic.parked), still[:, 0].copy(), still[:, 1].copy())
         self._rest = 0.0
         self.fleet.start(_joined(self._ego(ego), self._still))
         self.poses = self._all()

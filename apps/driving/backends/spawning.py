@@ -21,7 +21,7 @@ VICINITY = 150.0
 #: Air that a car finds before, behind and beside it when it is put on the road, in m.
 AIR = (3.0, 0.2)
 #: How far a parked car stands from the lane's edge, in m: up to a tenth on the lane.
-KERB = (-0.1, 0.4)
+KERB = (-0.1, 0.3)
 #: Half the length, half the width of parked cars, in m.
 PARKED = (2.25, 0.9)
 #: Free road between a parked car and a junction or a crossing, in m.

@@ -43,7 +43,7 @@ def idm(speed: Floats, wanted: Floats, gap: Floats, closing: Floats, headway: Fl
     with a = 1.0 m/s², b = 1.5 m/s², s0 = 2 m. Bounded by what brakes can do: the range is [-8, 1] m/s².
 
     Args:
-        speed: v, `(N,)` m/s.
+        speed: v, `(N,)` m/s; the others may have more rows.
         wanted: v0, `(N,)` m/s, above 0.
         gap: s, bumper to bumper, `(N,)` m; inf for a free road. Below 0.1 it counts as 0.1.
         closing: Δv, own speed less the leader's, `(N,)` m/s.
@@ -140,10 +140,8 @@ class Fleet:
         self.junctions.update(front, rear, self.speed, gap, crawls, bold, taken)
         line = np.where(self.junctions.inside, math.inf, self.junctions.enter - front - 1.0)
         # The line, a standing leader, counts where it asks for more.
-        acceleration = np.minimum(
-            idm(self.speed, wanted, gap, closing, self._headway),
-            idm(self.speed, wanted, line, self.speed, self._headway),
-        )
+        ahead, nearing = np.array([gap, line]), np.array([closing, self.speed])
+        acceleration = idm(self.speed, wanted, ahead, nearing, self._headway).min(axis=0)
         acceleration[self._shock > 0.0] = -HARDEST
         speed = np.maximum(self.speed + acceleration * dt, 0.0)
         self._s += 0.5 * (self.speed + speed) * dt
@@ -198,13 +196,12 @@ class Fleet:
         gap, closing, nearest = np.full(count, math.inf), speed.copy(), np.full(count, -1)
         if len(who):
             found, towards = self._on_way(arc, nodes, reach / (LOOKS - 1), who, whom, everyone)
-            order = np.lexsort((found, who))
-            first = order[np.searchsorted(who, np.arange(count), side="left").clip(max=len(who) - 1)]
-            hit = (who[first] == np.arange(count)) & np.isfinite(found[first])
-            rows = np.flatnonzero(hit)
-            best = first[rows]
-            gap[rows], nearest[rows] = found[best], whom[best]
-            closing[rows] = speed[rows] - towards[best]
+            gaps, speeds = np.full(seen.shape, math.inf), np.zeros(seen.shape)
+            gaps[who, whom], speeds[who, whom] = found, towards
+            rows, best = np.arange(count), gaps.argmin(axis=1)
+            gap = gaps[rows, best]
+            nearest = np.where(gap < math.inf, best, -1)
+            closing -= speeds[rows, best]
         return gap, closing, nearest, wanted
 
     def _on_way(

@@ -28,6 +28,8 @@ CAREFUL, WAITS = 3.0, 6.0
 TRUSTED = 5.0
 #: Seconds for which somebody who was hit stands.
 SHOCK = 5.0
+#: After so many seconds before a car on the road people go back.
+HELD = 5.0
 #: Nobody goes nearer to a car than this many m ahead.
 STEP = 0.9
 #: How far ahead in s of a crossing person drivers look.
@@ -44,8 +46,11 @@ class Walkers:
         crossing: `(N,)` who is on the road.
     """
 
-    def __init__(self, pavements: Pavements, ground: Ground, places: list[int], rng: np.random.Generator) -> None:
+    def __init__(
+        self, pavements: Pavements, ground: Ground, places: list[int], parked: Others, rng: np.random.Generator
+    ) -> None:
         count = len(places)
+        self._parked = parked
         self._pavements, self._ground, self._rng = pavements, ground, rng
         self._pace = np.clip(rng.normal(PACE, SPREAD, count), SLOWEST, FASTEST)
         self._sense = np.where(rng.random(count) < 0.5, -1, 1).tolist()
@@ -56,6 +61,7 @@ class Walkers:
         self._yaw = np.zeros(count)
         self._waited = np.zeros(count)
         self._shock = np.zeros(count)
+        self._held = np.zeros(count)
         self.waiting = np.zeros(count, bool)
         self.crossing = np.zeros(count, bool)
         self.speed = np.zeros(count)
@@ -84,7 +90,9 @@ class Walkers:
                 if self._clear(person, cars):
                     self._cross(person)
         self._shock = np.maximum(self._shock - dt, 0.0)
-        self.speed = np.where(self.waiting | (self._shock > 0.0) | self._blocked(cars), 0.0, self._pace)
+        blocked = self._blocked(cars)
+        self._turn_back(blocked, dt)
+        self.speed = np.where(self.waiting | (self._shock > 0.0) | blocked, 0.0, self._pace)
         away = self._goal - self._xy
         left = np.hypot(away[:, 0], away[:, 1])
         stride = self.speed * dt
@@ -119,9 +127,11 @@ class Walkers:
         chance = CROSSES if len(self._pavements.crossings) < len(self._pavements.xy) // 4 else CROSSES_ANYWHERE
         ways = self._pavements.crossings.get(place)
         if ways and self._rng.random() < chance:
-            self._next[person] = ways[int(self._rng.integers(len(ways)))]
-            self._goal[person] = self._next[person].start  # type: ignore[union-attr]
-            return
+            way = ways[int(self._rng.integers(len(ways)))]
+            if not self._parked_on(way):
+                self._next[person] = way
+                self._goal[person] = way.start
+                return
         if self._rng.random() < TURNS:
             self._sense[person] = -self._sense[person]
         for _ in range(2):
@@ -151,6 +161,25 @@ class Walkers:
         cos, sin = np.cos(cars.yaw), np.sin(cars.yaw)
         along, across = np.abs(x * cos + y * sin), np.abs(y * cos - x * sin)
         return np.asarray(((along < cars.long + STEP / 2) & (across < cars.wide + STEP / 2)).any(axis=1))
+
+    def _turn_back(self, blocked: NDArray[np.bool_], dt: float) -> None:
+        """Who stands on the road because of a car that does not move goes back."""
+        self._held = np.where(blocked & self.crossing, self._held + dt, 0.0)
+        for person in np.flatnonzero(self._held > HELD).tolist():
+            way = self._next[person]
+            if way is not None:
+                self._next[person] = Crossing(way.end, way.start, self._place[person])
+                self._goal[person] = way.start
+                self._held[person] = 0.0
+
+    def _parked_on(self, way: Crossing) -> bool:
+        """Whether a parked car stands on a way over the road."""
+        cars = self._parked
+        points = np.linspace(way.start, way.end, 30)
+        x, y = points[:, :1] - cars.x, points[:, 1:] - cars.y
+        cos, sin = np.cos(cars.yaw), np.sin(cars.yaw)
+        along, across = np.abs(x * cos + y * sin), np.abs(y * cos - x * sin)
+        return bool(((along < cars.long + STEP) & (across < cars.wide + STEP)).any())
 
     def _clear(self, person: int, cars: Others) -> bool:
         """Whether no car comes: none reaches the way over the road while it is used, or every one can stop."""
