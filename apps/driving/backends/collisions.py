@@ -17,6 +17,8 @@ Pose = tuple[float, float, float]
 AGAIN = 5.0
 #: Between two looks nobody moves further than this many m against the ego: less than a person is deep.
 STRIDE = 0.4
+#: Who is this many m above or below, or more, is on another deck of a bridge.
+DECK = 4.0
 #: kg, of a car and of a person (Weidmann's mean European with clothes), for the impulse.
 CAR, PERSON = 1500.0, 80.0
 
@@ -41,7 +43,7 @@ class Contacts:
 
 
 def first_touches(
-    before: Pose, after: Pose, extent: tuple[float, float], starts: Floats, ends: Floats, extents: Floats
+    before: Pose, after: Pose, z: float, extent: tuple[float, float], starts: Floats, ends: Floats, extents: Floats
 ) -> list[tuple[int, float]]:
     """Who overlaps the ego at some moment of a step, in which everyone moves evenly.
 
@@ -50,6 +52,7 @@ def first_touches(
     Args:
         before: the ego's x, y, yaw at the start, and
         after: at the end.
+        z: its height; who is on another deck of a bridge is not touched.
         extent: half its length, half its width.
         starts: `(N, 4)` x, y, z, yaw of the others at the start, and
         ends: at the end.
@@ -62,6 +65,7 @@ def first_touches(
     shift = np.abs(ends[:, :2] - starts[:, :2]).sum(axis=1)
     reach = math.hypot(*extent) + own + float(shift.max(initial=0.0, where=shift < 100.0))
     rows = near(after[0], after[1], reach, ends, extents)
+    rows = rows[np.abs(ends[rows, 2] - z) < DECK]
     if not len(rows):
         return []
     start, move, size = starts[rows], ends[rows] - starts[rows], extents[rows]

@@ -12,7 +12,7 @@ from apps.driving.backends.junctions import EgoClaims
 from apps.driving.backends.lanes import Lanes
 from apps.driving.backends.pavements import Pavements
 from apps.driving.backends.spawning import PARKED, Taken, parked, people, starts
-from apps.driving.backends.traffic import MODELS, Fleet, Others
+from apps.driving.backends.traffic import MODELS, Fleet, Others, joined
 from apps.driving.backends.vehicle import Bicycle
 from apps.driving.backends.walkers import Walkers
 
@@ -33,7 +33,7 @@ class Crowd:
     """
 
     def __init__(
-        self, lanes: Lanes, ground: Ground, scenario: Scenario, ego: Bicycle, rng: np.random.Generator
+        self, lanes: Lanes, ground: Ground, scenario: Scenario, ego: Bicycle, z: float, rng: np.random.Generator
     ) -> None:
         traffic, route = scenario.traffic, scenario.route
         self._lanes, self._rng = lanes, rng
@@ -47,8 +47,8 @@ class Crowd:
         self._claims = EgoClaims(lanes, route)
 
         still = np.tile(np.array(PARKED), (traffic.parked, 1))
-        x, y, _, yaw = self._parked.T.copy()
-        self._still = Others(x, y, yaw, np.zeros(traffic.parked), still[:, 0].copy(), still[:, 1].copy())
+        x, y, height, yaw = self._parked.T.copy()
+        self._still = Others(x, y, height, yaw, np.zeros(traffic.parked), still[:, 0].copy(), still[:, 1].copy())
         pavements = Pavements.of(lanes.roads) if traffic.walkers else None
         places = people(pavements, route, traffic.walkers, lanes.roads.name, rng) if pavements is not None else []
         self.walkers = Walkers(pavements, ground, places, self._still, rng) if pavements is not None else None
@@ -59,28 +59,27 @@ class Crowd:
         self.ids = np.arange(1, 1 + sum(sizes), dtype=np.int64)
         self._last_id = sum(sizes)
         self._rest = 0.0
-        self.fleet.start(_joined(self._ego(ego), self._still))
+        self.fleet.start(joined(self._ego(ego, z), self._still))
         self.poses = self._all()
 
-    def step(self, dt: float, ego: Bicycle) -> None:
-        """Everybody goes on by `dt` seconds, seeing all others where they are now."""
-        driver = self._ego(ego)
+    def step(self, dt: float, ego: Bicycle, z: float) -> None:
+        """Everybody goes on by `dt` seconds, seeing all others where they are now; `z` is the ego's height."""
+        driver = self._ego(ego, z)
         fleet, walkers = self.fleet, self.walkers
-        cars = _joined(driver, self._still)
-        driving = Others(
-            fleet.poses[:, 0], fleet.poses[:, 1], fleet.poses[:, 3], fleet.speed, self.extents[: len(fleet.speed), 0],
-            self.extents[: len(fleet.speed), 1],
-        )  # fmt: skip
+        cars = joined(driver, self._still)
         if len(fleet.speed):
             seen = cars
             if walkers is not None:
                 x, y, long = walkers.shadows()
-                seen = _joined(cars, Others(x, y, walkers.poses[:, 3], walkers.speed, long, walkers.extents[:, 1]))
+                seen = joined(
+                    cars,
+                    Others(x, y, walkers.poses[:, 2], walkers.poses[:, 3], walkers.speed, long, walkers.extents[:, 1]),
+                )
             fleet.step(dt, seen, self._claims.held(ego.x, ego.y, ego.speed, self._extent[0]))
             if fleet.away.any():
                 self._come_back(dt, ego)
         if walkers is not None:
-            walkers.step(dt, _joined(driving, cars))
+            walkers.step(dt, joined(fleet.boxes(), cars))
         self.poses = self._all()
 
     def actors(self) -> Actors:
@@ -134,12 +133,6 @@ class Crowd:
         feet = [self.walkers.poses] if self.walkers is not None else []
         return np.concatenate([self.fleet.poses, self._parked, *feet])
 
-    def _ego(self, ego: Bicycle) -> Others:
+    def _ego(self, ego: Bicycle, z: float) -> Others:
         long, wide = self._extent
-        return Others(*np.array([[ego.x], [ego.y], [ego.yaw], [ego.speed], [long], [wide]]))
-
-
-def _joined(one: Others, other: Others) -> Others:
-    if not len(other.x):
-        return one
-    return Others(*(np.concatenate(pair) for pair in zip(one, other, strict=True)))
+        return Others(*np.array([[ego.x], [ego.y], [z], [ego.yaw], [ego.speed], [long], [wide]]))

@@ -81,7 +81,7 @@ class Ground:
 
     def _candidates(self, square: tuple[int, int]) -> list[tuple[float, ...]]:
         """The points that may be nearest to some point of a square metre, whatever its height."""
-        tree = self._roads._tree
+        tree = self._roads.tree
         middle = (square[0] + 0.5, square[1] + 0.5)
         nearest, _ = tree.query(middle)
         # Half the square's diagonal there and back; where there is a second deck, its points may lie further aside.
@@ -128,15 +128,17 @@ class Ground:
         for outline, relation in zip(outlines, tree[0] if tree is not None else (), strict=True):
             if relation[3] >= 0 and cv2.contourArea(outline) * cell * cell <= ISLAND:
                 cv2.drawContours(image, [outline], -1, 1, cv2.FILLED)
-        distance = cv2.distanceTransform(1 - image, cv2.DIST_L2, cv2.DIST_MASK_5) * cell
-        # From the cell's centre to the edge of the lane's cell, not to its centre.
-        distance = np.maximum(distance - 0.5 * cell, 0.0) / UNIT
-        self._far = np.minimum(np.round(distance), 250).astype(np.uint8).tobytes()
+        distance = np.asarray(cv2.distanceTransform(1 - image, cv2.DIST_L2, cv2.DIST_MASK_5), np.float32)
+        # From the cell's centre to the edge of the lane's cell, not to its centre. In place: large towns are large.
+        np.subtract(distance, 0.5, out=distance)
+        np.multiply(distance, cell / UNIT, out=distance)
+        np.clip(distance, 0.0, 250.0, out=distance)
+        self._far = np.rint(distance, out=distance).astype(np.uint8).tobytes()
 
 
 def grades(roads: RoadNetwork) -> NDArray[np.float64]:
     """`(N,)` slope dz/ds of the lane at each point: the mean of the ways to it and from it."""
-    first = np.repeat(np.arange(len(roads)), np.diff(roads.next_start))
+    first = roads.edge_from
     last = roads.next_node
     run = np.hypot(*(roads.xyz[last, :2] - roads.xyz[first, :2]).T)
     far = run > 0.05
@@ -150,7 +152,7 @@ def grades(roads: RoadNetwork) -> NDArray[np.float64]:
 
 def lane_pieces(roads: RoadNetwork) -> NDArray[np.float64]:
     """`(E, 4, 2)` corners of the asphalt between each point and the one that follows it."""
-    first = np.repeat(np.arange(len(roads)), np.diff(roads.next_start))
+    first = roads.edge_from
     last = roads.next_node.astype(np.int64)
     # A link that jumps aside or turns on the spot is no asphalt.
     gap = np.hypot(*(roads.xyz[last, :2] - roads.xyz[first, :2]).T)

@@ -50,6 +50,7 @@ class Lanes:
         pace: `(N,)` float64, m/s: the speed limit, or less where the lane bends.
         poses: `(N, 4)` x, y, z, yaw, and
         x, y, cos, sin: `(N,)`, of all points, side by side in memory.
+        flat: whether no lane lies above another.
         conflicts: of each strip in a junction, the strips that must not be driven at the same time.
     """
 
@@ -60,6 +61,7 @@ class Lanes:
         self.poses = np.column_stack([roads.xyz, roads.yaw])
         self.x, self.y = roads.xyz[:, 0].copy(), roads.xyz[:, 1].copy()
         self.cos, self.sin = np.cos(roads.yaw), np.sin(roads.yaw)
+        self.flat = bool(np.ptp(roads.xyz[:, 2]) < 3.0)
         self.conflicts = self._conflicts()
 
     @staticmethod
@@ -106,7 +108,7 @@ def _strips(roads: RoadNetwork) -> tuple[list[Strip], NDArray[np.int32], NDArray
     count = len(roads)
     ways_out = np.diff(roads.next_start)
     ways_in = np.bincount(roads.next_node, minlength=count)
-    first = np.repeat(np.arange(count), ways_out)
+    first = roads.edge_from
     # A point goes on in its strip where neither it nor its follower has a choice and the junction stays the same.
     single = (ways_out[first] == 1) & (ways_in[roads.next_node] == 1)
     single &= roads.junction[first] == roads.junction[roads.next_node]
@@ -146,7 +148,7 @@ def _strips(roads: RoadNetwork) -> tuple[list[Strip], NDArray[np.int32], NDArray
 
 def _bend_speed(roads: RoadNetwork) -> NDArray[np.float64]:
     """`(N,)` speed at which a bend costs `SIDEWAYS` m/s², by the turn to the points that follow."""
-    first = np.repeat(np.arange(len(roads)), np.diff(roads.next_start))
+    first = roads.edge_from
     last = roads.next_node
     run = np.hypot(*(roads.xyz[last, :2] - roads.xyz[first, :2]).T)
     turn = np.abs(wrapped(roads.yaw[last] - roads.yaw[first]))

@@ -153,7 +153,7 @@ def _kerbs(lanes: Lanes) -> Floats:
     poses[:, 0] -= aside * np.sin(poses[:, 3])
     poses[:, 1] += aside * np.cos(poses[:, 3])
     # Nothing but its own lane within a car's length of where it stands.
-    tree = roads._tree
+    tree = roads.tree
     nearest, _ = tree.query(poses[:, :2])
     good = nearest > aside - 0.3
     inside = np.flatnonzero(roads.junction >= 0)

@@ -31,6 +31,8 @@ BESIDE = 0.3
 PATIENCE, BOLDNESS = 4.0, 3.0
 #: Seconds for which a car stands after an accident.
 SHOCK = 3.0
+#: Who is this many m above or below, or more, and near, is on another deck of a bridge.
+DECK = 4.0
 #: Where cars are that have left the map: nobody meets them there.
 NOWHERE = 1e7
 
@@ -59,7 +61,7 @@ class Others(NamedTuple):
     """Everyone whom the fleet must not hit, beside itself; columns of M.
 
     Attributes:
-        x, y: centres.
+        x, y, z: centres.
         yaw: of the box.
         speed: along the yaw.
         long, wide: half the length, half the width.
@@ -67,10 +69,18 @@ class Others(NamedTuple):
 
     x: Floats
     y: Floats
+    z: Floats
     yaw: Floats
     speed: Floats
     long: Floats
     wide: Floats
+
+
+def joined(one: Others, other: Others) -> Others:
+    """Two lists as one."""
+    if not len(other.x):
+        return one
+    return Others(*(np.concatenate(pair) for pair in zip(one, other, strict=True)))
 
 
 class Fleet:
@@ -117,6 +127,11 @@ class Fleet:
         pace = self._lanes.pace[self.ways.nodes[:, 0]]
         self.speed = np.minimum(0.7 * pace, np.sqrt(2 * COMFORT * np.maximum(free, 0.0)))
 
+    def boxes(self) -> Others:
+        """The cars as others see them."""
+        x, y, z, yaw = self.poses.T
+        return Others(x, y, z, yaw, self.speed, self._long, self._wide)
+
     def halt(self, car: int) -> None:
         """Stop a car at once: it was in an accident."""
         self.speed[car] = 0.0
@@ -162,9 +177,7 @@ class Fleet:
         self._s[self.away] = np.minimum(self._s, self.ways.end)[self.away]
 
     def _everyone(self, others: Others) -> Others:
-        x, y, yaw = self.poses[:, 0], self.poses[:, 1], self.poses[:, 3]
-        mine = (x, y, yaw, self.speed, self._long, self._wide)
-        return Others(*(np.concatenate(pair) for pair in zip(mine, others, strict=True)))
+        return joined(self.boxes(), others)
 
     def _look(self, front: Floats, others: Others) -> tuple[Floats, Floats, NDArray[np.int64], Floats]:
         """Look along the ways.
@@ -189,6 +202,8 @@ class Fleet:
         dx, dy = everyone.x - poses[:, :1], everyone.y - poses[:, 1:2]
         ahead = dx * np.cos(poses[:, 3:]) + dy * np.sin(poses[:, 3:]) > -8.0
         seen = ahead & (dx * dx + dy * dy < ((reach + 8.0) ** 2)[:, None])
+        if not self._lanes.flat:
+            seen &= np.abs(everyone.z - poses[:, 2:3]) < DECK
         np.fill_diagonal(seen, False)
         seen[self._bold > 0.0, : len(speed)] = False
         who, whom = np.nonzero(seen)

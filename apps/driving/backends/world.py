@@ -49,7 +49,7 @@ class World:
         self._crowd: Crowd | None = None
         traffic = scenario.traffic
         if traffic.vehicles or traffic.walkers or traffic.parked:
-            self._crowd = Crowd(lanes, ground, scenario, self._bike, np.random.default_rng(scenario.seed))
+            self._crowd = Crowd(lanes, ground, scenario, self._bike, self._z, np.random.default_rng(scenario.seed))
 
     def frame(self) -> Frame:
         """The moment after the reset."""
@@ -71,7 +71,7 @@ class World:
         start = (bike.x, bike.y, bike.yaw)
         if crowd is not None:
             poses = crowd.poses
-            crowd.step(dt, bike)
+            crowd.step(dt, bike, self._z)
         grade = self._slope_x * math.cos(bike.yaw) + self._slope_y * math.sin(bike.yaw)
         # `grade` is a tangent; the sine differs from it by less than half a percent up to 10 %.
         for _ in range(self._ticks):
@@ -110,7 +110,7 @@ class World:
         """Contacts of this step, and what they do to those who touch."""
         bike = self._bike
         end = (bike.x, bike.y, bike.yaw)
-        touched = first_touches(start, end, self._half, poses, crowd.poses, crowd.extents)
+        touched = first_touches(start, end, self._z, self._half, poses, crowd.poses, crowd.extents)
         if not touched:
             self._leaning.clear()
             return ()
