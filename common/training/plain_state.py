@@ -66,8 +66,8 @@ def _plain(value: Any, path: str, tensors: dict[str, torch.Tensor]) -> Any:
         return value
     if isinstance(value, int):
         return int(value)
-    if isinstance(value, float):
-        return float(value) if math.isfinite(value) else {KIND: "float", "value": repr(float(value))}
+    if isinstance(value, float) and not isinstance(value, np.generic):
+        return value if math.isfinite(value) else {KIND: "float", "value": repr(float(value))}
     # A key with a dot in it may lead to the path of another entry.
     while path in tensors:
         path += "_"
@@ -111,12 +111,10 @@ def _restored(value: Any, tensors: Mapping[str, torch.Tensor]) -> Any:
         return tuple(_restored(one, tensors) for one in value["items"])
     if kind == "mapping":
         return {_restored(key, tensors): _restored(one, tensors) for key, one in value["items"]}
+    if kind not in ("tensor", "array", "scalar"):
+        raise ValueError(f"unknown kind {kind!r}")
     tensor = tensors[value["name"]]
     if kind == "tensor":
         return tensor
     array = tensor.numpy().view(np.dtype(value["dtype"])).reshape(value["shape"]).copy()
-    if kind == "array":
-        return array
-    if kind == "scalar":
-        return array[()]
-    raise ValueError(f"unknown kind {kind!r}")
+    return array if kind == "array" else array[()]

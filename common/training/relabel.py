@@ -20,7 +20,8 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.vec_env import VecNormalize, VecTransposeImage
 
 from common.errors import UsageError
-from common.rewards.adapters.scoring import Scores, Scoring, TransitionScorer, figures
+from common.rewards.adapters.scores import Scores, Scoring, figures
+from common.rewards.adapters.scoring import TransitionScorer
 from common.rewards.adapters.transitions import Array, Columns, StepReader, Transition, from_plain, to_plain
 from common.rewards.base import Reward
 
@@ -88,7 +89,7 @@ class Relabel(BaseCallback):
         self.scorer.restart()
 
     def figures(self) -> dict[str, float]:
-        """Means over the steps relabelled last; see `common.rewards.adapters.scoring.figures`."""
+        """Means over the steps relabelled last; see `common.rewards.adapters.scores.figures`."""
         return {} if self.scores is None else figures(self.scores)
 
     def state_dict(self) -> dict[str, Any]:

@@ -8,12 +8,8 @@ and the next collection, and SB3 has no callback there (with gSDE, noise is draw
 from __future__ import annotations
 
 import logging
-import os
-import shutil
-import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stable_baselines3.common.logger import Logger
@@ -21,16 +17,11 @@ from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 
 from common.errors import TouchstoneError
-from common.files import write_json
 from common.training.alarms import AlarmMonitor
 from common.training.callbacks import HELD_OUT, Progress, StopRequest
-from common.training.plain_state import load_state, save_state
 from common.training.relabel import Relabel
-from common.training.replay import FrameReplayBuffer
-from common.training.replay_files import load_buffer, save_buffer
 from common.training.run import (
     CHECKPOINT,
-    COMPLETE,
     Interrupted,
     Run,
     checkpoint_step,
@@ -38,10 +29,10 @@ from common.training.run import (
     seed_everything,
     undisturbed_rng,
 )
+from common.training.sb3_checkpoint import read_checkpoint, remove_checkpoint, write_checkpoint
 from common.training.sb3_config import ControlConfig
 from common.training.sb3_episodes import Episodes
 from common.training.sb3_model import Features, Policy, build, load_policy, policy_of, save_policy
-from common.training.sb3_state import put_back, take
 
 if TYPE_CHECKING:
     from stable_baselines3.common.base_class import BaseAlgorithm
@@ -51,8 +42,6 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 Evaluate = Callable[[Policy], Mapping[str, float]]
-REPLAY = "replay.npz"
-KEPT = 2
 
 
 def train_policy(
@@ -252,54 +241,6 @@ class Session:
             return f"{at}, with nothing of this stage saved yet; begin it again with:\n  {self.run.resume_command}"
         lost = f" ({self.step - self.saved} steps later than the checkpoint)" if self.step > self.saved else ""
         return f"{at}{lost}; go on with:\n  {self.run.resume_command}"
-
-
-def write_checkpoint(run: Run, stage: str, model: BaseAlgorithm, callbacks: Sequence[Any]) -> Path:
-    """Write a checkpoint's folder, whole or not at all, then remove all but the two newest.
-
-    Raises:
-        OSError: it could not be written; the earlier ones are still there.
-    """
-    parent = run.stage(stage)
-    parent.mkdir(parents=True, exist_ok=True)
-    for left in parent.glob(".unfinished-*"):
-        shutil.rmtree(left, ignore_errors=True)
-    folder = Path(tempfile.mkdtemp(dir=parent, prefix=".unfinished-"))
-    folder.chmod(0o755)
-    try:
-        save_state(folder, take(model, callbacks))
-        buffer = getattr(model, "replay_buffer", None)
-        if isinstance(buffer, FrameReplayBuffer):
-            save_buffer(buffer, folder / REPLAY)
-        write_json(folder / COMPLETE, {"stage": stage, "step": model.num_timesteps})
-        final = parent / f"{CHECKPOINT}{model.num_timesteps:09d}"
-        remove_checkpoint(final)
-        os.replace(folder, final)
-    except BaseException:
-        shutil.rmtree(folder, ignore_errors=True)
-        raise
-    whole = sorted(path.parent for path in parent.glob(f"{CHECKPOINT}*/{COMPLETE}"))
-    for old in whole[:-KEPT]:
-        remove_checkpoint(old)
-    return final
-
-
-def remove_checkpoint(folder: Path) -> None:
-    """Remove a checkpoint, the mark first: half a one must not be taken for a whole one."""
-    (folder / COMPLETE).unlink(missing_ok=True)
-    shutil.rmtree(folder, ignore_errors=True)
-
-
-def read_checkpoint(folder: Path, model: BaseAlgorithm, callbacks: Sequence[Any]) -> None:
-    """Put a checkpoint back into an algorithm that was built and set up in the same way.
-
-    Raises:
-        DataError: it is damaged or of another run.
-    """
-    put_back(model, callbacks, load_state(folder))
-    buffer = getattr(model, "replay_buffer", None)
-    if isinstance(buffer, FrameReplayBuffer):
-        load_buffer(buffer, folder / REPLAY)
 
 
 def _passed(before: int, step: int, every: int) -> bool:

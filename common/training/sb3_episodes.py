@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from stable_baselines3.common.callbacks import BaseCallback
 
-from common.rewards.adapters.scoring import SCORED
+from common.rewards.adapters.scores import SCORED
 
 
 class Episodes(BaseCallback):

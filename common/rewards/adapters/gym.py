@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from stable_baselines3.common.vec_env import VecEnv, VecEnvWrapper
 
-from common.rewards.adapters.scoring import REASON, SCORED, Scores, Scoring, TransitionScorer
+from common.rewards.adapters.scores import REASON, SCORED, Scores, Scoring
+from common.rewards.adapters.scoring import TransitionScorer
 from common.rewards.adapters.transitions import Columns, StepReader
 from common.rewards.base import Reward
 

@@ -5,79 +5,20 @@
 
 from __future__ import annotations
 
-import math
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from common.errors import GraderFailure, RewardError
 from common.rewards.adapters.frames import FrameMemory, stacked_vectors
+from common.rewards.adapters.scores import Scores, Scoring
 from common.rewards.adapters.transitions import Array, Columns, Transition, as_pictures, as_states
 from common.rewards.base import Reward, RewardOutput, take_rows
 from common.rewards.state import stateful_parts
-
-#: Key of the info under which a step's score lies: value, environment (what it paid itself), failed, and the parts.
-SCORED = "scored"
-#: Why the grader failed, in the info of such a step.
-REASON = "scored_reason"
-
-
-@dataclass(frozen=True)
-class Scoring:
-    """How a reward becomes what the policy learns from.
-
-    Attributes:
-        mode: "replace" the environment's reward, or "add" to it.
-        weight: the reward is multiplied by it.
-        keep_penalties: a step that ended an episode and for which the environment paid less than 0 keeps that reward
-            when it is replaced.
-        fallback: what stands for a value that the grader failed to give. "hold": the last one of the same episode;
-            where there is none, the mean of the other rows of the call; where there is none either, the middle of the
-            bounds. "environment": that step keeps the environment's reward. A number: itself. Never the policy's
-            fault: such steps are flagged and counted.
-        stride: pictures are looked at every so many steps; see `StepReader`. State is read in every step.
-        batch_size: rows scored, and pictures looked at, in one call.
-        cache: frames remembered.
-        failed_rows: rows over which failures are counted.
-        failed_share: the run stops where more than this share of them failed.
-    """
-
-    mode: Literal["replace", "add"] = "replace"
-    weight: float = 1.0
-    keep_penalties: bool = True
-    fallback: Literal["hold", "environment"] | float = "hold"
-    stride: int = 1
-    batch_size: int = 256
-    cache: int = 4096
-    failed_rows: int = 100
-    failed_share: float = 0.2
-
-
-@dataclass(frozen=True)
-class Scores:
-    """Of the rows of one call, all `(B,)`.
-
-    Attributes:
-        rewards: float32, what the policy learns from; always finite.
-        values: the reward's own, the fallback where it failed.
-        environment: what the environments paid.
-        failed: whether the grader failed.
-        parts: of the reward; NaN where unknown.
-        reasons: why the grader failed, "" elsewhere.
-    """
-
-    rewards: NDArray[np.float32]
-    values: NDArray[np.float32]
-    environment: NDArray[np.float32]
-    failed: NDArray[np.bool_]
-    parts: Mapping[str, NDArray[np.float32]]
-    reasons: Sequence[str]
 
 
 class TransitionScorer:
@@ -111,7 +52,7 @@ class TransitionScorer:
             raise RewardError(f"{type(reward).__name__} is not a common.rewards.Reward")
         self.reward = reward
         self.columns = columns or Columns()
-        self.scoring = _checked(scoring or Scoring())
+        self.scoring = (scoring or Scoring()).checked()
         self.training = True
         self.step = 0
         self.looks = "images" in reward.needs
@@ -165,6 +106,7 @@ class TransitionScorer:
     def _output(self, rows: Sequence[Transition]) -> RewardOutput:
         columns: dict[str, Any] = {
             "environment": torch.tensor([row.environment for row in rows]),
+            "group": torch.tensor([row.episode for row in rows]),
             "first": torch.tensor([row.first for row in rows]),
             "last": torch.tensor([row.last for row in rows]),
             **{name: [row.extra[name] for row in rows] for name in self.columns.info},
@@ -261,7 +203,6 @@ class TransitionScorer:
         if total < self.scoring.failed_rows or lost <= self.scoring.failed_share * total:
             return
         last = self.reason or "none given"
-        # A run that is resumed once the grader works again starts a new count.
         self.failures.clear()
         raise GraderFailure(
             f"reward {self.reward.name!r} could not score {lost} of the last {total} steps ({lost / total:.0%}). Last "
@@ -269,12 +210,14 @@ class TransitionScorer:
         )
 
     def state_dict(self) -> dict[str, Any]:
-        """What holds, what is remembered, the failures counted and the reward's own state."""
+        """What holds, what is remembered and the reward's own state.
+
+        Failures are not part of it: a run that is resumed once the grader works again starts a new count.
+        """
         return {
             "step": self.step,
             "values": list(self._values),
             "held": [None if held is None else held.clone() for held in self._held],
-            "failures": list(self.failures),
             "part_names": list(self._part_names) if self._part_names is not None else None,
             "memory": self.memory.state_dict() if self.memory is not None else None,
             "reward": {path: dict(part.state_dict()) for path, part in stateful_parts(self.reward)},
@@ -295,41 +238,11 @@ class TransitionScorer:
         self.step = int(state["step"])
         self._values = list(state["values"])
         self._held = [None if held is None else held.clone() for held in state["held"]]
-        self.failures = deque(state["failures"], maxlen=self.scoring.failed_rows)
         self._part_names = None if state["part_names"] is None else tuple(state["part_names"])
         if self.memory is not None and state["memory"] is not None:
             self.memory.load_state_dict(state["memory"])
         for path, part in parts.items():
             part.load_state_dict(state["reward"][path])
-
-
-def figures(scores: Scores) -> dict[str, float]:
-    """Means over the rows: `reward`, `reward/environment`, `reward/failed` and `reward/<part>`."""
-    if not len(scores.rewards):
-        return {}
-    found = {
-        "reward": float(scores.rewards.mean()),
-        "reward/environment": float(scores.environment.mean()),
-        "reward/failed": float(scores.failed.mean()),
-    }
-    for name, part in scores.parts.items():
-        known = part[np.isfinite(part)]
-        if len(known):
-            found[f"reward/{name}"] = float(known.mean())
-    return found
-
-
-def _checked(scoring: Scoring) -> Scoring:
-    if scoring.mode not in ("replace", "add"):
-        raise RewardError(f"unknown mode {scoring.mode!r}: replace or add")
-    if isinstance(scoring.fallback, str) and scoring.fallback not in ("hold", "environment"):
-        raise RewardError(f"unknown fallback {scoring.fallback!r}: hold, environment or a number")
-    numbers = [scoring.weight] + ([] if isinstance(scoring.fallback, str) else [scoring.fallback])
-    if not all(map(math.isfinite, numbers)):
-        raise RewardError(f"weight {scoring.weight} and fallback {scoring.fallback} must be finite")
-    if scoring.batch_size < 1 or scoring.cache < 0 or scoring.failed_rows < 1 or not 0 <= scoring.failed_share <= 1:
-        raise RewardError("batch_size and failed_rows must be 1 or more, cache 0 or more, failed_share in [0, 1]")
-    return scoring
 
 
 def _joined(outputs: Sequence[RewardOutput]) -> RewardOutput:

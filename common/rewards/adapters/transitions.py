@@ -41,8 +41,9 @@ class Picture:
 class Columns:
     """Which columns a reward is given.
 
-    Beside those named here it gets `environment` (B,) long, `first` and `last` (B,) bool, which say where episodes
-    begin and end, and `step`, the calls so far, while it trains.
+    Beside those named here it gets `environment` (B,) long; `group` (B,) long, the number of the row's episode, which
+    no other one has; `first` and `last` (B,) bool, which say where episodes begin and end; and `step`, the calls so
+    far, while it trains.
 
     Attributes:
         state: key of the info that holds a dictionary of numbers, the same keys in every step; it becomes the column
@@ -63,6 +64,7 @@ class Transition(NamedTuple):
 
     Attributes:
         environment: number of the environment.
+        episode: number of the episode.
         reward: what the environment itself paid.
         first: the first step of an episode.
         terminated: the episode came to its end in this step.
@@ -73,6 +75,7 @@ class Transition(NamedTuple):
     """
 
     environment: int
+    episode: int
     reward: float
     first: bool
     terminated: bool
@@ -112,10 +115,16 @@ class StepReader:
         self.stride = stride
         self.pictures = pictures
         self.clock = [0] * environments
+        self.episodes = list(range(environments))
 
     def restart(self) -> None:
         """All environments were reset."""
         self.clock = [0] * len(self.clock)
+        for number in range(len(self.clock)):
+            self._begin(number)
+
+    def _begin(self, number: int) -> None:
+        self.episodes[number] = max(self.episodes) + 1
 
     def read(
         self, observations: Any, rewards: Array, dones: Array, infos: Sequence[Mapping[str, Any]]
@@ -133,6 +142,7 @@ class StepReader:
             rows.append(
                 Transition(
                     number,
+                    self.episodes[number],
                     float(rewards[number]),
                     self.clock[number] == 0,
                     done and not truncated,
@@ -142,7 +152,10 @@ class StepReader:
                     {key: self._entry(info, key) for key in self.columns.info},
                 )
             )
-            self.clock[number] = 0 if done else self.clock[number] + 1
+            self.clock[number] += 1
+            if done:
+                self.clock[number] = 0
+                self._begin(number)
         return rows
 
     def _entry(self, info: Mapping[str, Any], key: str) -> Any:
@@ -165,7 +178,7 @@ class StepReader:
 
     def state_dict(self) -> dict[str, Any]:
         """Where each episode stands."""
-        return {"clock": list(self.clock)}
+        return {"clock": list(self.clock), "episodes": list(self.episodes)}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Put back what `state_dict` returned.
@@ -176,6 +189,7 @@ class StepReader:
         if len(state["clock"]) != len(self.clock):
             raise RewardError(f"the saved state is of {len(state['clock'])} environments, here are {len(self.clock)}")
         self.clock = [int(step) for step in state["clock"]]
+        self.episodes = [int(number) for number in state["episodes"]]
 
 
 def as_pictures(pictures: Sequence[Array], layout: Layout) -> Tensor:

@@ -12,7 +12,7 @@ from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv
 
 from common.errors import GraderFailure, MissingColumn, RewardError
 from common.rewards.adapters.gym import VecRewardWrapper
-from common.rewards.adapters.scoring import REASON, SCORED, Scoring
+from common.rewards.adapters.scores import REASON, SCORED, Scoring
 from common.rewards.adapters.transitions import Columns, Picture, as_pictures
 from common.rewards.history import HistoryQuantile
 from tests.common.worlds import Corridor, Counting, Failing, Near, RedAndNear, Redness, mean_colour
@@ -273,7 +273,8 @@ def test_what_the_caller_forgot_is_said():
 
 def test_further_columns_reach_the_reward():
     class Words(Near):
-        needs = ("state", "word", "goal", "environment", "first", "last", "step")
+        needs = ("state", "word", "goal", "environment", "group", "first", "last", "step")
+        seen: dict[int, tuple[int, float]] = {}
 
         def score(self, **columns):
             rows = zip(columns["word"], columns["first"].tolist(), strict=True)
@@ -281,6 +282,12 @@ def test_further_columns_reach_the_reward():
             assert columns["goal"] == ["a clear road"] * 3
             assert columns["environment"].tolist() == [0, 1, 2]
             self.last = columns["last"].tolist()
+            # An episode has a number of its own, which stays the same from its first step to its last.
+            for row, group in enumerate(columns["group"].tolist()):
+                step = float(columns["state"]["steps"][row])
+                environment, before = self.seen.get(group, (row, 0.0))
+                assert (environment, step) == (row, before + 1)
+                self.seen[group] = (row, step)
             return super().score(**columns)
 
     reward = Words()
@@ -290,6 +297,7 @@ def test_further_columns_reach_the_reward():
     for _ in range(15):
         _, _, dones, _ = venv.step(np.ones((3, 1), np.float32))
         assert reward.last == dones.tolist()
+    assert len(reward.seen) > 6
 
 
 def test_pictures_come_in_the_layout_that_was_said():

@@ -14,7 +14,7 @@ from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
 
 from common.errors import GraderFailure, RewardError, UsageError
 from common.rewards.adapters.gym import VecRewardWrapper
-from common.rewards.adapters.scoring import Scoring
+from common.rewards.adapters.scores import Scoring
 from common.rewards.adapters.transitions import Columns, Picture
 from common.training.plain_state import load_state, save_state
 from common.training.relabel import RelabelReplay, RelabelRollout
