@@ -24,6 +24,10 @@ if TYPE_CHECKING:
 console = Console(highlight=False)
 messages = Console(stderr=True, highlight=False)
 
+# Longer words at the head of a row are broken where the terminal is narrow.
+LONGEST_WORD = 16
+NO_EDGE = 10_000
+
 
 def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]], caption: str = "") -> None:
     """Print a table; numbers stand on the right, None and NaN are a dash, and no cell is read as markup."""
@@ -36,7 +40,16 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]], cap
         grid.add_column(Text(name), justify="right" if number else "left", overflow="fold")
     for row in cells:
         grid.add_row(*(Text(text, style="dim" if text == "–" else "") for text, _ in row))
-    console.print(grid)
+    if cells and columns:
+        # What a row is about is read first: its words stay whole.
+        longest = max(len(word) for row in cells for word in ["", *row[0][0].split()])
+        grid.columns[0].min_width = min(longest, LONGEST_WORD)
+    if console.is_terminal:
+        console.print(grid)
+    else:
+        # A file or a pipe has no edge to wrap at.
+        unbounded = Console(width=NO_EDGE, highlight=False)
+        Console(width=max(console.width, unbounded.measure(grid).maximum), highlight=False).print(grid)
 
 
 def sql(query: str) -> None:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from apps.captioning.measures.evaluation import SCALES, WORDS, Evaluation, compare
 from common import ui
-from common.files import read_jsonl
 from common.report import Change, Report
+from common.training import outcome
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -30,7 +30,6 @@ CURVES = {
     "gradient": "gradient norm",
 }
 SUBSETS = {"all": None, "held-out combinations": True, "seen combinations": False}
-SHOWN = 12
 
 
 def changes(result: Result, measure: str = "exact") -> list[Change]:
@@ -62,23 +61,9 @@ def headline(evaluation: Evaluation) -> str:
 
 def show(result: Result, json_output: bool) -> None:
     """Print the before/after table, or the same as JSON."""
-    folder = result.run.folder
     names = [name for name in result.after.names if name in SCALES]
     if json_output:
-        ui.print_json(
-            {
-                "run": str(folder),
-                "changes": {
-                    name: {
-                        row.name: {"before": row.before, "after": row.after, "difference": row.difference}
-                        for row in changes(result, name)
-                    }
-                    for name in names
-                },
-                "alarms": result.run.alarms(),
-                "report": str(folder / "report.html"),
-            }
-        )
+        outcome.print_json(result.run, {name: outcome.plain(changes(result, name)) for name in names})
         return
     rows = [
         (WORDS[name], row.name, *(_text(value, SCALES[name]) for value in (row.before, row.after, row.difference)))
@@ -87,10 +72,7 @@ def show(result: Result, json_output: bool) -> None:
     ]
     caption = f"{len(result.after.items)} held-out pictures, greedy captions; brackets: 95 % bootstrap interval"
     ui.table("Captions before and after", ("measure", "pictures", "before", "after", "difference"), rows, caption)
-    for alarm in result.run.alarms():
-        ui.warn(f"{alarm['stage']} step {alarm['step']}: {alarm['message']}")
-    ui.say(f"model:  {folder / 'model'}")
-    ui.say(f"report: {folder / 'report.html'}")
+    outcome.print_places(result.run)
 
 
 def write_report(result: Result, examples: Sequence[Example]) -> Path:
@@ -100,8 +82,6 @@ def write_report(result: Result, examples: Sequence[Example]) -> Path:
         result: the run.
         examples: the held-out pictures, in the order they were measured in.
     """
-    from common.plots import curves
-
     run = result.run
     main = headline(result.after)
     report = Report("Captioning without paired data", f"{_paid(run.config['reward'])}, seed {run.seed}")
@@ -120,25 +100,16 @@ def write_report(result: Result, examples: Sequence[Example]) -> Path:
     report.table(
         ("measure", "before", "after", "difference"), rows, "All held-out pictures, 95 % bootstrap intervals."
     )
-    for alarm in run.alarms():
-        report.alarm(f"{alarm['stage']} step {alarm['step']}: {alarm['message']}")
+    for line in outcome.alarms(run):
+        report.alarm(line)
     report.section("Pictures and captions")
     report.figure(
         contact_sheet(result, examples), "Upper line: before. Lower line: after. ✓ the whole scene is right."
     )
-    for stage, title in (("init", "Text-only initialisation"), ("rl", "Reinforcement")):
-        log = run.rows(stage)
-        keys = {key: label for key, label in CURVES.items() if any(_number(row.get(key)) for row in log)}
-        if log and stage == "init":
-            keys = {"loss": "cross-entropy (nats a token)", **keys}
-        if log and keys:
-            report.section(title).figure(curves(log, keys, smooth=9), "Faint: each step. Strong: running mean.")
-    files = sorted(run.samples.glob("rl-*.jsonl"))
-    if files:
-        samples = [row for _, row in read_jsonl(files[-1])][:SHOWN]
-        report.section("What the captioner tried last").samples(samples)
-    report.section("Settings").facts({**run.facts, **run.facts.get("versions", {})})
-    return report.save(run.folder / "report.html")
+    teaching = {"loss": "cross-entropy (nats a token)", **CURVES}
+    outcome.add_curves(report, run, "init", "Text-only initialisation", teaching)
+    outcome.add_curves(report, run, "rl", "Reinforcement", CURVES)
+    return outcome.finish(report, run, "rl", "What the captioner tried last")
 
 
 def contact_sheet(result: Result, examples: Sequence[Example], columns: int = 4, count: int = 16) -> Figure:
@@ -199,7 +170,3 @@ def _any(evaluation: Evaluation, measure: str, held: bool | None) -> bool:
 
 def _text(value: Any, scale: float) -> str:
     return "–" if value is None else value.text(scale, 1 if scale == 100 else 3)
-
-
-def _number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not math.isnan(value)

@@ -12,7 +12,7 @@ from apps.medvqa.answers import AnswerScorer
 from apps.medvqa.config import MedVqaConfig
 from apps.medvqa.data import Example, load_examples
 from apps.medvqa.measures.evaluation import Evaluation, Item
-from apps.medvqa.measures.items import measure, references_of
+from apps.medvqa.measures.items import measure
 from common import ui
 from common.errors import UsageError
 from common.files import write_json
@@ -115,19 +115,14 @@ def answers_of(
 ) -> list[str]:
     """What a model says to each question, greedily."""
     from apps.medvqa.prompts import messages
-    from common.training.vision import answer
+    from common.models.vlm import VisionLanguageModel, VisualPrompt
+    from common.pictures import load_any
 
-    prompts = [messages(example, config.prompt.style) for example in examples]
-    with ui.progress("asking the model", total=len(prompts), quiet=not progress) as bar:
-        said = answer(
-            model,
-            processor,
-            prompts,
-            [list(example.pictures) for example in examples],
-            config.evaluate.max_new_tokens,
-            batch_size=config.evaluate.batch_size,
-            progress=bar.advance,
-        )
+    asked = [VisualPrompt(messages(example, config.prompt.style), example.pictures) for example in examples]
+    # As in training: resized as the stock processor does.
+    vlm = VisionLanguageModel.of(model, processor, batch_size=config.evaluate.batch_size, load=load_any)
+    with ui.progress("asking the model", total=len(asked), quiet=not progress) as bar:
+        said = vlm.generate(asked, config.evaluate.max_new_tokens, progress=bar.advance)
     return [texts[0] for texts in said]
 
 
@@ -195,7 +190,7 @@ def _ask_judge(items: Sequence[Item], examples: Sequence[Example], config: MedVq
 
     output = build_judge(config.reward)(
         completion=[item.answer for item in items],
-        reference=[references_of(example) for example in examples],
+        reference=[list(example.references) for example in examples],
         question=[item.question for item in items],
     )
     for item, value in zip(items, output.values.tolist(), strict=True):

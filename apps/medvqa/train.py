@@ -136,7 +136,7 @@ def training_rows(examples: Sequence[Example], config: MedVqaConfig) -> Dataset:
         "images": [[load_any(picture) for picture in example.pictures] for example in examples],
         "completion": [[{"role": "assistant", "content": target(example, style)}] for example in examples],
         "question": [question_text(example) for example in examples],
-        "reference": [[example.answer, *example.answers] for example in examples],
+        "reference": [list(example.references) for example in examples],
         "reasoning": [example.reasoning for example in examples],
         "kind": [example.kind for example in examples],
         "language": [example.language for example in examples],

@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from apps.medvqa.measures.evaluation import NAMES, Evaluation, Item, aligned
 from common import ui
-from common.files import read_jsonl
 from common.report import Change, Report
-from common.stats import Interval, PairedTest, paired_bootstrap
+from common.stats import PairedTest, paired_bootstrap
+from common.training import outcome
 
 if TYPE_CHECKING:
     from apps.medvqa.train import Result
@@ -26,7 +26,6 @@ CURVES = {
     "completions/mean_length": "tokens a completion",
     "grad_norm": "gradient norm",
 }
-SHOWN_SAMPLES = 12
 #: Figures of the headline table.
 _SHOWN = ("truth_open", "right", "scorer", "f1", "closed", "truth", "form")
 
@@ -78,18 +77,9 @@ def _test(pairs: list[tuple[Item, Item]], metric: str) -> PairedTest:
 
 def show(result: Result, json_output: bool) -> None:
     """Print the before/after table, or the same as JSON."""
-    found, folder = changes(result), result.run.folder
+    found = changes(result)
     if json_output:
-        keys = ("before", "after", "difference")
-        ui.print_json(
-            {
-                "run": str(folder),
-                "changes": {row.name.strip(): {key: _plain(getattr(row, key)) for key in keys} for row in found},
-                "p": paired(result).p,
-                "alarms": result.run.alarms(),
-                "report": str(folder / "report.html"),
-            }
-        )
+        outcome.print_json(result.run, outcome.plain(found), p=paired(result).p)
         return
     rows = [
         (row.name, *(value.text(100, 1) if value else "–" for value in (row.before, row.after, row.difference)))
@@ -97,27 +87,20 @@ def show(result: Result, json_output: bool) -> None:
     ]
     caption = f"{found[0].after.n} open questions; brackets: 95 % bootstrap interval over studies"
     ui.table("Held-out questions, %", ("measure", "before", "after", "difference"), rows, caption)
-    for alarm in result.run.alarms():
-        ui.warn(f"{alarm['stage']} step {alarm['step']}: {alarm['message']}")
-    ui.say(f"model:  {folder / 'model'}")
-    ui.say(f"report: {folder / 'report.html'}")
-
-
-def _plain(value: Interval | None) -> dict[str, Any] | None:
-    return None if value is None else value.to_dict()
+    outcome.print_places(result.run)
 
 
 def write_report(result: Result) -> Path:
     """`report.html` of a run: headline table, curves, slices, samples with what was thought, settings."""
-    from common.plots import bars, curves
+    from common.plots import bars
 
     run, found, test = result.run, changes(result), paired(result)
     title = f"{run.config['reward']['recipe']} reward, seed {run.seed}. Not for clinical use."
     report = Report("Medical VQA training", title)
     report.section("Before and after")
     report.headline(found, caption=f"Held-out questions, %; paired p of the first line = {test.p:.2g}.")
-    for alarm in run.alarms():
-        report.alarm(f"{alarm['stage']} step {alarm['step']}: {alarm['message']}")
+    for line in outcome.alarms(run):
+        report.alarm(line)
     for name in ("question_type", "organ"):
         before, after = (one.by(name, result.after.headline) for one in (result.before, result.after))
         names = [value for value in after if value in before]
@@ -125,20 +108,14 @@ def write_report(result: Result) -> Path:
             series = {"before": [before[value] for value in names], "after": [after[value] for value in names]}
             report.section(f"By {name.replace('_', ' ')}")
             report.figure(bars(names, series, "%", 100), f"{NAMES[result.after.headline]}, with 95 % intervals")
-    for stage, heading in (("sft", "Supervised stage"), ("grpo", "Reinforcement stage")):
-        rows = run.rows(stage)
-        keys = {key: label for key, label in CURVES.items() if any(_number(row.get(key)) for row in rows)}
-        if stage == "sft" and rows:
-            keys = {"loss": "loss", **keys}
-        if rows and keys:
-            report.section(heading).figure(curves(rows, keys, smooth=9), "Faint: each step. Strong: running mean.")
-    _samples(report, result)
-    report.section("Settings").facts({**run.facts, **run.facts.get("versions", {})})
-    return report.save(run.folder / "report.html")
+    outcome.add_curves(report, run, "sft", "Supervised stage", {"loss": "loss", **CURVES})
+    outcome.add_curves(report, run, "grpo", "Reinforcement stage", CURVES)
+    _moved(report, result)
+    return outcome.finish(report, run, "grpo", "What the policy said last")
 
 
-def _samples(report: Report, result: Result) -> None:
-    """Held-out questions whose answer became right or wrong, then what the policy said in its last steps."""
+def _moved(report: Report, result: Result) -> None:
+    """Held-out questions whose answer became right or wrong."""
     before, after = aligned(result.before, result.after)
     metric = "truth" if "truth" in after[0].scores else "right"
     moved = [
@@ -149,13 +126,4 @@ def _samples(report: Report, result: Result) -> None:
         if one.score(metric) != other.score(metric) and not math.isnan(one.score(metric) + other.score(metric))
     ]
     if moved:
-        step = max(1, len(moved) // SHOWN_SAMPLES)
-        report.section("Answers that changed").samples(moved[::step][:SHOWN_SAMPLES])
-    files = sorted(result.run.samples.glob("grpo-*.jsonl"))
-    if files:
-        rows = [row for _, row in read_jsonl(files[-1])][:SHOWN_SAMPLES]
-        report.section("What the policy said last").samples(rows)
-
-
-def _number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not math.isnan(value)
+        report.section("Answers that changed").samples(outcome.spread_out(moved))

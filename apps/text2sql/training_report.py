@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from apps.text2sql.measures.evaluation import Evaluation, Item, aligned
 from common import ui
-from common.files import read_jsonl
 from common.report import Change, Report
-from common.stats import Interval, PairedTest, paired_bootstrap
+from common.stats import PairedTest, paired_bootstrap
+from common.training import outcome
 
 if TYPE_CHECKING:
     from apps.text2sql.train import Result
@@ -24,7 +24,6 @@ CURVES = {
     "completions/mean_length": "tokens a completion",
     "grad_norm": "gradient norm",
 }
-SHOWN_SAMPLES = 12
 
 
 def languages_of(evaluation: Evaluation) -> list[str]:
@@ -68,20 +67,8 @@ def paired(result: Result) -> PairedTest:
 def show(result: Result, json_output: bool) -> None:
     """Print the before/after table, or the same as JSON."""
     found = changes(result)
-    folder = result.run.folder
     if json_output:
-        ui.print_json(
-            {
-                "run": str(folder),
-                "changes": {
-                    row.name: {key: _plain(getattr(row, key)) for key in ("before", "after", "difference")}
-                    for row in found
-                },
-                "p": paired(result).p,
-                "alarms": result.run.alarms(),
-                "report": str(folder / "report.html"),
-            }
-        )
+        outcome.print_json(result.run, outcome.plain(found), p=paired(result).p)
         return
     rows = [
         (
@@ -94,19 +81,12 @@ def show(result: Result, json_output: bool) -> None:
     ]
     caption = f"{found[0].after.n} questions; brackets: 95 % bootstrap interval, translations of a question together"
     ui.table("Held-out execution accuracy, %", ("questions", "before", "after", "difference"), rows, caption)
-    for alarm in result.run.alarms():
-        ui.warn(f"{alarm['stage']} step {alarm['step']}: {alarm['message']}")
-    ui.say(f"model:  {folder / 'model'}")
-    ui.say(f"report: {folder / 'report.html'}")
-
-
-def _plain(value: Interval | None) -> dict[str, Any] | None:
-    return None if value is None else value.to_dict()
+    outcome.print_places(result.run)
 
 
 def write_report(result: Result) -> Path:
     """`report.html` of a run: headline table, curves, languages, samples, settings."""
-    from common.plots import bars, curves
+    from common.plots import bars
 
     run = result.run
     found = changes(result)
@@ -116,25 +96,19 @@ def write_report(result: Result) -> Path:
     report.headline(
         found, caption=f"Held-out execution accuracy, %; {found[0].after.n} questions; paired p = {test.p:.2g}."
     )
-    for alarm in run.alarms():
-        report.alarm(f"{alarm['stage']} step {alarm['step']}: {alarm['message']}")
+    for line in outcome.alarms(run):
+        report.alarm(line)
     if len(found) > 1:
         names = [row.name for row in found[1:]]
         series = {"before": [row.before for row in found[1:]], "after": [row.after for row in found[1:]]}
         report.figure(bars(names, series, "execution accuracy, %", 100), "By language, with 95 % intervals")
-    for stage, title in (("sft", "Supervised stage"), ("grpo", "Reinforcement stage")):
-        rows = run.rows(stage)
-        keys = {key: label for key, label in CURVES.items() if any(_number(row.get(key)) for row in rows)}
-        if stage == "sft" and rows:
-            keys = {"loss": "loss", **keys}
-        if rows and keys:
-            report.section(title).figure(curves(rows, keys, smooth=9), "Faint: each step. Strong: running mean.")
+    outcome.add_curves(report, run, "sft", "Supervised stage", {"loss": "loss", **CURVES})
+    outcome.add_curves(report, run, "grpo", "Reinforcement stage", CURVES)
     for name in ("hardness", "database"):
         _breakdown(report, result, name)
     _verdicts(report, result)
-    _samples(report, result)
-    report.section("Settings").facts({**run.facts, **run.facts.get("versions", {})})
-    return report.save(run.folder / "report.html")
+    _moved(report, result)
+    return outcome.finish(report, run, "grpo", "What the policy said last")
 
 
 def _breakdown(report: Report, result: Result, name: str) -> None:
@@ -151,8 +125,8 @@ def _verdicts(report: Report, result: Result) -> None:
     )
 
 
-def _samples(report: Report, result: Result) -> None:
-    """Held-out questions whose answer changed, then what the policy said in its last steps."""
+def _moved(report: Report, result: Result) -> None:
+    """Held-out questions whose answer changed."""
     before, after = aligned(result.before, result.after)
     moved = [
         {"question": second.question, "language": second.language, "gold": second.gold}
@@ -162,13 +136,4 @@ def _samples(report: Report, result: Result) -> None:
         if first.right() != second.right() and not math.isnan(first.right() + second.right())
     ]
     if moved:
-        step = max(1, len(moved) // SHOWN_SAMPLES)
-        report.section("Answers that changed").samples(moved[::step][:SHOWN_SAMPLES], ("gold", "before", "after"))
-    files = sorted(result.run.samples.glob("grpo-*.jsonl"))
-    if files:
-        rows = [row for _, row in read_jsonl(files[-1])][:SHOWN_SAMPLES]
-        report.section("What the policy said last").samples(rows)
-
-
-def _number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not math.isnan(value)
+        report.section("Answers that changed").samples(outcome.spread_out(moved), ("gold", "before", "after"))

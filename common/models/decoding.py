@@ -35,6 +35,7 @@ def sample(
     spread: bool = False,
     forbidden: Sequence[int] = (),
     read: Read | None = None,
+    draws: Tensor | None = None,
 ) -> list[list[list[int]]]:
     """Continue every prompt `n` times, or each its own number of times.
 
@@ -51,6 +52,10 @@ def sample(
             means over them vary less. Not for what asks for independent draws, such as pass@k.
         forbidden: tokens that are never drawn.
         read: how the prompts are read where there is more to them than their tokens, such as pictures.
+        draws: `(S, max_new_tokens)`, for each of the S continuations, prompt by prompt, where in the distributions of
+            its tokens it is drawn, in [0, 1); in place of torch's global generator. The same draws say the same
+            whatever stands beside them, but where rounding moves one across the border of two tokens. See
+            `seeded_draws`; not together with `spread`.
 
     Returns:
         For each prompt, in the order given, its continuations: lists of token ids.
@@ -74,11 +79,13 @@ def sample(
     tokens = torch.full((total, max_new_tokens), pad_id, dtype=torch.long, device=device)
     lengths = torch.full((total,), max_new_tokens, dtype=torch.long, device=device)
     points = _Points(counts, device) if spread else None
+    draws = draws.to(device) if draws is not None else None
     barred = torch.tensor(list(forbidden), dtype=torch.long, device=device)
     for position in range(max_new_tokens):
         if len(barred):
             logits = logits.index_fill(-1, barred, -torch.inf)
-        chosen = choose(logits, row_of, temperature, samples, points)
+        at = draws[samples, position] if draws is not None else None
+        chosen = choose(logits, row_of, temperature, samples, points, at)
         tokens[samples, position] = chosen
         ended = torch.isin(chosen, ends)
         lengths[samples[ended]] = position + 1
@@ -112,6 +119,13 @@ def _seats(parents: Tensor) -> tuple[Tensor, Tensor]:
     return torch.empty_like(parents).scatter_(0, place, parents), place
 
 
+def seeded_draws(seeds: Sequence[int], length: int) -> Tensor:
+    """`(S, length)` numbers in [0, 1), a row for each seed, drawn on the CPU: they are the same on every device."""
+    return torch.stack(
+        [torch.rand(length, dtype=torch.double, generator=torch.Generator().manual_seed(seed)) for seed in seeds]
+    )
+
+
 class _Points:
     """Where in the distribution of its next token each sample is drawn: `at` `(S,)`, each uniform in [0, 1)."""
 
@@ -134,9 +148,17 @@ class _Points:
 
 
 def choose(
-    logits: Tensor, row_of: Tensor, temperature: float, samples: Tensor, points: _Points | None = None
+    logits: Tensor,
+    row_of: Tensor,
+    temperature: float,
+    samples: Tensor,
+    points: _Points | None = None,
+    at: Tensor | None = None,
 ) -> Tensor:
-    """One token for each of `samples` `(S,)` from its row of `(R, V)` logits, independently or each at its point."""
+    """One token for each of `samples` `(S,)` from its row of `(R, V)` logits: independently, or where it is told.
+
+    `at` `(S,)` tells where in each one's distribution, in [0, 1); `points` do so too, and are narrowed.
+    """
     if temperature <= 0:
         return logits.argmax(-1)[row_of]
     # All rows' distribution functions one after another, each raised by its number: one search finds every token.
@@ -145,9 +167,10 @@ def choose(
     reached = torch.softmax(logits.double() / temperature, dim=-1).cumsum(-1)
     reached = reached / reached[:, -1:]
     raised = reached + torch.arange(rows, device=logits.device).unsqueeze(1)
-    at = (
-        points.at[samples] if points is not None else torch.rand(len(row_of), dtype=torch.double, device=logits.device)
-    )
+    if points is not None:
+        at = points.at[samples]
+    elif at is None:
+        at = torch.rand(len(row_of), dtype=torch.double, device=logits.device)
     chosen = (torch.searchsorted(raised.flatten(), row_of + at, right=True) - row_of * width).clamp(0, width - 1)
     if points is not None:
         below = torch.where(chosen > 0, reached[row_of, (chosen - 1).clamp(min=0)], 0.0)

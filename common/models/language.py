@@ -335,13 +335,23 @@ def describe_on_meta(config: LanguageModelConfig) -> ModelDescription:
     Raises:
         UsageError: the configuration cannot be read, or LoRA names layers that the model does not have.
     """
-    import torch
     from transformers import AutoConfig, AutoModelForCausalLM
 
     config = settled(config)
     found = load_from(config, lambda **options: AutoConfig.from_pretrained(config.path, **options), "a model")
+    return described(config, lambda: AutoModelForCausalLM.from_config(found))
+
+
+def described(config: LanguageModelConfig, make: Callable[[], PreTrainedModel]) -> ModelDescription:
+    """Describe what `make` builds on the meta device, with the config's LoRA.
+
+    Raises:
+        UsageError: LoRA names layers that the model does not have.
+    """
+    import torch
+
     with torch.device("meta"):
-        model = AutoModelForCausalLM.from_config(found)
+        model = make()
         parameters = sum(parameter.numel() for parameter in model.parameters())
         trainable = parameters
         if config.lora is not None:

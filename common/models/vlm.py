@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,15 +13,26 @@ from torch import Tensor
 
 from common.config import LanguageModelConfig
 from common.errors import UsageError
+from common.models.decoding import sample, seeded_draws
 from common.models.language import eos_token_ids, evaluating
-from common.models.vlm_batch import Batch, batches, scoring
+from common.models.vlm_batch import Batch, batches, forbidden_tokens, scoring
 from common.models.vlm_folder import check_pair, load_vlm
-from common.models.vlm_input import Preprocess, check_tensor
-from common.models.vlm_prompt import Encoded, Patches, Picture, Pictures, PromptReader, VisualPrompt, ask, spellings
-from common.pictures import WHITE, Colour
+from common.models.vlm_input import Preprocess
+from common.models.vlm_prompt import (
+    Encoded,
+    Patches,
+    Picture,
+    Pictures,
+    PromptReader,
+    VisualPrompt,
+    ask,
+    fetch,
+    spellings,
+)
+from common.pictures import Source, load_any
 
 if TYPE_CHECKING:
-    from common.windowing import Window
+    from PIL.Image import Image
 
 __all__ = ["Patches", "Picture", "VisionLanguageModel", "VisualPrompt", "ask"]
 
@@ -47,8 +59,9 @@ class VisionLanguageModel:
         max_pixels: greatest area; an image token is `(patch · merge)²` pixels, so this bounds the length of a prompt.
         batch_size: texts in one forward pass.
         eight_bits: round tensor pictures to 8 bits, so that they score as their files would; see `Preprocess`.
-        background: what shows through transparent pixels of picture files.
-        window: how picture files of more than 8 bits are shown; see `load_any`.
+        load: makes an RGB picture of a file, its bytes or a Pillow picture. Where not given, that is `load_any`, and
+            qwen-vl-utils resizes it (see `fetch`), as Qwen's own examples do it. `load_any` by itself leaves resizing
+            to what equals the stock processor, through which training goes.
     """
 
     def __init__(
@@ -59,16 +72,14 @@ class VisionLanguageModel:
         max_pixels: int | None = None,
         batch_size: int = 8,
         eight_bits: bool = False,
-        background: Colour = WHITE,
-        window: Window | None = None,
+        load: Callable[[Source], Image] | None = None,
     ) -> None:
         self.config = model if isinstance(model, LanguageModelConfig) else LanguageModelConfig(path=str(model))
         self.min_pixels = min_pixels
         self.max_pixels = max_pixels
         self.batch_size = batch_size
         self.eight_bits = eight_bits
-        self.background = background
-        self.window = window
+        self.load = load
         self._opened: _Opened | None = None
 
     @classmethod
@@ -148,26 +159,26 @@ class VisionLanguageModel:
 
         Image and video tokens are never said, since a text with them could not be read again.
         """
-        from common.models.vlm_decoding import sample
-
         if n > 1 and temperature <= 0:
             raise UsageError("several greedy answers would all be the same; set a temperature above 0")
         opened = self._open()
-        tokenizer, settings = opened.processor.tokenizer, opened.model.config
+        tokenizer = opened.processor.tokenizer
         # The likeliest token needs no chance: an evaluation leaves the generators where they are.
-        drawn = torch.randint(2**62, (len(prompts), n), generator=generator) if temperature > 0 else None
-        seeds = [[0]] * len(prompts) if drawn is None else drawn.tolist()
+        seeds = torch.randint(2**62, (len(prompts), n), generator=generator) if temperature > 0 else None
         answers: list[list[list[int]]] = [[] for _ in prompts]
         with evaluating(opened.model):
             for rows, encoded in batches(opened.reader, prompts, max(1, self.batch_size // n)):
                 said = sample(
                     opened.model,
-                    self._batch(encoded),
-                    seeds=[seeds[row] for row in rows],
+                    [row.ids for row in encoded],
+                    n=n,
                     max_new_tokens=max_new_tokens,
                     temperature=temperature,
                     eos_ids=eos_token_ids(opened.model, tokenizer),
-                    never=[settings.image_token_id, settings.video_token_id],
+                    pad_id=tokenizer.pad_token_id,
+                    forbidden=forbidden_tokens(opened.model),
+                    read=partial(self._batch(encoded).read, opened.model),
+                    draws=seeded_draws(seeds[rows].flatten().tolist(), max_new_tokens) if seeds is not None else None,
                 )
                 for row, group in zip(rows, said, strict=True):
                     answers[row] = group
@@ -251,7 +262,7 @@ class VisionLanguageModel:
         """
         tokenizer = self.processor.tokenizer
         yes, no = (spellings(tokenizer, word) for word in words)
-        prompts = self._asked(pictures, questions, system)
+        prompts = self._reader.asked(pictures, questions, system)
         begun = self._reader.text_ids(opening)
         found: dict[int, Tensor] = {}
         with scoring(self.model, prompts):
@@ -274,25 +285,13 @@ class VisionLanguageModel:
     def _pair(self, model: Any, processor: Any) -> _Opened:
         check_pair(model, processor)
         preprocess = Preprocess.of(processor, self.min_pixels, self.max_pixels)
-        reader = PromptReader(processor, replace(preprocess, eight_bits=self.eight_bits), self.background, self.window)
+        load = self.load or (lambda source: fetch(load_any(source), preprocess))
+        reader = PromptReader(processor, replace(preprocess, eight_bits=self.eight_bits), load)
         return _Opened(model, processor, reader)
-
-    def _asked(self, pictures: Pictures, questions: str | Sequence[str], system: str | None) -> list[VisualPrompt]:
-        rows: list[list[Picture]]
-        if isinstance(pictures, Tensor):
-            check_tensor(pictures)
-            rows = [[*patches] for patches in self._reader.split(pictures)]
-        else:
-            entries: Sequence[Any] = pictures
-            rows = [list(entry) if isinstance(entry, (list, tuple)) else [entry] for entry in entries]
-        asked = [questions] * len(rows) if isinstance(questions, str) else list(questions)
-        if len(asked) != len(rows):
-            raise UsageError(f"there are {len(rows)} pictures and {len(asked)} questions; give one for each")
-        return [ask(question, row, system) for question, row in zip(asked, rows, strict=True)]
 
     def _batch(self, encoded: Sequence[Encoded]) -> Batch:
         opened = self._open()
-        return Batch.of(encoded, opened.model, opened.reader.image_id, opened.processor.tokenizer.pad_token_id)
+        return Batch.of(encoded, opened.model, opened.processor.tokenizer.pad_token_id)
 
     def _stacked(self, rows: Sequence[Tensor]) -> Tensor:
         return torch.stack(list(rows)) if rows else torch.zeros(0, device=self.model.device)

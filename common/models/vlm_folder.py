@@ -10,8 +10,8 @@ from common.errors import UsageError
 from common.models.language import (
     ModelDescription,
     check_tokens,
+    described,
     load_from,
-    peft_config,
     resolve_device,
     resolve_dtype,
     save_language_model,
@@ -157,23 +157,11 @@ def describe_vlm_on_meta(config: LanguageModelConfig) -> ModelDescription:
         UsageError: the configuration cannot be read or is of another family, or LoRA names layers that the model does
             not have.
     """
-    import torch
     from transformers import AutoModelForImageTextToText
 
     config = settled(config)
     found = _read_config(config)
-    with torch.device("meta"):
-        model: Any = AutoModelForImageTextToText.from_config(found)
-        name, weights = type(model).__name__, model.num_parameters()
-        if config.lora is None:
-            return ModelDescription(name, weights, weights)
-        from peft import get_peft_model
-
-        try:
-            adapted = get_peft_model(model, peft_config(config.lora), autocast_adapter_dtype=False)
-        except ValueError as error:
-            raise UsageError(f"{config.path}: LoRA does not fit: {error}") from error
-        return ModelDescription(name, weights, adapted.get_nb_trainable_parameters()[0])
+    return described(config, lambda: AutoModelForImageTextToText.from_config(found))
 
 
 def _read_config(config: LanguageModelConfig) -> Any:

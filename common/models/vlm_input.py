@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -95,10 +95,6 @@ class Preprocess:
             raise UsageError(f"min_pixels {made.min_pixels} and max_pixels {made.max_pixels}: use 0 < min <= max")
         return made
 
-    def rounded(self) -> Preprocess:
-        """The same by way of 8 bits; see `eight_bits`."""
-        return replace(self, eight_bits=True)
-
     def resized(self, height: int, width: int) -> tuple[int, int]:
         """Height and width that a picture is given: multiples of `patch · merge`, the area within its bounds.
 
@@ -148,7 +144,7 @@ class Preprocess:
         import numpy as np
 
         pixels = (torch.from_numpy(np.array(image)).permute(2, 0, 1).unsqueeze(0) for image in images)
-        parts = [self._cut(self._of_bytes(each.contiguous())) for each in pixels]
+        parts = [self._cut(self._of_bytes(each.contiguous()), 255) for each in pixels]
         return torch.cat([patches for patches, _ in parts]), torch.cat([grid for _, grid in parts])
 
     def _resized(self, pictures: Tensor) -> Tensor:
@@ -158,16 +154,16 @@ class Preprocess:
         return torch.nn.functional.interpolate(pictures, size=size, mode=self.interpolation, antialias=True)
 
     def _of_bytes(self, pixels: Tensor) -> Tensor:
-        """Resized as bytes, in [0, 1]."""
+        """Resized as bytes, in [0, 255]."""
         from torchvision.transforms.v2 import functional
 
         # Which kernel resizes bytes depends on the device; torchvision chooses as it does for the processor.
         size = self.resized(*pixels.shape[-2:])
-        return functional.resize(pixels, list(size), self.interpolation, antialias=True).float().div_(255)
+        return functional.resize(pixels, list(size), self.interpolation, antialias=True).float()
 
     def _rounded(self, pictures: Tensor) -> Tensor:
         with torch.no_grad():
-            exact = self._of_bytes((pictures * 255).round_().clamp_(0, 255).to(torch.uint8)).to(pictures.dtype)
+            exact = self._of_bytes((pictures * 255).round_().clamp_(0, 255).to(torch.uint8)).to(pictures.dtype) / 255
             # Bytes know no NaN: a picture that holds one stays a picture of NaN, for the grader to report.
             exact = exact + 0 * pictures.sum((1, 2, 3), keepdim=True)
         if not pictures.requires_grad:
@@ -175,11 +171,11 @@ class Preprocess:
         smooth = self._resized(pictures)
         return smooth + (exact - smooth).detach()
 
-    def _cut(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
+    def _cut(self, pictures: Tensor, white: float = 1.0) -> tuple[Tensor, Tensor]:
         """Normalised and cut into patches in Qwen's order: token by token, and the patches of a token together."""
         merge, patch = self.merge, self.patch
         number, rows, columns = len(pictures), pictures.shape[-2] // patch, pictures.shape[-1] // patch
-        mean, deviation = (pictures.new_tensor(three).view(3, 1, 1) for three in (self.mean, self.deviation))
+        mean, deviation = (pictures.new_tensor(three).view(3, 1, 1) * white for three in (self.mean, self.deviation))
         cut = ((pictures - mean) / deviation).reshape(
             number, 3, rows // merge, merge, patch, columns // merge, merge, patch
         )

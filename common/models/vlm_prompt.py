@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
 from common.errors import MissingDependency, UsageError
-from common.pictures import WHITE, Colour, Source, load_any
+from common.models.vlm_input import Preprocess, check_tensor
+from common.pictures import Source, load_any
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from common.models.vlm_input import Preprocess
-    from common.windowing import Window
+#: A conversation; each message has `role` and `content`, a text or a list of blocks.
+Messages = Sequence[Mapping[str, Any]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,6 +31,11 @@ class Patches:
     pixels: Tensor
     grid: tuple[int, int, int]
 
+    def __len__(self) -> int:
+        """How many patches, N."""
+        time, height, width = self.grid
+        return time * height * width
+
 
 #: A file, its bytes, a Pillow picture, a tensor `(3, H, W)` in [0, 1], or what was made of one of these before.
 Picture = Source | Tensor | Patches
@@ -42,13 +48,13 @@ class VisualPrompt:
     """A conversation that a model is to go on with, about none, one or several pictures.
 
     Attributes:
-        messages: each with `role` and `content`, a text or a list of parts (`{"type": "text", "text": …}`,
-            `{"type": "image"}`). Where no part is an image, the pictures stand before the first user's text, as trl
-            puts them.
+        messages: each with `role` and `content`, a text or a list of blocks (`{"type": "text", "text": …}`,
+            `{"type": "image"}`). Where no block is an image, the pictures stand before the first user's text, which
+            must then be a plain text, as trl puts them.
         pictures: in the order in which they stand in the conversation.
     """
 
-    messages: Sequence[Mapping[str, Any]]
+    messages: Messages
     pictures: Sequence[Picture] = ()
 
 
@@ -74,47 +80,52 @@ class Encoded:
 
 
 class PromptReader:
-    """Makes token ids and patches from prompts.
+    """Makes token ids and patches from prompts, up to the opening of the answer.
 
-    Special tokens written in a text are plain text: a space is put behind their first character, so that a question
-    cannot end its turn or ask for a picture that is not there.
+    They are those that the stock processor makes, but prompts with none, one and several pictures may come together,
+    every distinct picture is processed once, and grey of more than 8 bits is windowed, not cut off. Special tokens
+    written in a text are plain text: a space is put behind their first character, so that a question cannot end its
+    turn or ask for a picture that is not there.
 
     Args:
-        processor: a Qwen-VL processor; its chat template and tokenizer are used, not its padding.
-        preprocess: what makes patches.
-        background: what shows through transparent pixels of picture files.
-        window: how picture files of more than 8 bits are shown; see `load_any`.
+        processor: of a Qwen-VL; its chat template and tokenizer are used, not its padding.
+        preprocess: what makes patches; that of the processor where not given.
+        load: makes an 8-bit RGB picture of a file, its bytes or a Pillow picture.
     """
 
     def __init__(
-        self, processor: Any, preprocess: Preprocess, background: Colour = WHITE, window: Window | None = None
+        self, processor: Any, preprocess: Preprocess | None = None, load: Callable[[Source], Image] = load_any
     ) -> None:
         self.processor = processor
-        self.preprocess = preprocess
-        self.background = background
-        self.window = window
+        self.preprocess = preprocess or Preprocess.of(processor)
+        self.load = load
         tokenizer = processor.tokenizer
-        self.image_token: str = processor.image_token
-        self.image_id: int = tokenizer.convert_tokens_to_ids(self.image_token)
+        self.image_id: int = tokenizer.convert_tokens_to_ids(processor.image_token)
         added = {str(token) for token in tokenizer.added_tokens_decoder.values() if token.special}
-        self.special = sorted({*added, *tokenizer.all_special_tokens, self.image_token}, key=len, reverse=True)
+        self.special = sorted({*added, *tokenizer.all_special_tokens, processor.image_token}, key=len, reverse=True)
 
     def encode(self, prompts: Sequence[VisualPrompt]) -> list[Encoded]:
-        """Token ids of prompts, the answer opened, and patches; a picture that stands in several is read once.
+        """Token ids and patches of prompts; pictures that look the same are one `Patches` wherever they stand.
 
         Raises:
-            UsageError: a prompt has another number of image parts than pictures, or no user's turn to put them in.
+            UsageError: see `place`, and `Preprocess.resized`; or the chat template is not that of a Qwen-VL.
             DataError: a picture cannot be read.
         """
         if not prompts:
             return []
-        ready: dict[int, Patches] = {}
-        rows = [[self._remembered(picture, ready) for picture in prompt.pictures] for prompt in prompts]
-        conversations = [self._conversation(prompt, at) for at, prompt in enumerate(prompts)]
+        ready: dict[Any, Patches] = {}
+        rows = [[self._patches(picture, ready) for picture in prompt.pictures] for prompt in prompts]
+        conversations = [self.conversation(prompt.messages, len(prompt.pictures)) for prompt in prompts]
         texts = self.processor.apply_chat_template(conversations, add_generation_prompt=True, tokenize=False)
-        expanded = [self._expanded(text, row) for text, row in zip(texts, rows, strict=True)]
-        ids = self.processor.tokenizer(expanded, add_special_tokens=False)["input_ids"]
-        return [Encoded(list(row), patches) for row, patches in zip(ids, rows, strict=True)]
+        ids = self.processor.tokenizer(texts, add_special_tokens=False)["input_ids"]
+        return [Encoded(self._expanded(row, patches), patches) for row, patches in zip(ids, rows, strict=True)]
+
+    def conversation(self, messages: Messages, pictures: int) -> list[dict[str, Any]]:
+        """Messages as `place` gives them, in which special tokens are plain text."""
+        placed = place(messages, pictures)
+        for block in (block for message in placed for block in message["content"] if block["type"] == "text"):
+            block["text"] = self.plain(block["text"])
+        return placed
 
     def text_ids(self, text: str) -> list[int]:
         """Token ids of a text in which special tokens are plain text."""
@@ -135,60 +146,89 @@ class PromptReader:
         each = [Patches(part, (time, height, width)) for part in pixels.split(time * height * width)]
         return [each[start : start + views] for start in range(0, len(grid), views)]
 
-    def patches(self, picture: Picture) -> Patches:
-        """Read a picture and cut it into patches; see `Picture`."""
+    def asked(self, pictures: Pictures, questions: str | Sequence[str], system: str | None) -> list[VisualPrompt]:
+        """One prompt for each question; see `VisionLanguageModel.yes_logit`.
+
+        Raises:
+            UsageError: not as many questions as pictures, or tensors that are no pictures.
+        """
+        rows: list[list[Picture]]
+        if isinstance(pictures, Tensor):
+            check_tensor(pictures)
+            rows = [[*patches] for patches in self.split(pictures)]
+        else:
+            entries: Sequence[Any] = pictures
+            rows = [list(entry) if isinstance(entry, (list, tuple)) else [entry] for entry in entries]
+        asked = [questions] * len(rows) if isinstance(questions, str) else list(questions)
+        if len(asked) != len(rows):
+            raise UsageError(f"there are {len(rows)} pictures and {len(asked)} questions; give one for each")
+        return [ask(question, row, system) for question, row in zip(asked, rows, strict=True)]
+
+    def _patches(self, picture: Picture, ready: dict[Any, Patches]) -> Patches:
+        """Of a picture; `ready` holds those made before, by the object it is and, once decoded, by what it shows."""
         if isinstance(picture, Patches):
             return picture
-        if isinstance(picture, Tensor):
-            if picture.ndim != 3:
-                raise UsageError(f"a picture must be a tensor (3, H, W); this is {tuple(picture.shape)}")
-            return self.split(picture.unsqueeze(0))[0][0]
-        image = load_any(picture, self.window, background=self.background)
-        pixels, grid = self.preprocess.of_images([fetch(image, self.preprocess)])
-        time, height, width = grid[0].tolist()
-        return Patches(pixels, (time, height, width))
-
-    def _remembered(self, picture: Picture, ready: dict[int, Patches]) -> Patches:
         if id(picture) not in ready:
-            ready[id(picture)] = self.patches(picture)
+            if isinstance(picture, Tensor):
+                if picture.ndim != 3:
+                    raise UsageError(f"a picture must be a tensor (3, H, W); this is {tuple(picture.shape)}")
+                ready[id(picture)] = self.split(picture.unsqueeze(0))[0][0]
+            else:
+                image = self.load(picture)
+                shown = (image.size, image.tobytes())
+                if shown not in ready:
+                    pixels, grid = self.preprocess.of_images([image])
+                    time, height, width = grid[0].tolist()
+                    ready[shown] = Patches(pixels, (time, height, width))
+                ready[id(picture)] = ready[shown]
         return ready[id(picture)]
 
-    def _conversation(self, prompt: VisualPrompt, at: int) -> list[dict[str, Any]]:
-        messages = [{**message, "content": self._parts(message["content"])} for message in prompt.messages]
-        placed = sum(part["type"] == "image" for message in messages for part in message["content"])
-        wanted = len(prompt.pictures)
-        if wanted and not placed:
-            user = next((message for message in messages if message["role"] == "user"), None)
-            if user is None:
-                raise UsageError(f"prompt {at} has {wanted} pictures and no user's turn to put them in")
-            user["content"] = [{"type": "image"}] * wanted + user["content"]
-        elif wanted != placed:
-            raise UsageError(f"prompt {at} has {placed} image parts and {wanted} pictures; give as many of each")
-        return messages
-
-    def _parts(self, content: Any) -> list[dict[str, Any]]:
-        if isinstance(content, str):
-            return [{"type": "text", "text": self.plain(content)}]
-        parts: list[dict[str, Any]] = []
-        for part in content:
-            if part.get("type") not in ("text", "image"):
-                raise UsageError(f"a part of a message is {part.get('type')!r}; use text and image")
-            parts.append(
-                {"type": "image"} if part["type"] == "image" else {"type": "text", "text": self.plain(part["text"])}
-            )
-        return parts
-
-    def _expanded(self, text: str, patches: Sequence[Patches]) -> str:
+    def _expanded(self, ids: Sequence[int], patches: Sequence[Patches]) -> list[int]:
         """One image token for each of a picture's tokens, where the template puts one for the picture."""
-        pieces = text.split(self.image_token)
-        if len(pieces) != len(patches) + 1:
+        places = ids.count(self.image_id)
+        if places != len(patches):
             raise UsageError(
-                f"the chat template puts {len(pieces) - 1} places for {len(patches)} pictures; take the chat template "
-                "of a Qwen-VL model"
+                f"the chat template puts {places} places for {len(patches)} pictures; take the chat template of a "
+                "Qwen-VL model"
             )
-        merged = self.preprocess.merge**2
-        counts = [self.image_token * (grid[0] * grid[1] * grid[2] // merged) for grid in (p.grid for p in patches)]
-        return "".join(part for pair in zip(pieces, [*counts, ""], strict=True) for part in pair)
+        tokens = iter([len(each) // self.preprocess.merge**2 for each in patches])
+        return [token for one in ids for token in ([one] * next(tokens) if one == self.image_id else [one])]
+
+
+def place(messages: Messages, pictures: int) -> list[dict[str, Any]]:
+    """Messages in blocks of text and image, with as many image blocks as there are pictures.
+
+    Raises:
+        UsageError: there are image blocks already, of another number, or pictures inside them; or blocks of another
+            type.
+    """
+    blocks = [_blocks(message["content"]) for message in messages]
+    marked = [block for several in blocks for block in several if block["type"] == "image"]
+    if any({"image", "url", "path"} & block.keys() for block in marked):
+        raise UsageError(
+            "a picture inside a message, where a data set turns it into bytes; put the pictures into the column images"
+        )
+    if not marked:
+        first = next((row for row, message in enumerate(messages) if message["role"] == "user"), None)
+        if first is not None and isinstance(messages[first]["content"], str):
+            marked = [{"type": "image"}] * pictures
+            blocks[first] = marked + blocks[first]
+    if len(marked) != pictures:
+        raise UsageError(
+            f"{pictures} pictures and {len(marked)} placeholders; write one {{'type': 'image'}} block for each "
+            "picture into the messages, or none and plain texts: then the pictures come before the first user's text"
+        )
+    return [{"role": message["role"], "content": content} for message, content in zip(messages, blocks, strict=True)]
+
+
+def _blocks(content: Any) -> list[dict[str, Any]]:
+    if isinstance(content, str):
+        return [{"type": "text", "text": content}]
+    # Arrow fills the fields that only other blocks have.
+    blocks = [{name: value for name, value in block.items() if value is not None} for block in content]
+    if wrong := [block.get("type") for block in blocks if block.get("type") not in ("text", "image")]:
+        raise UsageError(f"a part of a message is {wrong[0]!r}; use text and image")
+    return blocks
 
 
 def spellings(tokenizer: Any, word: str) -> list[int]:

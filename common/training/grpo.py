@@ -18,6 +18,7 @@ from common.models.language import (
     peft_config,
     save_language_model,
 )
+from common.pictures import load_any
 from common.rewards.base import Reward
 from common.training.alarms import AlarmMonitor
 from common.training.callbacks import Evaluate, RunCallback, Stateful
@@ -25,7 +26,7 @@ from common.training.loop import arguments, common_settings, load, load_final, q
 from common.training.processor_files import ProcessorFiles
 from common.training.recorder import Recorder
 from common.training.run import Run, seed_everything, undisturbed_rng
-from common.training.vision import answer, is_processor, tokenizer_of
+from common.training.vision import is_processor, tokenizer_of
 from common.training.vision_rows import check_vision, safe_settings
 
 if TYPE_CHECKING:
@@ -129,7 +130,7 @@ def _trainer(
 ) -> Any:
     # Imported here: the modules subclass trl's trainer, and importing trl takes seconds.
     from common.training.grpo_step import SharedPromptTrainer, rollout
-    from common.training.vision_grpo import Album, SeeingTrainer, visual_rollout
+    from common.training.vision_grpo import Album, SeeingTrainer
 
     trls_own = sorted(SAMPLING & set(config.extra)) or ["several processes"] * (args.world_size > 1)
     if config.spread and trls_own:
@@ -137,8 +138,7 @@ def _trainer(
     sees = is_processor(tokenizer)
     order = prompt_order(len(rows), config.prompts_per_step * config.steps, seed)
     album = Album(rows) if sees and not trls_own else None
-    make = visual_rollout if sees else rollout
-    roll = make(recorder, config.temperature, config.max_completion_length, config.spread)
+    roll = rollout(recorder, config.temperature, config.max_completion_length, config.spread)
     trainer = (SeeingTrainer if sees else SharedPromptTrainer)(
         model=model,
         reward_funcs=list(recorder.functions),
@@ -172,12 +172,13 @@ def _try_reward(
     settings: dict[str, Any] = {"temperature": config.temperature, "n": 2}
     with undisturbed_rng():
         if is_processor(tokenizer):
+            from common.models.vlm import VisionLanguageModel, VisualPrompt
             from common.training.vision_grpo import opened
 
             cells["images"] = [opened(images) for images in cells.get("images", [()] * len(few))]
-            answers = answer(
-                model, tokenizer, cells["prompt"], cells["images"], config.max_completion_length, **settings
-            )
+            asked = [VisualPrompt(*row) for row in zip(cells["prompt"], cells["images"], strict=True)]
+            seeing = VisionLanguageModel.of(model, tokenizer, load=load_any)
+            answers = seeing.generate(asked, config.max_completion_length, **settings)
         else:
             answers = generate(
                 model, tokenizer_of(tokenizer), cells["prompt"], config.max_completion_length, **settings

@@ -8,7 +8,9 @@ where the advantage is zero. Same numbers and same gradient, up to the order of 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, cast
 
 import torch
@@ -18,8 +20,10 @@ from trl.trainer.grpo_trainer import GRPOTrainer
 
 from common.models.decoding import cache_argument, sample
 from common.models.language import evaluating, prompt_ids
+from common.models.vlm_batch import positions, see
+from common.models.vlm_prompt import Encoded, Patches
 from common.training.recorder import Recorder
-from common.training.vision_step import Sights, positions, see
+from common.training.vision import tokenizer_of
 
 # Completions in one forward pass: fewer waste the matrix units, more waste padding.
 CHUNK = 32
@@ -27,6 +31,24 @@ CHUNK = 32
 # so that only so many may come together here.
 FUSED = hasattr(trl.trainer.utils, "add_fused_lm_head")
 MOST_LOGITS = 2**27
+
+
+@dataclass(frozen=True)
+class Sights:
+    """What a batch looks at.
+
+    Attributes:
+        prompts: the prompts, with their pictures.
+        of_row: `(B,)`, which of them each row of the batch has.
+    """
+
+    prompts: Sequence[Encoded]
+    of_row: Tensor
+
+    @property
+    def patches(self) -> list[Patches]:
+        """The pictures of all rows, row by row."""
+        return [one for prompt in self.of_row.tolist() for one in self.prompts[prompt].patches]
 
 
 def rollout(
@@ -37,43 +59,33 @@ def rollout(
     Only plain sampling by temperature is done here: other settings go through trl's own generation.
     """
 
-    def roll(prompts: list[Any], trainer: Any) -> dict[str, Any]:
+    def roll(prompts: list[Any], trainer: SharedPromptTrainer) -> dict[str, Any]:
         began = time.perf_counter()
         model = trainer.accelerator.unwrap_model(trainer.model_wrapped)
-        tokenizer = trainer.processing_class
-        groups = _runs(prompts)
-        ids = prompt_ids(tokenizer, [prompt for prompt, _ in groups])
         # Dropout and gradient checkpointing are for the loss; checkpointing would also switch the cache off.
         with evaluating(model):
+            ids, of_row, more = trainer.look(model, prompts)
+            counts = Counter(of_row)
             answers = sample(
                 model,
                 ids,
-                n=[count for _, count in groups],
+                n=[counts[prompt] for prompt in range(len(ids))],
                 max_new_tokens=max_new_tokens,
                 temperature=temperature,
                 eos_ids=trainer.eos_token_ids,
-                pad_id=tokenizer.pad_token_id,
+                pad_id=tokenizer_of(trainer.processing_class).pad_token_id,
                 spread=spread,
+                **more,
             )
+        left = [iter(group) for group in answers]
         recorder.seconds["generation"] += time.perf_counter() - began
         return {
-            "prompt_ids": [ids[row] for row, (_, count) in enumerate(groups) for _ in range(count)],
-            "completion_ids": [completion for group in answers for completion in group],
+            "prompt_ids": [ids[prompt] for prompt in of_row],
+            "completion_ids": [next(left[prompt]) for prompt in of_row],
             "logprobs": None,
         }
 
     return roll
-
-
-def _runs(prompts: list[Any]) -> list[tuple[Any, int]]:
-    """Neighbouring equal prompts with their number."""
-    runs: list[tuple[Any, int]] = []
-    for prompt in prompts:
-        if runs and runs[-1][0] == prompt:
-            runs[-1] = (prompt, runs[-1][1] + 1)
-        else:
-            runs.append((prompt, 1))
-    return runs
 
 
 class SharedPromptTrainer(GRPOTrainer):
@@ -82,6 +94,21 @@ class SharedPromptTrainer(GRPOTrainer):
     _name = "GRPO"
     #: Rows of the loss at hand that have no gradient: those of groups in which every completion earned the same.
     _flat: Tensor | None = None
+
+    def look(self, model: Any, prompts: list[Any]) -> tuple[list[list[int]], list[int], dict[str, Any]]:
+        """Read the distinct prompts of a batch, in which equal ones are neighbours.
+
+        Returns:
+            Their token ids, which of them each row has, and what else `common.models.decoding.sample` is to be given.
+        """
+        distinct: list[Any] = []
+        of_row = []
+        for prompt in prompts:
+            if not distinct or distinct[-1] != prompt:
+                distinct.append(prompt)
+            of_row.append(len(distinct) - 1)
+        tokenizer: Any = self.processing_class
+        return prompt_ids(tokenizer, distinct), of_row, {}
 
     def _compute_loss(self, model: Any, inputs: dict[str, Any]) -> Tensor:
         flat = inputs["advantages"] == 0
@@ -243,9 +270,8 @@ def _fill(inner: Any, name: str, cache: Any, ids: Tensor, mask: Tensor, sights: 
     """Read prompts into a cache; returns `(B, 1)` how far later tokens' positions are ahead of their places."""
     places, ahead, seen = (mask.cumsum(-1) - 1).clamp(min=0), mask.new_zeros(len(mask), 1), {}
     if sights is not None:
-        rows = sights.of_row.tolist()
-        places, ahead = positions(inner.base_model, sights.prompts, rows, ids, mask)
-        seen = see(inner.base_model, sights.prompts, rows)
+        places, ahead = positions(inner.base_model, ids, mask, sights.patches)
+        seen = see(inner.base_model, sights.patches)
     given = {"input_ids": ids, "attention_mask": mask, "position_ids": places, name: cache}
     inner.base_model(**given, **seen, use_cache=True)
     return ahead

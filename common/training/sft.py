@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Any
 from common.config import LoraConfig, SftConfig
 from common.errors import UsageError
 from common.models.language import Saved, check_chat_template, check_tokens, eos_token_ids, generate, peft_config
+from common.models.vlm import VisionLanguageModel, VisualPrompt
+from common.pictures import load_any
 from common.training.callbacks import Evaluate, RunCallback
 from common.training.loop import arguments, common_settings, load_final, quiet_libraries, train
 from common.training.processor_files import ProcessorFiles
 from common.training.run import Run, checkpoint_step, last_checkpoint, seed_everything
-from common.training.vision import answer, is_processor, tokenizer_of
+from common.training.vision import is_processor, tokenizer_of
 from common.training.vision_rows import check_vision, fitting
 from common.training.vision_sft import VisualCollator
 
@@ -165,11 +167,12 @@ def _sampler(tokenizer: PreTrainedTokenizerBase | ProcessorMixin, rows: Dataset,
     text = tokenizer_of(tokenizer)
     longest = max(len(text(_text(reference))["input_ids"]) for reference in references)
     length = min(config.max_length, 2 * longest + 8)
-    images = list(shown["images"]) if "images" in shown.column_names else [[]] * len(shown)
+    images = [cell or [] for cell in shown["images"]] if "images" in shown.column_names else [[]] * len(shown)
 
     def samples(model: Any) -> list[dict[str, Any]]:
         if is_processor(tokenizer):
-            answers = answer(model, tokenizer, prompts, images, max_new_tokens=length)
+            asked = [VisualPrompt(*row) for row in zip(prompts, images, strict=True)]
+            answers = VisionLanguageModel.of(model, tokenizer, load=load_any).generate(asked, length)
         else:
             answers = generate(model, text, prompts, max_new_tokens=length)
         return [

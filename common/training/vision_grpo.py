@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import time
-from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 from trl.trainer.grpo_trainer import GRPOTrainer
 
-from common.models.decoding import sample
-from common.models.language import evaluating
+from common.models.vlm_batch import Batch, forbidden_tokens, tensors
+from common.models.vlm_prompt import Encoded, PromptReader, VisualPrompt
 from common.pictures import load_any
-from common.training.grpo_step import SharedPromptTrainer
-from common.training.recorder import Recorder
-from common.training.vision import SeenPrompts, forbidden_tokens, read_prompts, tokenizer_of
-from common.training.vision_step import Sights, reader
+from common.training.grpo_step import SharedPromptTrainer, Sights
+from common.training.vision import tokenizer_of
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -48,42 +45,6 @@ def opened(images: Sequence[Any] | None) -> list[Any]:
     return [load_any(image) for image in images or ()]
 
 
-def visual_rollout(
-    recorder: Recorder, temperature: float, max_new_tokens: int, spread: bool
-) -> Callable[..., dict[str, Any]]:
-    """As `grpo_step.rollout`, for a `SeeingTrainer` with an album."""
-
-    def roll(prompts: list[Any], trainer: SeeingTrainer) -> dict[str, Any]:
-        began = time.perf_counter()
-        seen, of_row = trainer.look(prompts)
-        model = trainer.accelerator.unwrap_model(trainer.model_wrapped)
-        pad_id = tokenizer_of(trainer.processing_class).pad_token_id
-        counts = Counter(of_row)
-        # Dropout and gradient checkpointing are for the loss; checkpointing would also switch the cache off.
-        with evaluating(model):
-            answers = sample(
-                model,
-                seen.ids,
-                n=[counts[prompt] for prompt in range(len(seen.ids))],
-                max_new_tokens=max_new_tokens,
-                temperature=temperature,
-                eos_ids=trainer.eos_token_ids,
-                pad_id=pad_id,
-                spread=spread,
-                forbidden=forbidden_tokens(model),
-                read=reader(model, seen, pad_id),
-            )
-        left = [iter(group) for group in answers]
-        recorder.seconds["generation"] += time.perf_counter() - began
-        return {
-            "prompt_ids": [seen.ids[prompt] for prompt in of_row],
-            "completion_ids": [next(left[prompt]) for prompt in of_row],
-            "logprobs": None,
-        }
-
-    return roll
-
-
 class SeeingTrainer(SharedPromptTrainer):
     """A GRPO trainer for rows with pictures.
 
@@ -93,21 +54,29 @@ class SeeingTrainer(SharedPromptTrainer):
 
     album: Album | None = None
     _rows: list[dict[str, Any]]
-    _prompts: SeenPrompts
+    _prompts: list[Encoded]
     #: For each row of the batch at hand, which of `_prompts` it has.
     _of_row: Tensor
 
-    def look(self, prompts: list[Any]) -> tuple[SeenPrompts, list[int]]:
-        """Read the distinct prompts of the batch at hand; also says which of them each row has."""
+    def look(self, model: Any, prompts: list[Any]) -> tuple[list[list[int]], list[int], dict[str, Any]]:
+        """As its parent; prompts of the same words differ where their rows do."""
         numbers = [row[NUMBER] for row in self._rows]
-        distinct = {number: place for place, number in enumerate(dict.fromkeys(numbers))}
-        first = [numbers.index(number) for number in distinct]
-        of_row = [distinct[number] for number in numbers]
-        self._prompts = read_prompts(
-            self.processing_class, [prompts[row] for row in first], [self._rows[row]["images"] for row in first]
+        first = {number: numbers.index(number) for number in numbers}
+        place = {number: place for place, number in enumerate(first)}
+        of_row = [place[number] for number in numbers]
+        self._prompts = PromptReader(self.processing_class).encode(
+            [VisualPrompt(prompts[row], self._rows[row]["images"]) for row in first.values()]
         )
         self._of_row = torch.tensor(of_row, device=self.accelerator.device)
-        return self._prompts, of_row
+        batch = Batch.of(self._prompts, model, tokenizer_of(self.processing_class).pad_token_id)
+        return (
+            [prompt.ids for prompt in self._prompts],
+            of_row,
+            {
+                "forbidden": forbidden_tokens(model),
+                "read": partial(batch.read, model),
+            },
+        )
 
     def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
         if self.album is None:
@@ -181,9 +150,8 @@ class SeeingTrainer(SharedPromptTrainer):
     def _pictures(self, rows: Tensor, ids: Tensor, logits_to_keep: int, images: dict[str, Any]) -> dict[str, Any]:
         """The pictures of some rows as trl passes them to its own pass; nothing where they have none."""
         if self.album is not None:
-            prompts = self._of_row[rows].tolist()
-            numbers = [len(self._prompts.pictures[prompt]) for prompt in prompts]
-            found = self._prompts.tensors(self._prompts.of(prompts))
+            numbers = [len(self._prompts[prompt].patches) for prompt in self._of_row[rows].tolist()]
+            found = tensors(Sights(self._prompts, self._of_row[rows]).patches)
         else:
             every = images.get("num_images") or []
             numbers = [every[row] for row in rows.tolist()] if every else []

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import inspect
 import logging
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from common.errors import UsageError
+from common.models.vlm_batch import forbidden_tokens, inner_model, takes_encoded
 from common.models.vlm_folder import check_pair
 from common.models.vlm_input import Preprocess
+from common.models.vlm_prompt import PromptReader, place
 from common.pictures import load_any
-from common.training.vision import check_words, forbidden_tokens, is_processor, place, tokenizer_of
+from common.training.vision import is_processor, tokenizer_of
+from common.training.vision_sft import check_words, whole_texts
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -55,7 +57,7 @@ def check_vision(section: str, model: Any, processing: Any, rows: Dataset) -> bo
 
 
 def _check_vision_tower(section: str, model: Any, processor: Any) -> None:
-    if "mm_encoder_outputs" not in inspect.signature(model.base_model.forward).parameters:
+    if not takes_encoded(inner_model(model)):
         raise UsageError(f"{section}: this version of transformers is too old for pictures; install 5.24 or newer")
     vision, made = model.config.vision_config, Preprocess.of(processor)
     for what, there, here in (
@@ -116,12 +118,10 @@ def fitting(section: str, processor: Any, rows: Dataset, max_length: int) -> Dat
     Raises:
         UsageError: no row is left, or a picture is extremely long.
     """
-    from common.training.vision_sft import whole_texts
-
-    preprocess = Preprocess.of(processor)
-    pictures = [[preprocess.tokens(*_size(image)) for image in images] for images in stored_pictures(rows)]
+    reader = PromptReader(processor)
+    pictures = [[reader.preprocess.tokens(*_size(image)) for image in images] for images in stored_pictures(rows)]
     texts = whole_texts(
-        processor, list(rows.select_columns(["prompt", "completion"])), [len(tokens) for tokens in pictures]
+        reader, list(rows.select_columns(["prompt", "completion"])), [len(tokens) for tokens in pictures]
     )
     ids = tokenizer_of(processor)(["".join(text) for text in texts], add_special_tokens=False)["input_ids"]
     # One placeholder for each picture is counted with the text.

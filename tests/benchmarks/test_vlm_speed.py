@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -47,7 +48,7 @@ def test_preprocess_against_the_stock_processor(case: tuple[int, int, int]) -> N
         "stock, the same float tensor": lambda: processor(images=list(pictures), **floats),
         "stock, Pillow pictures": lambda: processor(images=images, return_tensors="pt"),
         "ours": lambda: preprocess(pictures),
-        "ours, 8 bits": lambda: preprocess.rounded()(pictures),
+        "ours, 8 bits": lambda: replace(preprocess, eight_bits=True)(pictures),
         "ours, Pillow pictures": lambda: preprocess.of_images(images),
         "ours, there and back": lambda: preprocess(leaf)[0].sum().backward(),
     }

@@ -106,3 +106,15 @@ def test_a_taken_port_is_said_readably():
         port = other.getsockname()[1]
         with pytest.raises(UsageError, match=rf"port {port} cannot be used.*--port"):
             ui.launch(blocks, port, prevent_thread_lock=True, quiet=True)
+
+
+def test_table_in_a_pipe_is_as_wide_as_it_needs(capsys):
+    columns = [f"a long name {number}" for number in range(20)]
+    ui.table("title", columns, [[f"cell number {number}" for number in range(20)]])
+    assert len({line.count("cell number") for line in capsys.readouterr().out.splitlines()} - {0}) == 1
+
+
+def test_table_keeps_words_whole_on_a_narrow_terminal(capsys, monkeypatch):
+    monkeypatch.setattr(ui, "console", Console(width=60, force_terminal=True, color_system=None))
+    ui.table("", ("reward", *(f"column {number}" for number in range(6))), [["exact_match", *["x"] * 6]])
+    assert "exact_match" in capsys.readouterr().out

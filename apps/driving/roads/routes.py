@@ -8,6 +8,12 @@ from enum import IntEnum
 import numpy as np
 from numpy.typing import NDArray
 
+from common.errors import UsageError
+
+
+class RouteError(UsageError, ValueError):
+    """There is no such way, or none that can be driven; the message names the next step."""
+
 
 class Command(IntEnum):
     """What the navigator says at a point of the route; numbers are those of CARLA's RoadOption."""
@@ -32,7 +38,7 @@ class Route:
         width: `(M,)` float64, of the lane.
         commands: `(M,)` int8, of `Command`.
         speed_limit: `(M,)` float64 in m/s.
-        s: `(M,)` float64, distance along the route from its start, strictly increasing from 0.
+        s: `(M,)` float64, horizontal distance along the route from its start, strictly increasing from 0.
         nodes: `(M,)` int32, the network's points.
         name: for tables; unique in a route file.
     """

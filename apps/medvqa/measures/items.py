@@ -39,13 +39,8 @@ def measure(
     return items
 
 
-def references_of(example: Example) -> list[str]:
-    """The right answers, the reference proper first."""
-    return list(dict.fromkeys([example.answer, *example.answers]))
-
-
 def _item(example: Example, completion: str, scorer: AnswerScorer, exact: bool) -> Item:
-    found, right = extract(completion), references_of(example)
+    found, right = extract(completion), list(example.references)
     scored = scorer.score(completion, right, example.question, example.choices)
     item = Item(
         id=example.id,

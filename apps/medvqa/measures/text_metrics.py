@@ -28,9 +28,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
-from apps.medvqa.data import Example
-from apps.medvqa.measures.closed import VERDICTS, judge_closed, same_words, without_articles
-from common.errors import UsageError
+from apps.medvqa.measures.closed import same_words, without_articles
 from common.rewards.functional import tokens
 from common.rewards.ngrams import bleu, bleu_statistics, rouge_l
 from common.rewards.rouge import rouge_n
@@ -69,29 +67,6 @@ class TextScores:
 
 #: Names of the metrics, in order.
 METRICS = tuple(TextScores.__dataclass_fields__)
-
-
-@dataclass(frozen=True)
-class ClosedCounts:
-    """Answers to closed questions by `closed.VERDICTS`.
-
-    Attributes:
-        counts: of every verdict, 0 where there is none.
-        n: all of them.
-        accuracy: right answers / all answers: "cannot tell" and unreadable answers count as wrong; NaN for none.
-    """
-
-    counts: dict[str, int]
-
-    @property
-    def n(self) -> int:
-        """How many answers."""
-        return sum(self.counts.values())
-
-    @property
-    def accuracy(self) -> float:
-        """Share of right answers."""
-        return self.counts["right"] / self.n if self.n else math.nan
 
 
 def text_scores(answer: str, references: Sequence[str]) -> TextScores:
@@ -143,29 +118,3 @@ def sentence_bleus(words: Sequence[str], references: Sequence[Sequence[str]]) ->
     if not set(words) & {word for reference in references for word in reference}:
         return [0.0] * 4
     return [float(value) for value in bleu(bleu_statistics(words, references, 4), smooth=True)]
-
-
-def closed_counts(answers: Sequence[str], examples: Sequence[Example]) -> ClosedCounts:
-    """How answers to closed questions were read, and their accuracy.
-
-    Raises:
-        UsageError: there are more or fewer answers than questions, or a question is open or hides its answer.
-    """
-    if len(answers) != len(examples):
-        raise UsageError(f"{len(answers)} answers to {len(examples)} questions")
-    counts = dict.fromkeys(VERDICTS, 0)
-    for answer, example in zip(answers, examples, strict=True):
-        counts[closed_verdict(answer, example)] += 1
-    return ClosedCounts(counts)
-
-
-def closed_verdict(answer: str, example: Example) -> str:
-    """How an answer to a closed question was read, of `closed.VERDICTS`.
-
-    Raises:
-        UsageError: the question is open, or its answer is hidden.
-    """
-    if example.kind != "closed" or not example.references:
-        why = "is open" if example.kind != "closed" else "has no reference answer"
-        raise UsageError(f"question {example.id!r} {why}; closed accuracy is for closed questions with a reference")
-    return judge_closed(answer, example.references, example.choices).verdict

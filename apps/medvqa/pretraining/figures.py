@@ -102,15 +102,8 @@ def right_answers(
         VisualPrompt(messages(example), (picture,)) for example, picture in zip(examples, pictures, strict=True)
     ]
     with progress(label, len(prompts)) as bar:
-        done = 0
-
-        def advance(number: int) -> None:
-            nonlocal done
-            done += number
-            bar(done)
-
         generator = torch.Generator().manual_seed(seed)
-        completions = model.generate(prompts, LONGEST, temperature, n, generator, advance)
+        completions = model.generate(prompts, LONGEST, temperature, n, generator, bar.advance)
     return [
         [is_right(example, extract(completion).text) for completion in group]
         for example, group in zip(examples, completions, strict=True)

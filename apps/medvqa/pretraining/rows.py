@@ -6,7 +6,6 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from common.errors import DataError
-from common.models.vlm_input import Preprocess
 from common.models.vlm_prompt import Patches, PromptReader, VisualPrompt
 from common.training.sampler import CyclicSampler
 
@@ -38,7 +37,7 @@ class Rows:
     ) -> None:
         import torch
 
-        reader = PromptReader(processor, Preprocess.of(processor))
+        reader = PromptReader(processor)
         # The ids hang on the picture's size alone.
         picture = Patches(torch.empty(0), grid)
         pairs = list(taught)

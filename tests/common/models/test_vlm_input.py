@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -77,7 +78,7 @@ def test_by_way_of_8_bits_as_the_stock_processor_on_the_picture(family: str, siz
     images = [image_of(pixels[0])]
     for processor in (stock(family), small(family)):
         preprocess, expected = Preprocess.of(processor), processor(images=images, return_tensors="pt")
-        assert_equal(preprocess.rounded()(pixels.float() / 255), expected)
+        assert_equal(replace(preprocess, eight_bits=True)(pixels.float() / 255), expected)
         assert_equal(preprocess.of_images(images), expected)
 
 
@@ -161,7 +162,7 @@ class TestGradient:
         preprocess = Preprocess.of(small("qwen2_5_vl"))
         picture = noise(70, 50).float().div(255)
         gradients = []
-        for way in (preprocess, preprocess.rounded()):
+        for way in (preprocess, replace(preprocess, eight_bits=True)):
             leaf = picture.clone().requires_grad_()
             pixels, _ = way(leaf)
             (pixels * torch.linspace(-1, 1, pixels.numel()).view_as(pixels)).sum().backward()
@@ -174,7 +175,10 @@ class TestGradient:
         rendered = torch.rand(1, 3, 70, 50, generator=torch.Generator().manual_seed(0), requires_grad=True)
         saved = image_of((rendered[0].detach() * 255).round().byte())
         torch.testing.assert_close(
-            preprocess.rounded()(rendered)[0].detach(), preprocess.of_images([saved])[0], atol=1e-5, rtol=0
+            replace(preprocess, eight_bits=True)(rendered)[0].detach(),
+            preprocess.of_images([saved])[0],
+            atol=1e-5,
+            rtol=0,
         )
 
 
@@ -238,7 +242,7 @@ def test_a_picture_of_nan_stays_one_and_harms_no_other() -> None:
     pictures = noise(60, 60, number=2).float() / 255
     expected, _ = preprocess(pictures[1:])
     pictures[0, 1, 2, 3] = float("nan")
-    for way in (preprocess, preprocess.rounded()):
+    for way in (preprocess, replace(preprocess, eight_bits=True)):
         pixels, _ = way(pictures)
         assert pixels[: len(pixels) // 2].isnan().any()
         assert not pixels[len(pixels) // 2 :].isnan().any()

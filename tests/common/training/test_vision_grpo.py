@@ -12,11 +12,12 @@ from transformers import AutoProcessor, ProcessorMixin
 
 from common.config import GrpoConfig, LanguageModelConfig, LoraConfig
 from common.models.language import save_language_model
+from common.models.vlm_prompt import PromptReader, VisualPrompt
 from common.rewards.adapters.trl import to_trl
 from common.training import grpo_step, vision_grpo
 from common.training.grpo import run_grpo
 from common.training.run import last_checkpoint
-from common.training.vision import load_vlm_for_training, read_prompts
+from common.training.vision import load_vlm_for_training
 from tests.common.training import seeing, tiny
 
 
@@ -135,7 +136,7 @@ def test_it_trains_as_trls_own_trainer_does(
     from trl import GRPOConfig as TrlConfig
     from trl import GRPOTrainer
 
-    monkeypatch.setattr(vision_grpo, "sample", lambda *_, n, **__: fixed(len(n), n[0]))
+    monkeypatch.setattr(grpo_step, "sample", lambda *_, n, **__: fixed(len(n), n[0]))
     run, rows, processor = new_run(), seeing.grpo_rows(8), seeing.processor()
     mine = go(run, rows=rows, beta=beta)
 
@@ -148,7 +149,8 @@ def test_it_trains_as_trls_own_trainer_does(
             [{**m, "content": "".join(b.get("text", "") for b in m["content"])} for m in prompt] for prompt in prompts
         ]
         said = [one for group in fixed(len(prompts) // 4, 4) for one in group]
-        return {"prompt_ids": read_prompts(processor, plain, images).ids, "completion_ids": said, "logprobs": None}
+        read = PromptReader(processor).encode([VisualPrompt(*row) for row in zip(plain, images, strict=True)])
+        return {"prompt_ids": [row.ids for row in read], "completion_ids": said, "logprobs": None}
 
     from common.training.grpo import prompt_order
 

@@ -13,10 +13,11 @@ from transformers import AutoProcessor, ProcessorMixin
 
 from common.config import LanguageModelConfig, LoraConfig, SftConfig
 from common.errors import UsageError
+from common.models.vlm import VisionLanguageModel, VisualPrompt
 from common.training import loop
 from common.training.run import Run, last_checkpoint
 from common.training.sft import run_sft
-from common.training.vision import answer, load_vlm_for_training
+from common.training.vision import load_vlm_for_training
 from common.training.vision_rows import fitting
 from common.training.vision_sft import VisualCollator
 from tests.common.training import seeing, tiny
@@ -62,8 +63,8 @@ def test_it_learns_what_it_sees_and_stops(new_run: Any) -> None:
     run = new_run()
     model = go(run, rows, steps=40, batch_size=2, eval_every=40, save_every=30)
     processor = seeing.processor()
-    said = answer(model, processor, list(rows["prompt"]), list(rows["images"]), max_new_tokens=5)
-    assert said == [["a"], ["bb"]]
+    asked = [VisualPrompt(row["prompt"], row["images"]) for row in rows]
+    assert VisionLanguageModel.of(model, processor).generate(asked, 5) == [["a"], ["bb"]]
     shown = [json.loads(line) for line in (run.samples / "sft-000040.jsonl").read_text().splitlines()]
     assert [row["completion"] for row in shown] == ["a", "bb"]
     loaded, kept = load_vlm_for_training(LanguageModelConfig(path=str(run.final("sft"))))
@@ -100,6 +101,16 @@ def test_the_batch_is_the_one_that_trl_would_make() -> None:
     for name, tensor in ours.items():
         assert torch.equal(tensor, theirs[name]), name
     assert not (ours["labels"] == processor.image_token_id).any()
+
+
+def test_special_tokens_are_read_in_answers_alone() -> None:
+    """An answer may be a box; a question that holds special tokens cannot end its own turn."""
+    processor, (row,) = seeing.processor(), seeing.sft_rows(1)
+    marked = "<|box_start|>(1,2)<|box_end|>"
+    row["prompt"][0]["content"] = row["completion"][0]["content"] = marked
+    batch = VisualCollator(processor)([row])
+    for token in processor.tokenizer.convert_tokens_to_ids(["<|box_start|>", "<|box_end|>"]):
+        assert (batch["input_ids"] == token).sum() == (batch["labels"] == token).sum() == 1
 
 
 def test_batches_with_and_without_pictures(new_run: Any) -> None:

@@ -2,40 +2,42 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import pytest
 import torch
 
 from common.config import LoraConfig
-from common.errors import UsageError
 from common.models.decoding import sample
 from common.models.language import peft_config
+from common.models.vlm import VisionLanguageModel
+from common.models.vlm_batch import Batch, forbidden_tokens, inner_model, see, tensors
+from common.models.vlm_prompt import PromptReader, VisualPrompt
 from common.training import grpo_step
-from common.training.vision import answer, forbidden_tokens, read_prompts
-from common.training.vision_step import Sights, inner_model, reader, see
+from common.training.grpo_step import Sights
 from tests.common.training import seeing
 
 ROWS = range(6)
 
 
-def prompts_and_pictures() -> tuple[list[Any], list[list[Any]]]:
-    return [seeing.prompt(row) for row in ROWS], [seeing.pictures(row) for row in ROWS]
+def asked() -> list[VisualPrompt]:
+    return [VisualPrompt(seeing.prompt(row), seeing.pictures(row)) for row in ROWS]
 
 
-def pieces(model: Any, processor: Any, prompts: list[Any], images: list[Any], length: int) -> list[list[int]]:
-    read = read_prompts(processor, prompts, images)
+def pieces(model: Any, processor: Any, prompts: list[VisualPrompt], length: int) -> list[list[int]]:
+    read = PromptReader(processor).encode(prompts)
     pad = processor.tokenizer.pad_token_id
     groups = sample(
         model,
-        read.ids,
+        [row.ids for row in read],
         n=1,
         max_new_tokens=length,
         temperature=0.0,
         eos_ids=model.generation_config.eos_token_id,
         pad_id=pad,
         forbidden=forbidden_tokens(model),
-        read=reader(model, read, pad),
+        read=partial(Batch.of(read, model, pad).read, model),
     )
     return [group[0] for group in groups]
 
@@ -44,10 +46,10 @@ def pieces(model: Any, processor: Any, prompts: list[Any], images: list[Any], le
 def test_greedy_text_is_that_of_transformers(family: str) -> None:
     """Prompts with none, one and two pictures together, against transformers' answer to each alone."""
     model, processor = seeing.model(family).eval(), seeing.processor(family)
-    prompts, images = prompts_and_pictures()
-    ours = pieces(model, processor, prompts, images, 12)
-    for prompt, several, found in zip(prompts, images, ours, strict=True):
-        inputs = seeing.encoded(processor, [prompt], [several])
+    prompts = asked()
+    ours = pieces(model, processor, prompts, 12)
+    for prompt, found in zip(prompts, ours, strict=True):
+        inputs = seeing.encoded(processor, [prompt.messages], [list(prompt.pictures)])
         theirs = model.generate(**inputs, max_new_tokens=12, do_sample=False, suppress_tokens=forbidden_tokens(model))
         assert found == theirs[0, inputs["input_ids"].shape[1] :].tolist()
     assert len({tuple(found) for found in ours}) > 3
@@ -55,16 +57,13 @@ def test_greedy_text_is_that_of_transformers(family: str) -> None:
 
 def test_answers_come_in_order_whatever_the_batches() -> None:
     model, processor = seeing.model(), seeing.processor()
-    prompts, images = prompts_and_pictures()
-    done: list[int] = []
-    small = answer(model, processor, prompts, images, 6, batch_size=2, progress=done.append)
-    assert small == answer(model, processor, prompts, images, 6)
-    assert small == [answer(model, processor, [p], [i], 6)[0] for p, i in zip(prompts, images, strict=True)]
+    prompts, done = asked(), []
+    vlm = VisionLanguageModel.of(model, processor, batch_size=2)
+    small = vlm.generate(prompts, 6, progress=done.append)
+    assert small == VisionLanguageModel.of(model, processor, batch_size=64).generate(prompts, 6)
+    assert small == [vlm.generate([prompt], 6)[0] for prompt in prompts]
     assert done == [2, 2, 2]
     assert model.training
-    assert [len(group) for group in answer(model, processor, prompts, images, 3, temperature=1.0, n=3)] == [3] * 6
-    with pytest.raises(UsageError, match="temperature"):
-        answer(model, processor, prompts, images, 3, n=2)
 
 
 def test_picture_tokens_are_never_drawn() -> None:
@@ -76,8 +75,7 @@ def test_picture_tokens_are_never_drawn() -> None:
         return output.index_fill(-1, torch.tensor(forbidden), 1e4)
 
     model.lm_head.register_forward_hook(urge)
-    prompts, images = prompts_and_pictures()
-    said = pieces(model, processor, prompts, images, 5)
+    said = pieces(model, processor, asked(), 5)
     assert not {token for one in said for token in one} & set(forbidden)
 
 
@@ -85,7 +83,9 @@ def test_picture_tokens_are_never_drawn() -> None:
 def test_a_picture_is_encoded_once_for_all_prompts(family: str, monkeypatch: pytest.MonkeyPatch) -> None:
     model, processor = seeing.model(family), seeing.processor(family)
     one, two = seeing.picture(1), seeing.picture(2, 84)
-    read = read_prompts(processor, [seeing.prompt(0)] * 3, [[one, two], [two], [one, one]])
+    several = [[one, two], [two], [one, one]]
+    first, _, third = PromptReader(processor).encode([VisualPrompt(seeing.prompt(0), each) for each in several])
+    patches = first.patches + third.patches
     encoded: list[int] = []
     inner = inner_model(model)
     own = inner.get_image_features
@@ -95,12 +95,12 @@ def test_a_picture_is_encoded_once_for_all_prompts(family: str, monkeypatch: pyt
         return own(pixel_values, image_grid_thw, **more)
 
     monkeypatch.setattr(inner, "get_image_features", counted)
-    found = see(inner, read, [0, 2])["mm_encoder_outputs"]["image"]
+    found = see(inner, patches)["mm_encoder_outputs"]["image"]
     assert encoded == [2]
-    expected = own(**read.tensors(read.of([0, 2])), return_dict=True)
+    expected = own(**tensors(patches), return_dict=True)
     for mine, theirs in zip(found.pooler_output, expected.pooler_output, strict=True):
         torch.testing.assert_close(mine, theirs)
-    assert see(inner, read_prompts(processor, [seeing.prompt(0)], [[]]), [0]) == {}
+    assert see(inner, []) == {}
 
 
 def batch(model: Any, processor: Any, generations: int = 3) -> tuple[Any, torch.Tensor, torch.Tensor, int, Sights]:
@@ -108,11 +108,13 @@ def batch(model: Any, processor: Any, generations: int = 3) -> tuple[Any, torch.
 
     Also what transformers' forward takes for the same rows.
     """
-    prompts, images = prompts_and_pictures()
-    prompts[4], images[4] = prompts[1], [seeing.picture(9)]
+    prompts = asked()
+    prompts[4] = VisualPrompt(prompts[1].messages, [seeing.picture(9)])
     generator = torch.Generator().manual_seed(1)
     rows = [row for row in ROWS for _ in range(generations)]
-    theirs = seeing.encoded(processor, [prompts[row] for row in rows], [images[row] for row in rows])
+    theirs = seeing.encoded(
+        processor, [prompts[row].messages for row in rows], [prompts[row].pictures for row in rows]
+    )
     words = torch.randint(14, 270, (len(rows), 7), generator=generator)
     mask = (torch.arange(7) <= torch.randint(0, 7, (len(rows), 1), generator=generator)).long()
     words[4], mask[4] = words[3], mask[3]
@@ -120,7 +122,7 @@ def batch(model: Any, processor: Any, generations: int = 3) -> tuple[Any, torch.
     theirs["attention_mask"] = torch.cat([theirs["attention_mask"], mask], 1)
     kinds = theirs["mm_token_type_ids"]
     theirs["mm_token_type_ids"] = torch.cat([kinds, torch.zeros(words.shape, dtype=kinds.dtype)], 1)
-    return theirs, words, mask, 7, Sights(read_prompts(processor, prompts, images), torch.tensor(rows))
+    return theirs, words, mask, 7, Sights(PromptReader(processor).encode(prompts), torch.tensor(rows))
 
 
 @pytest.mark.parametrize(

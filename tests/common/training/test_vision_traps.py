@@ -15,13 +15,14 @@ from transformers import AutoProcessor, PreTrainedTokenizerBase, ProcessorMixin
 from common.config import GrpoConfig, LanguageModelConfig, SftConfig
 from common.errors import GraderFailure, RewardError, UsageError
 from common.models.small_vlm import save_small_vlm
+from common.models.vlm_batch import forbidden_tokens
 from common.models.vlm_folder import load_processor
 from common.rewards import WeightedSum
 from common.training import grpo, loop
 from common.training.grpo import run_grpo
 from common.training.processor_files import ProcessorFiles
 from common.training.sft import run_sft
-from common.training.vision import bounded, forbidden_tokens, load_vlm_for_training
+from common.training.vision import bounded, load_vlm_for_training
 from tests.common.training import seeing, tiny
 from tests.common.training.test_grpo import Constant
 

@@ -7,21 +7,25 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from apps.medvqa.answers import AnswerScorer
 from apps.medvqa.data import Example, load_examples
 from apps.medvqa.data_config import DataConfig
+from apps.medvqa.measures.evaluation import Evaluation
+from apps.medvqa.measures.items import measure
 from apps.medvqa.measures.text_metrics import (
     METRICS,
-    closed_counts,
-    closed_verdict,
     open_recall,
     overlap,
     text_scores,
 )
-from common.errors import UsageError
 from common.rewards.functional import token_f1
 from tests.apps.medvqa.data_folders import FOLDERS
 
 WORDS = st.lists(st.sampled_from(["left", "right", "lung", "of", "mass", "no", "2", "cm"]), max_size=7).map(" ".join)
+
+
+def measured(examples: list[Example], answers: list[str]) -> Evaluation:
+    return Evaluation(measure(examples, answers, AnswerScorer()))
 
 
 @pytest.mark.parametrize(
@@ -146,19 +150,17 @@ def test_f1_is_the_harmonic_mean(answer: str, reference: str) -> None:
 
 def test_closed_accuracy_counts_every_way_of_not_being_right() -> None:
     examples = [Example(str(n), "Is there a mass?", "yes", kind="closed") for n in range(6)]
-    counts = closed_counts(["Yes.", "yes, a mass", "no", "I cannot tell", "yes and no", "mass"], examples)
-    assert counts.counts == {"right": 2, "wrong": 1, "cannot tell": 1, "both": 1, "unclear": 1}
-    assert (counts.n, counts.accuracy) == (6, pytest.approx(1 / 3))
-    assert math.isnan(closed_counts([], []).accuracy)
+    found = measured(examples, ["Yes.", "yes, a mass", "no", "I cannot tell", "yes and no", "mass"])
+    assert found.counts("verdict") == {"right": 2, "wrong": 1, "cannot tell": 1, "both": 1, "unclear": 1}
+    accuracy = found.metric("closed")
+    assert (accuracy.n, accuracy.mean) == (6, pytest.approx(1 / 3))
+    assert math.isnan(measured([], []).metric("closed").mean)
 
 
 def test_closed_accuracy_is_for_closed_questions() -> None:
-    with pytest.raises(UsageError, match=r"question 'q' is open"):
-        closed_verdict("x", Example("q", "Where?", "here"))
-    with pytest.raises(UsageError, match=r"question 'q' has no reference"):
-        closed_verdict("x", Example("q", "Is it?", "", kind="closed"))
-    with pytest.raises(UsageError, match=r"1 answers to 0 questions"):
-        closed_counts(["x"], [])
+    (item,) = measured([Example("q", "Where?", "here")], ["here"]).items
+    assert "closed" not in item.scores
+    assert item.verdict == ""
 
 
 @pytest.mark.parametrize("format", FOLDERS)
@@ -169,19 +171,18 @@ def test_every_data_set_can_be_scored(tmp_path: Path, format: str) -> None:
         right = text_scores(example.answer, example.references)
         assert (right.exact, right.f1, right.open_recall) == (1, 1, 1)
         if example.kind == "closed":
-            assert closed_verdict(example.answer, example) == "right"
-            assert closed_verdict("I do not know", example) == "cannot tell"
-            if example.choices:
-                assert closed_verdict(example.letter, example) == "right"
+            said = [example.answer, "I do not know"] + [example.letter] * bool(example.choices)
+            found = measured([example] * len(said), said)
+            assert [item.verdict for item in found.items] == ["right", "cannot tell", "right"][: len(said)]
 
 
 def test_an_oracle_and_a_constant_answer_on_vqa_rad(shared: Path) -> None:
     config = DataConfig(format="vqa_rad", path=str(shared / "data" / "vqa_rad"), split="test")
     examples = load_examples(config)
     closed = [own for own in examples if own.kind == "closed"]
-    assert closed_counts([own.answer for own in closed], closed).accuracy == 1
-    constant = closed_counts(["no"] * len(closed), closed)
+    assert measured(closed, [own.answer for own in closed]).metric("closed").mean == 1
+    constant = measured(closed, ["no"] * len(closed)).metric("closed").mean
     expected = sum(own.answer.strip().lower() == "no" for own in closed) / len(closed)
-    assert constant.accuracy == pytest.approx(expected)
+    assert constant == pytest.approx(expected)
     opened = [own for own in examples if own.kind == "open"]
     assert all(text_scores(own.answer, own.references).exact == 1 for own in opened)

@@ -1,0 +1,1 @@
+"""Drivers that were not trained: the floor and the yardstick of every table."""

@@ -1,0 +1,103 @@
+"""Finds road networks by name: the shipped maps, `.npz` and `.xodr` files, CARLA's own towns where they lie."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from functools import lru_cache
+from pathlib import Path
+
+from apps.driving.roads.network import RoadNetwork
+from common.errors import UsageError
+from common.files import locate
+
+MAPS = "assets/driving/maps"
+FOLDERS_VARIABLE = "TOUCHSTONE_MAPS"
+"""Environment variable: more folders of maps, separated as in PATH."""
+SHIPPED = ("town", "village", "ring", "highway", "hills")
+HELD_OUT = "village"
+"""Of the shipped maps, the one that nothing is trained on."""
+_IN_CARLA = "CarlaUE4/Content/Carla/Maps/OpenDrive"
+
+
+def map_folders(folders: tuple[Path | str, ...] = ()) -> list[Path]:
+    """Where maps are looked for, in this order: `folders`, the shipped ones, `TOUCHSTONE_MAPS`, `CARLA_ROOT`."""
+    found = [Path(folder) for folder in folders]
+    found.append(locate(MAPS))
+    found += [Path(part) for part in os.environ.get(FOLDERS_VARIABLE, "").split(os.pathsep) if part]
+    if root := os.environ.get("CARLA_ROOT"):
+        found.append(Path(root) / _IN_CARLA)
+    return [folder for folder in found if folder.is_dir()]
+
+
+def known_maps(folders: tuple[Path | str, ...] = ()) -> dict[str, Path]:
+    """All maps that can be named, with their files; an `.npz` goes before the `.xodr` beside it."""
+    maps: dict[str, Path] = {}
+    for folder in map_folders(folders):
+        for suffix in (".npz", ".xodr"):
+            for path in sorted(folder.glob(f"*{suffix}")):
+                maps.setdefault(path.stem, path)
+    return maps
+
+
+def load_roads(name: str | Path, folders: tuple[Path | str, ...] = ()) -> RoadNetwork:
+    """A road network by name ("town", "Town02") or by the path of its `.npz` or `.xodr`.
+
+    A name is looked up in `map_folders`. Networks are kept: a second call for an unchanged file costs nothing.
+
+    Raises:
+        UsageError: there is none of that name; the message names those that there are.
+        DataError: the file cannot be used.
+        MissingDependency: it is OpenDRIVE only, and the carla wheel is not installed.
+    """
+    text = str(name)
+    if text.lower().endswith((".npz", ".xodr")):
+        path = locate(Path(text).expanduser())
+        if not path.is_file():
+            raise UsageError(f"{path}: no such map file; known maps: {', '.join(known_maps(folders))}")
+    else:
+        # A server calls its maps "Carla/Maps/Town02" or "Town02_Opt".
+        maps = known_maps(folders)
+        short = text.replace("\\", "/").rsplit("/", 1)[-1]
+        found = maps.get(text) or maps.get(short) or maps.get(short.removesuffix("_Opt"))
+        if found is None:
+            raise UsageError(_unknown(text, maps))
+        path = found
+    path = path.resolve()
+    status = path.stat()
+    return _read(path, status.st_mtime_ns, status.st_size)
+
+
+@lru_cache(maxsize=16)
+def _read(path: Path, changed: int, size: int) -> RoadNetwork:
+    if path.suffix.lower() == ".npz":
+        return RoadNetwork.load(path)
+    from apps.driving.roads.opendrive import read_opendrive
+
+    return read_opendrive(path)
+
+
+def opendrive_text(name: str | Path, folders: tuple[Path | str, ...] = ()) -> str:
+    """The OpenDRIVE text of a map, for a server that shall build it.
+
+    Raises:
+        UsageError: the map is unknown, or only its `.npz` is there.
+    """
+    text = str(name)
+    path = Path(text) if text.lower().endswith(".xodr") else None
+    for folder in [] if path else map_folders(folders):
+        if (folder / f"{text}.xodr").is_file():
+            path = folder / f"{text}.xodr"
+            break
+    if path is None or not path.is_file():
+        raise UsageError(f"no OpenDRIVE file {text}.xodr in {', '.join(map(str, map_folders(folders)))}")
+    return path.read_text(encoding="utf-8-sig")
+
+
+def _unknown(name: str, maps: dict[str, Path]) -> str:
+    near = difflib.get_close_matches(name, maps, n=1)
+    hint = f" (did you mean {near[0]!r}?)" if near else ""
+    return (
+        f"no map {name!r}{hint}; known: {', '.join(maps)}. Maps of CARLA: set {FOLDERS_VARIABLE} to a folder of "
+        ".xodr files, or CARLA_ROOT to a CARLA release, or give the path of an .xodr or .npz"
+    )

@@ -1,0 +1,292 @@
+"""The environment on the embedded simulator: what a trainer and a reward can rely on."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from gymnasium.utils.env_checker import check_env
+
+from apps.driving.backends.base import NOBODY, BackendLost, Collision, Ego, Frame, Kind
+from apps.driving.drivers.rule_based import RuleBased
+from apps.driving.env import DrivingEnv
+from apps.driving.env_config import EnvConfig, RouteConfig, TrafficConfig, ViewConfig
+from common.errors import UsageError
+
+STATE = {
+    *("speed", "offset", "heading", "offset_std", "steer", "steer_change", "throttle", "brake", "acceleration"),
+    *("progress", "progress_change", "distance", "lane_width", "speed_limit", "off_route", "collision"),
+    *("collision_speed", "red_light", "success", "terminated", "truncated", "hazard", "time", "step"),
+}
+
+
+def settings(vehicles=0, bev="none", picture="none", **end):
+    config = EnvConfig(traffic=TrafficConfig(vehicles=[vehicles, vehicles]), routes=RouteConfig(pool=4))
+    config.observation.bev = ViewConfig(bev, size=32)
+    config.picture = ViewConfig(picture, size=48)
+    for name, value in end.items():
+        setattr(config.end, name, value)
+    return config
+
+
+def drive(env, actions):
+    """Infos of a drive until it ends."""
+    infos = []
+    for action in actions:
+        *_, terminated, truncated, info = env.step(action)
+        infos.append(info)
+        if terminated or truncated:
+            break
+    return infos
+
+
+class Scripted:
+    """A simulator that tells a prepared story along the route: metres ahead, metres to the right, turn, collisions."""
+
+    name = "scripted"
+    dt = 0.1
+
+    def __init__(self, moments):
+        self.moments = list(moments)
+
+    def connect(self):
+        pass
+
+    def close(self):
+        pass
+
+    def reset(self, scenario):
+        self.route, self.number, self.ahead = scenario.route, 0, 0.0
+        return self.frame(0.0, 0.0, 0.0, ())
+
+    def step(self, control):
+        moment = self.moments[min(self.number, len(self.moments) - 1)]
+        if isinstance(moment, Exception):
+            raise moment
+        self.number += 1
+        self.ahead += moment.get("ahead", 0.0)
+        return self.frame(self.ahead, moment.get("right", 0.0), moment.get("turn", 0.0), moment.get("hits", ()))
+
+    def frame(self, ahead, right, turn, hits):
+        s, xyz = self.route.s, self.route.xyz
+        x, y, z = (float(np.interp(ahead, s, xyz[:, axis])) for axis in range(3))
+        yaw = float(self.route.yaw[min(int(np.searchsorted(s, ahead)), len(s) - 1)])
+        x, y = x - right * math.sin(yaw), y + right * math.cos(yaw)
+        moment = self.moments[min(max(self.number - 1, 0), len(self.moments) - 1)]
+        speed = moment.get("speed", moment.get("ahead", 0.0) / self.dt) if isinstance(moment, dict) else 0.0
+        return Frame(self.number, self.number * self.dt, Ego(x, y, z, yaw + turn, speed), NOBODY, tuple(hits))
+
+
+def scripted(moments, **end):
+    env = DrivingEnv(settings(**end), backend=lambda roads: Scripted(moments))
+    env.reset(seed=0)
+    return env
+
+
+@pytest.mark.filterwarnings("ignore:.*[Bb]ox observation space m.*", "ignore:.*not within the observation.*")
+@pytest.mark.parametrize("kind", ["continuous", "discrete"])
+def test_gymnasium_and_stable_baselines_accept_it(kind):
+    from stable_baselines3.common.env_checker import check_env as check_for_stable_baselines
+
+    config = settings(vehicles=3, bev="masks")
+    config.action.kind = kind
+    check_env(DrivingEnv(config), skip_render_check=True)
+    check_for_stable_baselines(DrivingEnv(config))
+
+
+@pytest.mark.parametrize(("bev", "picture"), [("none", "none"), ("masks", "rgb"), ("rgb", "masks")])
+def test_observations_lie_in_their_space_and_the_state_has_its_keys(bev, picture):
+    env = DrivingEnv(settings(vehicles=6, bev=bev, picture=picture))
+    driver = RuleBased(env.config)
+    observation, info = env.reset(seed=1)
+    for _ in range(60):
+        assert env.observation_space.contains(observation)
+        assert set(info["state"]) == STATE
+        assert all(math.isfinite(value) for value in info["state"].values())
+        assert ("image" in info) == (picture != "none")
+        observation, _, terminated, truncated, info = env.step(driver.act(observation))
+        if terminated or truncated:
+            break
+
+
+@pytest.mark.parametrize("vehicles", [0, 12])
+def test_equal_seeds_give_equal_bytes(vehicles):
+    told = []
+    for _ in range(2):
+        env = DrivingEnv(settings(vehicles=vehicles, bev="masks"))
+        driver = RuleBased(env.config)
+        observation, _ = env.reset(seed=7)
+        story = [b"".join(part.tobytes() for part in observation.values())]
+        for _ in range(80):
+            observation, reward, terminated, truncated, info = env.step(driver.act(observation))
+            story.append(
+                b"".join(part.tobytes() for part in observation.values()) + repr((reward, info["state"])).encode()
+            )
+            if terminated or truncated:
+                observation, _ = env.reset()
+        told.append(story)
+    assert told[0] == told[1]
+
+
+def test_ranks_are_set_apart():
+    routes = set()
+    for rank in range(6):
+        env = DrivingEnv(settings(), rank=rank)
+        env.reset(seed=3)
+        routes.add((env.route.name, int(env.np_random.integers(2**31))))
+    assert len(routes) == 6
+
+
+@pytest.mark.parametrize("action", [[math.nan, 0.0], [0.0, math.inf], [0.0], [0.0, 0.0, 0.0], [[0.0, 0.0]], 0.0])
+def test_a_bad_action_is_refused_and_the_episode_goes_on(action):
+    env = DrivingEnv(settings())
+    env.reset(seed=0)
+    with pytest.raises(ValueError, match=r"action|finite"):
+        env.step(np.array(action))
+    env.step(np.zeros(2))
+
+
+def test_actions_outside_are_clipped_and_types_do_not_matter():
+    results = []
+    for action in (np.array([5.0, -9.0]), np.array([1.0, -1.0], np.float32), (1, -1)):
+        env = DrivingEnv(settings())
+        env.reset(seed=0)
+        env.step(action)
+        results.append(env.frame)
+    assert results[0].ego == results[1].ego == results[2].ego
+    assert not (results[0].ego.throttle > 0 and results[0].ego.brake > 0)
+
+
+def test_discrete_actions_are_pairs_of_throttle_and_steer():
+    from apps.driving.actions import TABLE
+
+    for number in (0, 7, len(TABLE) - 1):
+        frames = []
+        for kind, action in (("discrete", number), ("continuous", np.array(TABLE[number][::-1]))):
+            config = settings()
+            config.action.kind = kind
+            env = DrivingEnv(config)
+            env.reset(seed=0)
+            env.step(action)
+            frames.append(env.frame.ego)
+        assert frames[0] == frames[1]
+    with pytest.raises(ValueError, match="whole number"):
+        DrivingEnv(config).actions.__class__(replace(config.action, kind="discrete")).control(len(TABLE))
+
+
+def test_step_before_reset_and_after_the_end_is_refused():
+    env = DrivingEnv(settings(seconds=0.1))
+    with pytest.raises(RuntimeError, match="reset"):
+        env.step(np.zeros(2))
+    env.reset(seed=0)
+    assert env.step(np.zeros(2))[3]
+    with pytest.raises(RuntimeError, match="reset"):
+        env.step(np.zeros(2))
+
+
+def test_a_collision_ends_the_episode_in_its_own_step_with_its_penalty():
+    hit = Collision(3, 17, Kind.WALKER, 4.0)
+    env = scripted([{"ahead": 0.5}, {"ahead": 0.5}, {"ahead": 0.5, "hits": [hit]}])
+    env.step(np.zeros(2))
+    env.step(np.zeros(2))
+    _, reward, terminated, truncated, info = env.step(np.zeros(2))
+    assert (reward, terminated, truncated) == (env.config.penalty, True, False)
+    assert info["cause"] == "collision with a walker"
+    assert info["state"]["collision"] == 1.0
+    assert info["summary"]["collision_speed"] == pytest.approx(4.0 * 3.6)
+
+
+def test_a_collision_at_the_goal_is_a_collision():
+    probe = DrivingEnv(settings())
+    probe.reset(seed=0)
+    metres = [{"ahead": 0.6}] * int(probe.route.length / 0.6)
+    end = {"ahead": 0.6, "hits": [Collision(0, 1, Kind.VEHICLE, 6.0)]}
+    infos = drive(scripted([*metres, end], top_speed=0.0), [np.zeros(2)] * 1000)
+    assert infos[-1]["cause"] == "collision with a vehicle"
+    assert not infos[-1]["is_success"]
+
+
+def test_the_whole_route_is_a_success_and_its_gains_add_up_to_one():
+    infos = drive(scripted([{"ahead": 0.6}], top_speed=0.0), [np.zeros(2)] * 1000)
+    assert infos[-1]["cause"] == "goal"
+    assert infos[-1]["summary"]["route_completion"] >= 0.999
+    assert sum(info["state"]["progress_change"] for info in infos) == pytest.approx(infos[-1]["state"]["progress"])
+
+
+def test_leaving_the_route_ends_it_or_freezes_progress():
+    story = [{"ahead": 0.5}] * 20 + [{"ahead": 0.5, "right": 4.0}] * 20
+    infos = drive(scripted(story), [np.zeros(2)] * 40)
+    assert infos[-1]["cause"] == "off the route"
+    assert len(infos) == 21
+    infos = drive(scripted(story, end_off_route=False), [np.zeros(2)] * 40)
+    assert len({info["state"]["progress"] for info in infos[20:]}) == 1
+    assert infos[-1]["state"]["off_route"] == 1.0
+
+
+def test_stuck_comes_after_exactly_so_many_steps_and_moving_starts_the_count_again():
+    stand, move = {"ahead": 0.0}, {"ahead": 0.5}
+    infos = drive(scripted([stand] * 15 + [move] + [stand] * 100, stuck_seconds=2.0), [np.zeros(2)] * 100)
+    assert infos[-1]["cause"] == "stuck"
+    assert len(infos) == 15 + 1 + 20
+
+
+def test_the_time_limit_cuts_off_and_does_not_end():
+    env = scripted([{"ahead": 0.5}], seconds=3.0)
+    for _ in range(29):
+        assert env.step(np.zeros(2))[2:4] == (False, False)
+    assert env.step(np.zeros(2))[2:4] == (False, True)
+
+
+def test_a_lost_simulator_is_not_the_drivers_fault():
+    env = scripted([{"ahead": 0.5}, BackendLost("the server hangs")])
+    env.step(np.zeros(2))
+    observation, reward, terminated, truncated, info = env.step(np.zeros(2))
+    assert (reward, terminated, truncated) == (0.0, False, True)
+    assert info["backend_lost"] == "the server hangs"
+    assert env.observation_space.contains(observation)
+
+
+def test_standing_still_is_aligned_and_finite():
+    infos = drive(scripted([{"ahead": 0.0}]), [np.zeros(2)] * 5)
+    assert all(info["state"]["heading"] == pytest.approx(0.0, abs=0.05) for info in infos)
+
+
+def test_unknown_options_and_towns_are_refused():
+    env = DrivingEnv(settings())
+    with pytest.raises(UsageError, match="unknown reset options"):
+        env.reset(options={"rout": 1})
+    env.reset(seed=0)
+    with pytest.raises(UsageError, match=r"routes\.maps"):
+        env.reset(options={"route": replace(env.route, town="Town99")})
+
+
+@pytest.mark.parametrize("town", ["town", "village"])
+def test_the_rule_based_driver_arrives(town):
+    config = settings(vehicles=8)
+    config.routes = RouteConfig(maps=[town], pool=6)
+    env = DrivingEnv(config)
+    driver = RuleBased(config)
+    causes = []
+    for episode in range(3):
+        observation, _ = env.reset(seed=episode)
+        while True:
+            observation, _, terminated, truncated, info = env.step(driver.act(observation))
+            if terminated or truncated:
+                break
+        causes.append(info["cause"])
+    assert causes == ["goal"] * 3
+
+
+def test_render_shows_the_scene():
+    env = DrivingEnv(settings(vehicles=4), render_mode="rgb_array")
+    env.reset(seed=0)
+    first = env.render()
+    for _ in range(25):
+        env.step(np.array([0.0, 0.6]))
+    later = env.render()
+    assert first.shape == later.shape == (512, 512, 3)
+    assert first.dtype == np.uint8
+    assert (first != later).any(2).mean() > 0.01
+    env.close()
