@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -126,8 +127,9 @@ class ReturnDecomposition(Transform):
         self.bounds = (min(-limit, inner.bounds[0]), max(limit, inner.bounds[1]))
         self.part_names = ("true", "decoded", *(f"true.{one}" for one in inner.part_names))
         self.generator = torch.Generator().manual_seed(seed)
-        wide = [nn.Linear(size, hidden), nn.ReLU(), nn.Linear(hidden, hidden), nn.ReLU(), nn.Linear(hidden, 1)]
-        self.net = nn.Sequential(*(wide if hidden else [nn.Linear(size, 1)]))
+        sizes = [size, hidden, hidden] if hidden else [size]
+        layers = [layer for pair in pairwise(sizes) for layer in (nn.Linear(*pair), nn.ReLU())]
+        self.net = nn.Sequential(*layers, nn.Linear(sizes[-1], 1))
         initialise(self.net, self.generator)
         self.optimiser = torch.optim.Adam(self.net.parameters(), learning_rate)
         self.under_way = Episodes()

@@ -101,7 +101,7 @@ class TestRevolve:
 class TestRoach:
     def test_the_formula(self) -> None:
         rows = state(speed=[6.0, 3.0], offset=[0.4, 0.0], heading=[-0.1, 0.0], steer_change=[0.02, 0.0])
-        rows["hazard"] = torch.tensor([1e3, 2.5])
+        rows["hazard"] = torch.tensor([1e3, 5.5])
         assert Roach()(state=rows).values.tolist() == pytest.approx([math.cos(0.1) - 0.2 - 0.1 - 0.1, 1], abs=1e-5)
 
     def test_a_crash_costs_its_speed(self) -> None:
