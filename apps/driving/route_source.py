@@ -36,7 +36,7 @@ class RouteSource:
         self.config = config
         self._roads: dict[str, RoadNetwork] = {}
         for name in config.maps:
-            roads = load_roads(name)
+            roads = load_roads(name, tuple(config.folders))
             self._roads[roads.name] = roads
         self._fixed: list[Route] = []
         if config.file == EVALUATION:
