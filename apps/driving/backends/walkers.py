@@ -56,6 +56,7 @@ class Walkers:
         self._sense = np.where(rng.random(count) < 0.5, -1, 1).tolist()
         self._place = list(places)
         self._next: list[Crossing | None] = [None] * count
+        self._came_over = [False] * count
         self._xy = pavements.xy[places].copy().reshape(count, 2)
         self._goal = self._xy.copy()
         self._yaw = np.zeros(count)
@@ -121,12 +122,14 @@ class Walkers:
         if crossing is not None:  # over the road
             self.crossing[person] = False
             self._next[person] = None
+            self._came_over[person] = True
             self._place[person] = crossing.place
             self._goal[person] = self._pavements.xy[crossing.place]
             return
-        chance = CROSSES if len(self._pavements.crossings) < len(self._pavements.xy) // 4 else CROSSES_ANYWHERE
+        chance = CROSSES if self._pavements.painted else CROSSES_ANYWHERE
         ways = self._pavements.crossings.get(place)
-        if ways and self._rng.random() < chance:
+        came_over, self._came_over[person] = self._came_over[person], False
+        if ways and not came_over and self._rng.random() < chance:
             way = ways[int(self._rng.integers(len(ways)))]
             if not self._parked_on(way):
                 self._next[person] = way
@@ -144,7 +147,8 @@ class Walkers:
 
     def _along(self, place: int, sense: int) -> int:
         """A stride along the pavement, stopping at a crossing on the way."""
-        run, crossings = self._pavements.run, self._pavements.crossings
+        run = self._pavements.run
+        crossings = self._pavements.crossings if self._pavements.painted else {}
         for _ in range(STRIDE):
             onward = place + sense
             if not 0 <= onward < len(run) or run[onward] != run[place]:
