@@ -67,6 +67,7 @@ class Walkers:
         self.crossing = np.zeros(count, bool)
         self.speed = np.zeros(count)
         self.extents = np.tile(np.array(EXTENT), (count, 1))
+        self._turn = 0
         self._z = np.array([ground.under(x, y, 0.0)[0] for x, y in self._xy.tolist()])
         for person in range(count):
             self._arrive(person)
@@ -105,8 +106,12 @@ class Walkers:
 
     def _posed(self) -> Floats:
         if not self._ground.flat:
-            xyz = zip(self._xy.tolist(), self._z.tolist(), strict=True)
-            self._z = np.array([self._ground.under(x, y, z)[0] for (x, y), z in xyz])
+            # A fourth of the people each time: nobody walks far enough meanwhile for the slope to show.
+            self._turn = (self._turn + 1) % 4
+            self._z = self._z.copy()
+            for person in range(self._turn, len(self._z), 4):
+                x, y = self._xy[person].tolist()
+                self._z[person] = self._ground.under(x, y, float(self._z[person]))[0]
         away = self._goal - self._xy
         far = np.hypot(away[:, 0], away[:, 1]) > 1e-6
         self._yaw = np.where(far, np.arctan2(away[:, 1], away[:, 0]), self._yaw)
