@@ -43,6 +43,7 @@ class Pavements:
 
     Attributes:
         xy: `(P, 2)` points of the pavements, about a metre apart.
+        z: `(P,)`, of the lane beside.
         run: `(P,)` int32; neighbours in the list with equal runs hang together.
         painted: whether the network has crossings; else the road is crossed anywhere.
         crossings: of a point, the ways over the road from there.
@@ -60,6 +61,7 @@ class Pavements:
         runs = np.cumsum(breaks)
         kept = good[order]
         self.xy = points[order][kept]
+        self.z = roads.xyz[order, 2][kept]
         self.run = runs[kept].astype(np.int32)
         self.crossings: dict[int, list[Crossing]] = {}
         self.painted = bool(len(roads.crossings))

@@ -68,7 +68,7 @@ class Walkers:
         self.speed = np.zeros(count)
         self.extents = np.tile(np.array(EXTENT), (count, 1))
         self._turn = 0
-        self._z = np.array([ground.under(x, y, 0.0)[0] for x, y in self._xy.tolist()])
+        self._z = pavements.z[places].copy()
         for person in range(count):
             self._arrive(person)
         self.poses = self._posed()
