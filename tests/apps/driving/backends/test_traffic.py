@@ -13,7 +13,7 @@ from apps.driving.backends.junctions import EgoClaims
 from apps.driving.backends.lanes import SIDEWAYS, Lanes
 from apps.driving.backends.traffic import HARDEST, Fleet, Others, idm
 from apps.driving.backends.ways import Ways
-from apps.driving.geometry import overlaps
+from apps.driving.geometry import overlaps, wrap
 from apps.driving.roads.network import RoadNetwork
 from tests.apps.driving.small_roads import WIDTH, Drawing, arriving, crossroads, line, ring, route_from, street
 
@@ -161,6 +161,22 @@ def test_right_turns_of_opposite_arms_do_not_conflict_and_straights_across_do() 
     assert sizes[-1] > 5
     for index in inside:
         assert all(index in lanes.conflicts[other] for other in lanes.conflicts[index])
+
+
+def test_left_turns_of_opposite_arms_conflict() -> None:
+    """Their centres stay apart, but the cars, turned towards each other, would not."""
+    roads = crossroads()
+    lanes = Lanes.of(roads)
+    left = []
+    for index, strip in enumerate(lanes.strips):
+        turn = wrap(float(roads.yaw[strip.nodes[-1]] - roads.yaw[strip.nodes[0]]))
+        if strip.junction >= 0 and turn < -1.0:
+            left.append(index)
+    assert len(left) == 4
+    for index in left:
+        start = roads.yaw[lanes.strips[index].nodes[0]]
+        opposite = [one for one in left if abs(wrap(float(roads.yaw[lanes.strips[one].nodes[0]] - start))) > 3.0]
+        assert opposite[0] in lanes.conflicts[index]
 
 
 def test_a_claim_of_the_ego_keeps_others_out() -> None:

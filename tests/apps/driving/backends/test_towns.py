@@ -1,4 +1,4 @@
-"""The embedded simulator on CARLA's own towns, where their maps and the carla wheel are at hand."""
+"""The embedded simulator on the shipped maps, and on CARLA's own towns where they and the carla wheel are at hand."""
 
 from __future__ import annotations
 
@@ -11,14 +11,17 @@ from apps.driving.backends.base import Control, Scenario, Traffic
 from apps.driving.backends.embedded import EmbeddedBackend
 from apps.driving.backends.ground import Ground
 from apps.driving.geometry import corners, overlaps
+from apps.driving.roads.library import SHIPPED, load_roads
 from apps.driving.roads.network import RoadNetwork
 from tests.apps.driving.small_roads import route_from
 
 
-@pytest.fixture(scope="module", params=["Town02", "Town04"])
-def town(request: pytest.FixtureRequest, shared: Path) -> RoadNetwork:
+@pytest.fixture(scope="module", params=[*SHIPPED, "Town02", "Town04"])
+def town(request: pytest.FixtureRequest) -> RoadNetwork:
+    if request.param in SHIPPED:
+        return load_roads(request.param)
     pytest.importorskip("carla")
-    path = shared / "data" / "carla_maps" / f"{request.param}.xodr"
+    path: Path = request.getfixturevalue("shared") / "data" / "carla_maps" / f"{request.param}.xodr"
     if not path.is_file():
         pytest.skip(f"no {path}")
     from apps.driving.roads.opendrive import read_opendrive
