@@ -61,8 +61,8 @@ class Stage:
             if ego is not None:
                 return ego
         raise BackendError(
-            f"the start of route {route.name or '(unnamed)'} in {route.town} is blocked: {attempt + 1} places along it "
-            "were tried; remove the actors that another client left there, or take another route"
+            f"the start of route {route.name or '(unnamed)'} in {route.town} is blocked: {attempt + 1} places along "
+            "it were tried; remove the actors that another client left there, or take another route"
         )
 
     def put_sensors(self, ego: Any, listeners: Mapping[str, Callable[[Any], None]]) -> None:
@@ -211,7 +211,9 @@ class Stage:
         try:
             return self.library.find(name)
         except (IndexError, RuntimeError) as error:
-            raise BackendError(f"the CARLA server has no blueprint {name!r}; see carla.vehicle, carla.camera") from error
+            raise BackendError(
+                f"the CARLA server has no blueprint {name!r}; see carla.vehicle, carla.camera"
+            ) from error
 
     def _cars(self) -> list[Any]:
         cars = [

@@ -1,45 +1,30 @@
 """Driving on a CARLA server.
 
-The client's module is given from outside: the real `carla`, or `fake_carla`, a scripted stand-in that tests use because
-no server runs there. What only a server can show is listed in the application's README.
+The client's module is given from outside: the real `carla`, or `fake_carla`, a scripted stand-in that tests use
+because no server runs there. What only a server can show is listed in the application's README.
 """
 
 from __future__ import annotations
 
 import contextlib
-import math
 import time
-from collections import deque
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from apps.driving.backends.base import (
-    NOBODY,
-    Actors,
-    BackendError,
-    BackendLost,
-    BackendUnavailable,
-    Control,
-    Frame,
-    Kind,
-    Scenario,
-)
+from apps.driving.backends.base import BackendError, BackendLost, BackendUnavailable, Control, Frame, Scenario
 from apps.driving.backends.carla_actors import Stage
 from apps.driving.backends.carla_config import CarlaConfig, tick_seconds
-from apps.driving.backends.carla_convert import Box, Motion, box, ego, kind_of, motion, vehicle_control
+from apps.driving.backends.carla_convert import vehicle_control
+from apps.driving.backends.carla_episode import Episode
 from apps.driving.backends.carla_lights import Lights
 from apps.driving.backends.carla_probe import look as look_at_port
-from apps.driving.backends.carla_sensors import Sensors
 from apps.driving.backends.carla_session import Session
 from apps.driving.backends.carla_traffic import SEEDS, TrafficManager
 from apps.driving.backends.supervisor import Look, Supervisor
 from apps.driving.roads.network import RoadNetwork
 from common.errors import MissingDependency, UsageError
-
-AT_REST = 0.02
-STOP = Control(brake=1.0)
 
 
 def load_carla() -> Any:
@@ -99,8 +84,10 @@ class CarlaBackend:
         self._session: Session | None = None
         self._traffic: TrafficManager | None = None
         self._lights: Lights | None = None
-        self._episode: _Episode | None = None
+        self._episode: Episode | None = None
         self._was_lost = False
+        # What is left on a server that is not ours and was lost: it may be there still, only slow.
+        self._debris: tuple[Session, Stage | None] | None = None
 
     def connect(self) -> None:
         """See `Backend.connect`; it also checks versions and map and takes the server's clock."""
@@ -150,8 +137,7 @@ class CarlaBackend:
             raise BackendError("there is no episode to go on with; call reset first")
         try:
             with session.call("a step"):
-                episode.car.apply_control(wanted)
-                frame = episode.go_on(self.config.ticks)
+                frame = episode.go_on(wanted)
         except BackendLost:
             self._lose()
             raise
@@ -163,9 +149,13 @@ class CarlaBackend:
         self._end_episode()
         session, traffic = self._session, self._traffic
         self._session = self._traffic = self._lights = None
-        if session is not None:
-            # A server that is gone cannot be tidied up.
-            with contextlib.suppress(BackendLost):
+        # A server that is gone cannot be tidied up.
+        with contextlib.suppress(BackendLost, BackendUnavailable):
+            if session is None and self._debris is not None:
+                self.supervisor.ready()
+                session = self._sweep(self._debris[0])
+            self._debris = None
+            if session is not None:
                 if traffic is not None:
                     with session.call("closing"):
                         traffic.close()
@@ -173,10 +163,26 @@ class CarlaBackend:
         self.supervisor.stop()
 
     def _open(self) -> None:
-        self._session = Session(
+        session = Session(
             self._carla, self.supervisor, self.config, self.roads, self._opendrive, self.tick_seconds, self._say
         )
+        self._session = session
+        if self._debris is not None:
+            self._sweep(session)
+            self._debris = None
         self._was_lost = False
+
+    def _sweep(self, session: Session) -> Session:
+        """Take out what a lost episode left, if the server is the same as before."""
+        assert self._debris is not None
+        before, stage = self._debris
+        if session.episode == before.episode:
+            session.found = before.found
+            if stage is not None:
+                stage.client = session.client
+                with session.call("tidying up", self.config.load_timeout):
+                    stage.clear()
+        return session
 
     def _come_back(self) -> None:
         """A connected server, restarted as often as is allowed."""
@@ -192,10 +198,12 @@ class CarlaBackend:
                 self._lose()
 
     def _lose(self) -> None:
-        """Nothing more is asked of this server."""
-        if self._episode is not None:
-            self._episode.stage.forget()
-        self._end_episode()
+        """Nothing more is asked of this server: each call would wait for its whole time-out."""
+        episode, self._episode = self._episode, None
+        if episode is not None:
+            episode.sensors.close()
+        if self._session is not None and self._debris is None and not self.supervisor.ours:
+            self._debris = self._session, episode.stage if episode is not None else None
         self._session = self._traffic = self._lights = None
         self._was_lost = True
         self.supervisor.lost()
@@ -206,9 +214,9 @@ class CarlaBackend:
         with session.call("a reset", self.config.load_timeout):
             session.check_episode()
             stage = Stage(self._carla, session.client, session.world, self.config)
-            self._episode = episode = _Episode(session, stage, self.config, self.tick_seconds)
-            episode.car = stage.put_ego(scenario.route)
-            stage.put_sensors(episode.car, episode.sensors.listeners(self.config.camera is not None))
+            self._episode = episode = Episode(session, stage, self.config, self.tick_seconds)
+            car = stage.put_ego(scenario.route)
+            stage.put_sensors(car, episode.sensors.listeners(self.config.camera is not None))
             start = scenario.route.xyz[0, :2]
             cars = stage.put_cars(traffic.vehicles, traffic.parked, self.roads, start, rng)
             stage.put_walkers(traffic.walkers, scenario.seed % SEEDS, rng)
@@ -219,91 +227,14 @@ class CarlaBackend:
             if self._lights is None:
                 self._lights = Lights(self._carla, session.world)
             self._lights.follow(scenario.route)
-            episode.lights = self._lights
-            return episode.start(scenario.ego_speed, rng)
+            return episode.begin(car, self._lights, scenario.ego_speed, rng)
 
     def _end_episode(self) -> None:
         episode, self._episode = self._episode, None
         if episode is None:
             return
-        episode.sensors.close()
-        with contextlib.suppress(BackendLost), episode.session.call("tidying up", self.config.load_timeout):
-            episode.stage.clear()
-
-
-class _Episode:
-    """What lasts from one reset to the next."""
-
-    def __init__(self, session: Session, stage: Stage, config: CarlaConfig, tick: float) -> None:
-        self.session, self.stage, self.config, self.tick = session, stage, config, tick
-        self.sensors = Sensors(tick)
-        self.car: Any = None
-        self.lights: Lights | None = None
-        self._began = 0
-        self._known = -1
-        self._others: dict[int, tuple[Kind, Box]] = {}
-        # As many as a step has ticks, so that differences are those of a whole step.
-        self._motions: deque[Motion] = deque(maxlen=config.ticks + 1)
-
-    def start(self, speed: float, rng: np.random.Generator) -> Frame:
-        """Let the car settle, give it its speed, and tell the first frame."""
-        carla, car = self.stage.carla, self.car
-        self._box = box(car)
-        car.apply_control(vehicle_control(carla, STOP))
-        snapshot = self._tick()
-        self.stage.start_walkers(rng)
-        for _ in range(self.config.settle_ticks):
-            if self._at_rest(snapshot):
-                break
-            snapshot = self._tick()
-        else:
-            car.set_target_velocity(carla.Vector3D(0.0, 0.0, 0.0))
-            car.set_target_angular_velocity(carla.Vector3D(0.0, 0.0, 0.0))
-            snapshot = self._tick()
-        if speed:
-            forward = car.get_transform().get_forward_vector()
-            car.apply_control(carla.VehicleControl())
-            car.set_target_velocity(carla.Vector3D(forward.x * speed, forward.y * speed, forward.z * speed))
-            snapshot = self._tick()
-        self.sensors.take(snapshot.frame, self.config.sensor_timeout)
-        self.sensors.collisions.begin(snapshot.frame)
-        self._began = snapshot.frame
-        now = self._motion(snapshot)
-        self._motions.clear()
-        self._motions.append(now)
-        self.sensors.collisions.drove(snapshot.frame, now.speed)
-        return self._tell(snapshot, now, None)
-
-    def go_on(self, ticks: int) -> Frame:
-        """One step."""
-        for _ in range(ticks):
-            snapshot = self._tick()
-            now = self._motion(snapshot)
-            self._motions.append(now)
-            self.sensors.collisions.drove(snapshot.frame, now.speed)
-        return self._tell(snapshot, now, self._motions[0])
-
-    def _tick(self) -> Any:
-        return self.session.tick()
-
-    def _part(self, snapshot: Any) -> Any:
-        part = snapshot.find(self.car.id)
-        if part is None:
-            raise BackendLost("the ego is gone from the CARLA world; another client has destroyed it")
-        return part
-
-    def _motion(self, snapshot: Any) -> Motion:
-        return motion(self._part(snapshot), self._box)
-
-    def _at_rest(self, snapshot: Any) -> bool:
-        velocity = self._part(snapshot).get_velocity()
-        return math.sqrt(velocity.x**2 + velocity.y**2 + velocity.z**2) < AT_REST
-
-    def _tell(self, snapshot: Any, now: Motion, before: Motion | None) -> Frame:
-        collisions, camera = (), None
-        if before is not None:
-            collisions, camera = self.sensors.take(snapshot.frame, self.config.sensor_timeout)
-        frame = snapshot.frame
-        state, distance = self.lights.look(now.x, now.y) if self.lights is not None else (None, math.inf)
-        ...
-        raise NotImplementedError
+        try:
+            with episode.session.call("tidying up", self.config.load_timeout):
+                episode.end()
+        except BackendLost:
+            self._lose()

@@ -87,7 +87,7 @@ class CarlaConfig:
     load_timeout: float = 120.0
     answer_timeout: float = 1.0
     sensor_timeout: float = 5.0
-    ticks: int = 1
+    ticks: int = 2
     max_substep: float = 0.01
     max_substeps: int = 10
     map_check: Literal["digest", "name"] = "digest"
@@ -107,7 +107,9 @@ class CarlaConfig:
             if getattr(self, name) < 1:
                 raise UsageError(f"carla.{name} is {getattr(self, name)}; it must be at least 1")
         if not 1 <= self.port <= 65534:
-            raise UsageError(f"carla.port is {self.port}; it must be from 1 to 65534, for the port after it is used too")
+            raise UsageError(
+                f"carla.port is {self.port}; it must be from 1 to 65534, for the port after it is used too"
+            )
         if self.max_substeps > MOST_SUBSTEPS:
             raise UsageError(f"carla.max_substeps is {self.max_substeps}; CARLA takes {MOST_SUBSTEPS} at most")
         if self.camera is not None and not self.rendering:

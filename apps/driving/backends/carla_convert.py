@@ -6,7 +6,6 @@ argument.
 
 from __future__ import annotations
 
-import hashlib
 import math
 from typing import Any, NamedTuple
 
@@ -137,7 +136,7 @@ def kind_of(type_id: str, tags: tuple[int, ...] = ()) -> Kind:
         return Kind.ROAD
     if name in ("sidewalk", "sidewalks"):
         return Kind.SIDEWALK
-    if family == "static" and name in ("", "unknown") or not family:
+    if (family == "static" and name in ("", "unknown")) or not family:
         if SIDEWALK_TAG in tags:
             return Kind.SIDEWALK
         if tags and set(tags) <= ROAD_TAGS:
@@ -152,10 +151,5 @@ def light(carla: Any, state: Any) -> Light:
 
 
 def town_of(map_name: str) -> str:
-    """ "Carla/Maps/Town02" and "/Game/Carla/Maps/Town02_Opt" are Town02."""
+    """The town of a map's path: both "Carla/Maps/Town02" and "/Game/Carla/Maps/Town02_Opt" are Town02."""
     return map_name.rsplit("/", 1)[-1].removesuffix("_Opt")
-
-
-def digest(opendrive: str) -> str:
-    """The sha256 of an OpenDRIVE text, in hex, as a `RoadNetwork` keeps it."""
-    return hashlib.sha256(opendrive.encode()).hexdigest()

@@ -1,6 +1,6 @@
 """The sensors of a CARLA server, matched to frames.
 
-A sensor's data come on another thread, later than the tick that made them, and may still come when the episode is over.
+A sensor's data come on another thread, later than the tick that made them, and some come when the episode is over.
 Nothing here waits without a deadline, grows without a bound, or passes on what belongs to another frame or episode.
 """
 
@@ -152,8 +152,8 @@ class Sensors:
     """The sensors on the ego in one episode: collisions, a pulse in every frame, and the camera if there is one.
 
     A collision sensor says nothing when nothing happens, so that its silence cannot be waited for. The pulse, an
-    inertial sensor, is sent after the physics of its frame, and so after that frame's collisions; once it has come, they
-    have too, or they are a step late and bear the frame they belong to.
+    inertial sensor, is sent after the physics of its frame, and so after that frame's collisions; once it has come,
+    they have too, or they are a step late and bear the frame they belong to.
     """
 
     def __init__(self, tick: float) -> None:

@@ -1,4 +1,4 @@
-"""A connection to a CARLA server: the right version, the right map, its clock in our hands, and all of it given back."""
+"""A connection to a CARLA server: the right version, the right map, its clock in our hands until it is given back."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from typing import Any
 
 from apps.driving.backends.base import BackendError, BackendLost, BackendUnavailable
 from apps.driving.backends.carla_config import CarlaConfig
-from apps.driving.backends.carla_convert import digest, town_of
+from apps.driving.backends.carla_convert import town_of
 from apps.driving.backends.supervisor import Supervisor
 from apps.driving.roads.network import RoadNetwork
+from apps.driving.roads.opendrive import digest_of
 
 # What is set here, and set back on close.
 SETTINGS = (
@@ -33,7 +34,7 @@ class Session:
         supervisor: of a server that answers.
         config: limits and settings.
         roads: the network that the routes lie in.
-        opendrive: its OpenDRIVE text, for a map that the server does not have; None for one of CARLA's towns.
+        opendrive: its OpenDRIVE text, from which a map that the server does not have is built there.
         tick: seconds.
         say: shows a line to the user.
 
@@ -60,7 +61,7 @@ class Session:
             self.client.set_timeout(config.timeout)
             self._check_version()
             self.world = self.client.get_world()
-            self._found = self.world.get_settings()
+            self.found = self.world.get_settings()
         self._choose_map(opendrive)
         with self.call("settings"):
             try:
@@ -76,8 +77,8 @@ class Session:
     def call(self, what: str, seconds: float | None = None) -> Iterator[None]:
         """Calls of the client that must be over in time.
 
-        The client's own time-out is the deadline of each of them. Our server is also ended by its watchdog when
-        all of them together are late, for a client that waits wakes up at its time-out, not when the connection breaks.
+        The client's own time-out is the deadline of each of them: a client that waits wakes up then, and not when the
+        connection breaks (carla 0.9.16). Our server is also ended by its watchdog when all of them together are late.
 
         Raises:
             BackendLost: they failed.
@@ -136,48 +137,45 @@ class Session:
     def _choose_map(self, opendrive: str | None) -> None:
         with self.call("reading the map"):
             name, text = self._map()
-        if self._fits(name, text, opendrive is not None):
+        if digest_of(text) == self.roads.digest:
             return
         with self.call("loading the map", self.config.load_timeout):
             self.client.set_timeout(self.config.load_timeout)
-            if opendrive is not None:
-                self._say(f"CARLA server: building {self.roads.name} from its OpenDRIVE text")
-                self.world = self.client.generate_opendrive_world(
-                    opendrive, self.carla.OpendriveGenerationParameters(enable_mesh_visibility=True)
-                )
-            else:
-                towns = sorted({town_of(path) for path in self.client.get_available_maps()})
-                if self.roads.name not in towns:
-                    shown = ", ".join(towns[:SHOWN]) + (", ..." if len(towns) > SHOWN else "")
-                    raise BackendUnavailable(
-                        f"the CARLA server has {name} loaded and no map {self.roads.name}; it has: {shown}. A map of "
-                        "your own needs its .xodr file"
-                    )
-                if town_of(name) != self.roads.name:
-                    self._say(f"CARLA server: loading {self.roads.name}")
-                    self.world = self.client.load_world(self.roads.name)
+            towns = sorted({town_of(path) for path in self.client.get_available_maps()})
+            if town_of(name) != self.roads.name:
+                self._load(name, towns, opendrive)
+                name, text = self._map()
             self.client.set_timeout(self.config.timeout)
-            name, text = self._map()
-        if self._fits(name, text, opendrive is not None):
+        if digest_of(text) == self.roads.digest:
             return
         reason = (
-            f"the CARLA server's map {name} (OpenDRIVE sha256 {digest(text)[:12]}) is not that of the routes, "
-            f"{self.roads.name} ({self.roads.digest[:12]})"
+            f"the OpenDRIVE text of the CARLA server's map {name} (sha256 {digest_of(text)[:12]}) is not that of the "
+            f"routes, {self.roads.name} ({self.roads.digest[:12]})"
         )
-        if self.config.map_check == "digest" or town_of(name) != self.roads.name and opendrive is None:
+        if self.config.map_check == "digest":
             raise BackendUnavailable(
                 f"{reason}; save the server's map with get_map().save_to_disk and make the routes on that file, or, "
                 'where the roads are the same, set carla.map_check: "name"'
             )
         self._say(f"{reason}; driving all the same (carla.map_check)")
 
+    def _load(self, loaded: str, towns: list[str], opendrive: str | None) -> None:
+        if self.roads.name in towns:
+            self._say(f"CARLA server: loading {self.roads.name}")
+            self.world = self.client.load_world(self.roads.name)
+        elif opendrive is not None:
+            self._say(f"CARLA server: building {self.roads.name} from its OpenDRIVE text")
+            self.world = self.client.generate_opendrive_world(opendrive, self.carla.OpendriveGenerationParameters())
+        else:
+            shown = ", ".join(towns[:SHOWN]) + (", ..." if len(towns) > SHOWN else "")
+            raise BackendUnavailable(
+                f"the CARLA server has {loaded} loaded and no map {self.roads.name}; it has: {shown}. A map of your "
+                "own is built there from its .xodr file, which is not given"
+            )
+
     def _map(self) -> tuple[str, str]:
         loaded = self.world.get_map()
         return loaded.name, loaded.to_opendrive()
-
-    def _fits(self, name: str, text: str, own: bool) -> bool:
-        # A world that is built from OpenDRIVE has a name of the server's own.
-        return digest(text) == self.roads.digest and (own or town_of(name) == self.roads.name)
 
     def _take_clock(self, tick: float) -> None:
         settings = self.world.get_settings()
@@ -193,5 +191,5 @@ class Session:
     def _give_back(self) -> None:
         settings = self.world.get_settings()
         for name in SETTINGS:
-            setattr(settings, name, getattr(self._found, name))
+            setattr(settings, name, getattr(self.found, name))
         self.world.apply_settings(settings)

@@ -171,7 +171,7 @@ class _Server:
         except OSError as error:
             self.log.close()
             raise BackendUnavailable(
-                f"carla.server.command cannot be run: {command[0]}: {error.strerror}; it must be the path of CarlaUE4.sh"
+                f"carla.server.command cannot be run: {command[0]}: {error.strerror}; give the path of CarlaUE4.sh"
             ) from error
         self.watchdog = Watchdog(self.process.pid)
         self._end = weakref.finalize(self, _end, self.process, self.watchdog, self.log, os.getpid())

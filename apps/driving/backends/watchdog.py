@@ -4,8 +4,8 @@ A call of the CARLA client that waits for a server holds the interpreter's lock 
 loop in two seconds), so no thread of the driving process can watch it. This file is both: the handle, and, run as a
 script, the other process; it needs nothing but the standard library.
 
-On its standard input it reads lines: a number arms it with that many seconds, "-" disarms it, "bye" dismisses it. When the
-time is over, or its parent is gone, it kills the process group that it was given and nothing else.
+On its standard input it reads lines: a number arms it with that many seconds, "-" disarms it, "bye" dismisses it.
+When the time is over, or its parent is gone, it kills the process group that it was given and nothing else.
 """
 
 from __future__ import annotations
