@@ -9,6 +9,8 @@ from typing import Literal
 from apps.driving.backends.carla_config import CarlaConfig
 from common.errors import UsageError
 
+Kind = Literal["embedded", "carla", "auto", "fake"]
+
 
 @dataclass
 class BackendConfig:
@@ -23,7 +25,7 @@ class BackendConfig:
         carla: the server.
     """
 
-    kind: Literal["embedded", "carla", "auto", "fake"] = "embedded"
+    kind: Kind = "embedded"
     dt: float = 0.1
     ticks: int = 2
     kerb: float | None = 1.0

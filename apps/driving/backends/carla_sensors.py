@@ -68,7 +68,7 @@ class FrameQueue(Generic[Data]):
             while True:
                 while self._items:
                     last, data = self._items.popleft()
-                    if last == frame:
+                    if last == frame > self._done:
                         self._done = frame
                         return data
                 left = deadline - time.monotonic()

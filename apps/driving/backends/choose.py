@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from typing import Any, get_args
 
-from apps.driving.backends.backend_config import BackendConfig
+from apps.driving.backends.backend_config import BackendConfig, Kind
 from apps.driving.backends.base import Backend
 from apps.driving.backends.carla_backend import CarlaBackend, load_carla
 from apps.driving.backends.carla_probe import look as look_at_port
 from apps.driving.backends.embedded import EmbeddedBackend
 from apps.driving.backends.supervisor import Look
+from apps.driving.roads.library import map_folders
 from apps.driving.roads.network import RoadNetwork
+from apps.driving.roads.opendrive import digest_of
 from common.errors import MissingDependency, UsageError
 
 
@@ -33,7 +35,8 @@ def make_backend(
     Args:
         config: kind and settings.
         roads: network that the routes lie in.
-        opendrive: its OpenDRIVE text, for a map that a CARLA server does not have.
+        opendrive: its OpenDRIVE text, for a map that a CARLA server does not have; None looks for the `.xodr` of that
+            name and digest where maps are kept.
         carla: module of the client; None imports the real one.
         look: who listens on a port.
         say: shows a line to the user.
@@ -42,13 +45,25 @@ def make_backend(
         UsageError: the settings make no sense.
         MissingDependency: "carla" is asked for and the client is not installed.
     """
+    if config.kind not in get_args(Kind):
+        raise UsageError(f"backend.kind is {config.kind!r}; it must be one of: {', '.join(get_args(Kind))}")
     if config.kind == "fake":
-        return _fake(config, roads, opendrive, say)
+        return _fake(config, roads, opendrive or opendrive_of(roads), say)
     if config.kind == "carla" or (config.kind == "auto" and _finds_carla(config, carla, look, say)):
-        return CarlaBackend(roads, config.carla, config.dt, opendrive=opendrive, carla=carla, look=look, say=say)
-    if config.kind not in ("embedded", "auto"):
-        raise UsageError(f"backend.kind is {config.kind!r}; it must be one of: embedded, carla, auto, fake")
+        text = opendrive or opendrive_of(roads)
+        return CarlaBackend(roads, config.carla, config.dt, opendrive=text, carla=carla, look=look, say=say)
     return EmbeddedBackend(roads, config.dt, config.ticks, kerb=config.kerb)
+
+
+def opendrive_of(roads: RoadNetwork) -> str | None:
+    """The OpenDRIVE text that a network was made from, where its file is found; else None."""
+    for folder in map_folders():
+        path = folder / f"{roads.name}.xodr"
+        if path.is_file():
+            text = path.read_text(encoding="utf-8-sig", errors="replace")
+            if digest_of(text) == roads.digest:
+                return text
+    return None
 
 
 def _finds_carla(config: BackendConfig, carla: Any, look: Look, say: Callable[[str], None]) -> bool:

@@ -83,23 +83,23 @@ class BlueprintLibrary:
     def __init__(self) -> None:
         self._all = {blueprint.id: blueprint for blueprint in _blueprints()}
 
-    def find(self, name: str) -> ActorBlueprint:
+    def find(self, id: str) -> ActorBlueprint:
         """The one of that name."""
-        if name not in self._all:
+        if id not in self._all:
             raise IndexError("blueprint not found")
-        return self._all[name]
+        return self._all[id]
 
-    def filter(self, pattern: str) -> list[ActorBlueprint]:
+    def filter(self, wildcard_pattern: str) -> list[ActorBlueprint]:
         """Those whose names fit a pattern of `*`."""
-        return [blueprint for blueprint in self._all.values() if fnmatch.fnmatch(blueprint.id, pattern)]
+        return [blueprint for blueprint in self._all.values() if fnmatch.fnmatch(blueprint.id, wildcard_pattern)]
 
 
 class ActorList(list["Actor"]):
     """Of actors."""
 
-    def filter(self, pattern: str) -> ActorList:
+    def filter(self, wildcard_pattern: str) -> ActorList:
         """Those whose types fit a pattern of `*`."""
-        return ActorList(actor for actor in self if fnmatch.fnmatch(actor.type_id, pattern))
+        return ActorList(actor for actor in self if fnmatch.fnmatch(actor.type_id, wildcard_pattern))
 
 
 class Actor:
@@ -158,10 +158,10 @@ class Vehicle(Actor):
         """A bicycle does not spin."""
         self._check()
 
-    def set_autopilot(self, enabled: bool = True, port: int = 8000) -> None:
+    def set_autopilot(self, enabled: bool = True, tm_port: int = 8000) -> None:
         """Give it to the traffic manager of a port."""
         self._check()
-        self.autopilot_port = port if enabled else None
+        self.autopilot_port = tm_port if enabled else None
         if self._server.roads is not None:
             place = self.pose.location
             node = int(self._server.roads.nearest(place.x, place.y, math.radians(self.pose.rotation.yaw)))

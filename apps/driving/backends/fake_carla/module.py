@@ -80,18 +80,18 @@ class Client:
         self._server.load(OWN_WORLD, opendrive)
         return World(self._server)
 
-    def get_trafficmanager(self, client_connection: int = 8000) -> TrafficManager:
+    def get_trafficmanager(self, port: int = 8000) -> TrafficManager:
         """The traffic manager of a port."""
         self._server.check_up()
-        if client_connection in self._server.busy_ports:
+        if port in self._server.busy_ports:
             raise RuntimeError(
                 "trying to create rpc server for traffic manager; but the system failed to create "
                 "because of bind error."
             )
         managers = self._server.managers
-        if client_connection not in managers:
-            managers[client_connection] = TrafficManager(self._server, client_connection)
-        manager: TrafficManager = managers[client_connection]
+        if port not in managers:
+            managers[port] = TrafficManager(self._server, port)
+        manager: TrafficManager = managers[port]
         return manager
 
     def apply_batch_sync(self, commands: list[Any], do_tick: bool = False) -> list[Any]:
@@ -119,12 +119,12 @@ class World:
         self._server.check_up()
         return self._server.settings.copy()
 
-    def apply_settings(self, world_settings: values.WorldSettings) -> int:
+    def apply_settings(self, settings: values.WorldSettings, seconds: float = 0.0) -> int:
         """From the next tick on."""
         self._server.check_up()
         self._server.run_free()
-        self._server.settings = world_settings.copy()
-        self._server.log.append(f"settings synchronous={world_settings.synchronous_mode}")
+        self._server.settings = settings.copy()
+        self._server.log.append(f"settings synchronous={settings.synchronous_mode}")
         return self._server.frame
 
     def tick(self, seconds: float = 10.0) -> int:
