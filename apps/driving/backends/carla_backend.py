@@ -97,7 +97,7 @@ class CarlaBackend:
         try:
             self._open()
         except BackendLost as error:
-            self._lose()
+            self._lose(error)
             raise BackendUnavailable(str(error)) from error
         except BaseException:
             self.supervisor.stop()
@@ -117,9 +117,9 @@ class CarlaBackend:
             assert self._session is not None
             try:
                 return self._begin(self._session, scenario)
-            except BackendLost:
+            except BackendLost as error:
                 # Only a reset may be tried again: nothing was driven yet.
-                self._lose()
+                self._lose(error)
             except BaseException:
                 self._end_episode()
                 raise
@@ -138,8 +138,8 @@ class CarlaBackend:
         try:
             with session.call("a step"):
                 frame = episode.go_on(wanted)
-        except BackendLost:
-            self._lose()
+        except BackendLost as error:
+            self._lose(error)
             raise
         self.supervisor.drove()
         return frame
@@ -194,10 +194,10 @@ class CarlaBackend:
             try:
                 self._open()
                 return
-            except BackendLost:
-                self._lose()
+            except BackendLost as error:
+                self._lose(error)
 
-    def _lose(self) -> None:
+    def _lose(self, reason: BackendLost) -> None:
         """Nothing more is asked of this server: each call would wait for its whole time-out."""
         episode, self._episode = self._episode, None
         if episode is not None:
@@ -206,13 +206,14 @@ class CarlaBackend:
             self._debris = self._session, episode.stage if episode is not None else None
         self._session = self._traffic = self._lights = None
         self._was_lost = True
-        self.supervisor.lost()
+        self.supervisor.lost(str(reason))
 
     def _begin(self, session: Session, scenario: Scenario) -> Frame:
         rng = np.random.default_rng(scenario.seed)
         traffic = scenario.traffic
         with session.call("a reset", self.config.load_timeout):
             session.check_episode()
+            session.world.reset_all_traffic_lights()
             stage = Stage(self._carla, session.client, session.world, self.config)
             self._episode = episode = Episode(session, stage, self.config, self.tick_seconds)
             car = stage.put_ego(scenario.route)
@@ -236,5 +237,5 @@ class CarlaBackend:
         try:
             with episode.session.call("tidying up", self.config.load_timeout):
                 episode.end()
-        except BackendLost:
-            self._lose()
+        except BackendLost as error:
+            self._lose(error)

@@ -64,7 +64,7 @@ class CarlaConfig:
 
     Args:
         host, port: of its RPC listener; the port after it is used too.
-        timeout: seconds that a call may take before the server counts as lost.
+        timeout: seconds that a call, and all calls of a step together, may take before the server counts as lost.
         load_timeout: the same for loading a map and for a whole reset.
         answer_timeout: seconds that a listener has to say that it is CARLA.
         sensor_timeout: seconds to wait for the data of a frame.

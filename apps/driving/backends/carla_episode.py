@@ -7,17 +7,20 @@ from collections import deque
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from apps.driving.backends.base import NOBODY, Actors, BackendLost, Control, Frame, Kind
+from apps.driving.backends.base import NOBODY, Actors, BackendLost, Collision, Control, Frame, Kind
 from apps.driving.backends.carla_actors import Stage
 from apps.driving.backends.carla_config import CarlaConfig
 from apps.driving.backends.carla_convert import Box, Motion, box, ego, kind_of, motion, vehicle_control
 from apps.driving.backends.carla_lights import Lights
-from apps.driving.backends.carla_sensors import Sensors
+from apps.driving.backends.carla_sensors import Sensors, SensorTimeout
 from apps.driving.backends.carla_session import Session
 
 # m/s at which a car that has been put down counts as standing.
 AT_REST = 0.02
+# A sensor is subscribed to while the server ticks already, so that its first data may be missed.
+WARM_UP = 5
 
 
 class Episode:
@@ -60,13 +63,15 @@ class Episode:
         else:
             self._push(0.0)
             snapshot = self.session.tick()
+        snapshot, camera = self._warm_up(snapshot)
         car.apply_control(carla.VehicleControl())
         if speed:
             self._push(speed)
             snapshot = self.session.tick()
+            _, camera = self.sensors.take(snapshot.frame, self.config.sensor_timeout)
         self._began = snapshot.frame
         self.sensors.collisions.begin(snapshot.frame)
-        return self._tell(snapshot, self._move(snapshot), None)
+        return self._tell(snapshot, self._move(snapshot), None, (), camera)
 
     def go_on(self, control: Any) -> Frame:
         """One step.
@@ -78,12 +83,22 @@ class Episode:
         for _ in range(self.config.ticks):
             snapshot = self.session.tick()
             now = self._move(snapshot)
-        return self._tell(snapshot, now, self._motions[0])
+        collisions, camera = self.sensors.take(snapshot.frame, self.config.sensor_timeout)
+        return self._tell(snapshot, now, self._motions[0], collisions, camera)
 
     def end(self) -> None:
         """Nobody listens any more, and everyone is taken out."""
         self.sensors.close()
         self.stage.clear()
+
+    def _warm_up(self, snapshot: Any) -> tuple[Any, NDArray[np.uint8] | None]:
+        """Tick until every sensor delivers; the snapshot and the picture of the tick at which they did."""
+        for _ in range(WARM_UP):
+            try:
+                return snapshot, self.sensors.take(snapshot.frame, self.config.sensor_timeout / WARM_UP)[1]
+            except SensorTimeout:
+                snapshot = self.session.tick()
+        return snapshot, self.sensors.take(snapshot.frame, self.config.sensor_timeout)[1]
 
     def _push(self, speed: float) -> None:
         carla = self.stage.carla
@@ -107,8 +122,14 @@ class Episode:
         velocity = self._part(snapshot).get_velocity()
         return math.sqrt(velocity.x**2 + velocity.y**2 + velocity.z**2) < AT_REST
 
-    def _tell(self, snapshot: Any, now: Motion, before: Motion | None) -> Frame:
-        collisions, camera = self.sensors.take(snapshot.frame, self.config.sensor_timeout)
+    def _tell(
+        self,
+        snapshot: Any,
+        now: Motion,
+        before: Motion | None,
+        collisions: tuple[Collision, ...],
+        camera: NDArray[np.uint8] | None,
+    ) -> Frame:
         light, distance = self._lights.look(now.x, now.y)
         frame = int(snapshot.frame)
         return Frame(

@@ -23,6 +23,7 @@ from apps.driving.backends.watchdog import Watchdog, kill_group
 
 Look = Callable[[str, int, float], Listener]
 PATIENCE = 0.05
+RELEASE = 10.0
 LINES_OF_LOG = 8
 
 
@@ -53,6 +54,8 @@ class Supervisor:
         self._look, self._pause, self._say = look, pause, say
         self._server: _Server | None = None
         self._losses = 0
+        self._reason = ""
+        self._had_one = False
 
     @property
     def ours(self) -> bool:
@@ -79,9 +82,10 @@ class Supervisor:
             raise BackendUnavailable(f"{found.explain(self.host, self.port)}; {_next_step(found)}")
         return found
 
-    def lost(self) -> None:
+    def lost(self, reason: str) -> None:
         """The server is of no use any more: end it where it is ours."""
         self._losses += 1
+        self._reason = reason
         self.stop()
 
     def drove(self) -> None:
@@ -94,7 +98,6 @@ class Supervisor:
         Raises:
             BackendUnavailable: `retries` attempts in a row failed.
         """
-        reason = "it was lost again before one step was driven"
         while self._losses <= self.config.retries:
             wait = self.config.backoff * 2 ** max(self._losses - 1, 0)
             self._say(f"CARLA server lost; trying again in {wait:g} s ({self._losses}/{self.config.retries})")
@@ -102,9 +105,10 @@ class Supervisor:
             try:
                 return self.ready()
             except BackendUnavailable as error:
-                reason = str(error)
-                self._losses += 1
-        raise BackendUnavailable(f"the CARLA server did not come back after {self.config.retries} attempts: {reason}")
+                self.lost(str(error))
+        raise BackendUnavailable(
+            f"the CARLA server did not come back after {self.config.retries} attempts; the last: {self._reason}"
+        )
 
     @contextlib.contextmanager
     def deadline(self, seconds: float) -> Iterator[None]:
@@ -128,12 +132,18 @@ class Supervisor:
 
     def _start(self) -> Listener:
         found = self._look(self.host, self.port, self.answer_timeout)
+        # The children of one that was just ended may hold its port for a moment longer.
+        freed = time.monotonic() + (RELEASE if self._had_one else 0.0)
+        while found.kind != "nobody" and time.monotonic() < freed:
+            time.sleep(PATIENCE)
+            found = self._look(self.host, self.port, self.answer_timeout)
         if found.kind != "nobody":
             raise BackendUnavailable(
                 f"the server cannot be started: {found.explain(self.host, self.port)}; choose another carla.port, or "
                 "leave carla.server.command out to drive on the server that is there"
             )
         self._server = server = _Server(self.config, self.port)
+        self._had_one = True
         deadline = time.monotonic() + self.config.start_timeout
         reason = ""
         while not reason:

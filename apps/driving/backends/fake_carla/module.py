@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from apps.driving.backends.fake_carla import values
-from apps.driving.backends.fake_carla.actors import Actor, ActorBlueprint, ActorList, BlueprintLibrary
+from apps.driving.backends.fake_carla.actors import Actor, ActorList
+from apps.driving.backends.fake_carla.blueprints import ActorBlueprint, BlueprintLibrary
 from apps.driving.backends.fake_carla.server import FakeServer, Snapshot
 
 OWN_WORLD = "OpenDriveMap"
@@ -158,6 +159,11 @@ class World:
         """Everyone."""
         self._server.check_up()
         return ActorList(self._server.actors.values())
+
+    def reset_all_traffic_lights(self) -> None:
+        """Start their cycle anew."""
+        self._server.check_up()
+        self._server.log.append("lights reset")
 
     def set_pedestrians_seed(self, seed: int) -> None:
         """Of where they are and go."""

@@ -12,7 +12,8 @@ import numpy as np
 
 from apps.driving.backends.carla_probe import Listener
 from apps.driving.backends.fake_carla import script
-from apps.driving.backends.fake_carla.actors import Actor, ActorBlueprint, Sensor, TrafficLight, Vehicle, make
+from apps.driving.backends.fake_carla.actors import Actor, Sensor, TrafficLight, Vehicle, make
+from apps.driving.backends.fake_carla.blueprints import ActorBlueprint
 from apps.driving.backends.fake_carla.values import Location, Transform, Vector3D, WorldSettings
 from apps.driving.roads.network import RoadNetwork
 

@@ -124,6 +124,13 @@ def test_nobody_is_put_next_to_the_ego():
         assert away.min() > 5
 
 
+def test_the_traffic_lights_start_anew_in_every_episode():
+    world = make_world()
+    for count in range(1, 4):
+        world.backend.reset(world.scenario())
+        assert list(world.server.log).count("lights reset") == count
+
+
 def test_equal_seeds_give_equal_worlds_and_other_seeds_others():
     def drive(seed: int) -> list:
         world = make_world()

@@ -21,7 +21,7 @@ from apps.driving.backends.carla_config import CameraConfig, CarlaConfig, Server
 from apps.driving.backends.carla_convert import Box, light, motion, transform, vehicle_control
 from apps.driving.backends.carla_probe import QUESTION
 from apps.driving.backends.carla_session import SETTINGS
-from apps.driving.backends.fake_carla import FakeCarla, actors, module, server, values
+from apps.driving.backends.fake_carla import FakeCarla, actors, blueprints, module, server, values
 from tests.apps.driving.backends.fakes import (
     DT,
     GO,
@@ -126,9 +126,9 @@ PAIRS = [
     (actors.WalkerAIController, carla.WalkerAIController),
     (actors.Sensor, carla.Sensor),
     (actors.TrafficLight, carla.TrafficLight),
-    (actors.BlueprintLibrary, carla.BlueprintLibrary),
-    (actors.ActorBlueprint, carla.ActorBlueprint),
-    (actors.Attribute, carla.ActorAttribute),
+    (blueprints.BlueprintLibrary, carla.BlueprintLibrary),
+    (blueprints.ActorBlueprint, carla.ActorBlueprint),
+    (blueprints.Attribute, carla.ActorAttribute),
     (actors.ActorList, carla.ActorList),
     (values.Vector3D, carla.Vector3D),
     (values.Rotation, carla.Rotation),
@@ -137,7 +137,7 @@ PAIRS = [
     (values.VehicleControl, carla.VehicleControl),
 ]
 # How the fake moves and is scripted; the backend must not use these.
-OF_THE_FAKE = {"move", "measure", "callback", "copy"}
+OF_THE_FAKE = {"move", "measure", "callback", "copy", "names"}
 
 
 @pytest.mark.parametrize(("fake", "real"), PAIRS, ids=lambda kind: kind.__name__)

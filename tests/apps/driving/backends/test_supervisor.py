@@ -189,13 +189,13 @@ def test_only_what_was_started_here_is_ended(tmp_path):
         assert attached.ready().kind == "carla"
         with attached.deadline(0.0):
             pass
-        attached.lost()
+        attached.lost("it hung")
         attached.stop()
         assert not attached.fired
         # Another server of the same program runs beside it.
         own = supervise(tmp_path, closed_port())
         own.ready()
-        own.lost()
+        own.lost("it hung")
         assert own.server_id is None
         assert process.poll() is None
 
@@ -232,7 +232,7 @@ def test_a_server_that_never_answers_is_ended(tmp_path):
 
 def test_restarts_wait_longer_each_time_and_end(tmp_path):
     supervisor = supervise(tmp_path, closed_port(), command=[sys.executable, "-S", "-c", ""], retries=3)
-    supervisor.lost()
+    supervisor.lost("it hung")
     with pytest.raises(BackendUnavailable, match="after 3 attempts"):
         supervisor.again()
     assert supervisor.pauses == [0.5, 1.0, 2.0]
