@@ -6,7 +6,7 @@ measure anything on.
 """
 
 from apps.driving.backends.fake_carla.module import FakeCarla
-from apps.driving.backends.fake_carla.script import Collision, Crash, DoubleTick, Extra, Lag, Removed, TimeOut
+from apps.driving.backends.fake_carla.script import Collision, Crash, DoubleTick, Extra, Hang, Lag, Removed, TimeOut
 from apps.driving.backends.fake_carla.server import FakeServer
 
-__all__ = ["Collision", "Crash", "DoubleTick", "Extra", "FakeCarla", "FakeServer", "Lag", "Removed", "TimeOut"]
+__all__ = ["Collision", "Crash", "DoubleTick", "Extra", "FakeCarla", "FakeServer", "Hang", "Lag", "Removed", "TimeOut"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 
@@ -13,6 +14,17 @@ class Crash:
 @dataclass(frozen=True)
 class TimeOut:
     """The tick does not come back in time; the server lives on."""
+
+
+@dataclass(frozen=True)
+class Hang:
+    """The tick does not come back until `wait` returns, and has failed then; the server is dead.
+
+    Attributes:
+        wait: what the client hangs in.
+    """
+
+    wait: Callable[[], object]
 
 
 @dataclass(frozen=True)
@@ -76,4 +88,4 @@ class Collision:
     impulse: float = 100.0
 
 
-Incident = Crash | TimeOut | DoubleTick | Removed | Lag | Extra | Collision
+Incident = Crash | Hang | TimeOut | DoubleTick | Removed | Lag | Extra | Collision

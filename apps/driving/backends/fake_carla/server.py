@@ -151,7 +151,10 @@ class FakeServer:
         """Go on by one tick, with everything that is planned for it."""
         self.check_up()
         planned = self._plan.pop(self.frame + 1, [])
-        if any(isinstance(incident, script.Crash) for incident in planned):
+        for incident in planned:
+            if isinstance(incident, script.Hang):
+                incident.wait()
+        if any(isinstance(incident, (script.Crash, script.Hang)) for incident in planned):
             self.up = False
             self.check_up()
         for incident in planned:

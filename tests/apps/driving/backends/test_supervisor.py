@@ -14,12 +14,15 @@ from pathlib import Path
 
 import pytest
 
-from apps.driving.backends.base import BackendUnavailable
-from apps.driving.backends.carla_config import ServerConfig
+from apps.driving.backends.base import BackendLost, BackendUnavailable, Scenario
+from apps.driving.backends.carla_backend import CarlaBackend
+from apps.driving.backends.carla_config import CarlaConfig, ServerConfig
+from apps.driving.backends.fake_carla import FakeCarla, FakeServer, Hang
 from apps.driving.backends.supervisor import Supervisor
 from apps.driving.backends.watchdog import Watchdog
-from tests.apps.driving.backends.fakes import carla_reply, listener, listener_command
+from tests.apps.driving.backends.fakes import DT, GO, RING, carla_reply, listener, listener_command, ring_roads
 from tests.apps.driving.backends.test_carla_probe import closed_port
+from tests.apps.driving.small_roads import route_from
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="process groups of POSIX")
 
@@ -104,7 +107,7 @@ def test_calls_that_are_in_time_end_nobody(family):
 def test_a_call_that_fails_disarms_the_watchdog_too(family):
     process, _ = family
     watchdog = Watchdog(process.pid)
-    with pytest.raises(RuntimeError), watchdog.deadline(0.5):
+    with pytest.raises(RuntimeError), watchdog.deadline(60.0):
         raise RuntimeError
     watchdog.dismiss()
     assert not watchdog.fired
@@ -133,6 +136,50 @@ def test_the_watchdog_works_while_the_drivers_interpreter_is_locked(tmp_path):
         server.kill()
         server.wait()
         server.stdout.close()
+
+
+def test_a_step_that_hangs_in_c_code_is_a_lost_episode_and_the_next_reset_has_a_new_server(tmp_path):
+    """The whole chain: a server of our own, the lock held by the hanging call, watchdog, lost episode, restart."""
+    port = closed_port()
+    command = listener_command(tmp_path / "server.py", CARLA)
+    roads = ring_roads()
+    world = FakeServer(roads, {"ring": RING}, "ring")
+    config = CarlaConfig(port=port, timeout=1.0, server=ServerConfig(command=command, retries=1, backoff=0.5))
+    backend = CarlaBackend(roads, config, DT, carla=FakeCarla(world), pause=lambda seconds: world.start())
+    scenario = Scenario(route_from(roads, 5))
+    backend.reset(scenario)
+    first = backend.supervisor.server_id
+    for _ in range(5):
+        backend.step(GO)
+
+    line = socket.create_connection(("127.0.0.1", port))
+    line.setblocking(True)
+    buffer = ctypes.create_string_buffer(1)
+    world.soon(Hang(lambda: ctypes.PyDLL(None).recv(line.fileno(), buffer, 1, 0)))
+    with pytest.raises(BackendLost, match="was ended, for it did not answer in time, during a step"):
+        backend.step(GO)
+    line.close()
+    assert gone(first)
+    assert backend.reset(scenario).time == 0.0
+    assert backend.supervisor.server_id not in (None, first)
+    backend.step(GO)
+    backend.close()
+    assert backend.supervisor.server_id is None
+
+
+def test_a_forked_copy_does_not_end_its_parents_server(tmp_path):
+    supervisor = supervise(tmp_path, closed_port())
+    supervisor.ready()
+    number = supervisor.server_id
+    child = os.fork()
+    if not child:
+        supervisor.stop()
+        os._exit(0)
+    os.waitpid(child, 0)
+    assert not gone(number)
+    assert supervisor.ready().kind == "carla"
+    assert supervisor.server_id == number
+    supervisor.stop()
 
 
 def test_a_driver_that_is_killed_takes_its_server_along(tmp_path):
