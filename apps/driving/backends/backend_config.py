@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from apps.driving.backends.carla_config import CarlaConfig
 from common.errors import UsageError
 
+# A server uses its port and the two after it.
+PORTS_APART = 10
 Kind = Literal["embedded", "carla", "auto", "fake"]
 
 
@@ -34,3 +36,16 @@ class BackendConfig:
     def __post_init__(self) -> None:
         if not (math.isfinite(self.dt) and self.dt > 0):
             raise UsageError(f"backend.dt is {self.dt}; it must be above 0")
+
+
+def for_worker(config: BackendConfig, rank: int) -> BackendConfig:
+    """The settings of one of several environments that run at the same time: a CARLA server serves one.
+
+    Args:
+        config: of the first one.
+        rank: 0 and up; the port of worker r is `PORTS_APART * r` higher, and its log file has an ending of its own.
+    """
+    server = config.carla.server
+    log = f"{server.log}.{rank}" if server.log and rank else server.log
+    port = config.carla.port + PORTS_APART * rank
+    return replace(config, carla=replace(config.carla, port=port, server=replace(server, log=log)))

@@ -32,11 +32,16 @@ def load_carla() -> Any:
 
     Raises:
         MissingDependency: it is not installed.
+        UsageError: something else has its name.
     """
     try:
         import carla
     except ImportError as error:
-        raise MissingDependency("carla", "carla") from error
+        missing = MissingDependency("carla", "driving")
+        missing.args = (f"{missing} (it has wheels for Linux and Windows and Python 3.10 to 3.12 only)",)
+        raise missing from error
+    if not hasattr(carla, "Client"):
+        raise UsageError(f"the module carla at {carla.__path__} is not CARLA's client library; pip install carla")
     return carla
 
 
@@ -87,7 +92,7 @@ class CarlaBackend:
         self._episode: Episode | None = None
         self._was_lost = False
         # What is left on a server that is not ours and was lost: it may be there still, only slow.
-        self._debris: tuple[Session, Stage | None] | None = None
+        self._debris: tuple[Session, Stage | None, TrafficManager | None] | None = None
 
     def connect(self) -> None:
         """See `Backend.connect`; it also checks versions and map and takes the server's clock."""
@@ -141,6 +146,9 @@ class CarlaBackend:
         except BackendLost as error:
             self._lose(error)
             raise
+        except BackendError:
+            self._end_episode()
+            raise
         self.supervisor.drove()
         return frame
 
@@ -175,13 +183,15 @@ class CarlaBackend:
     def _sweep(self, session: Session) -> Session:
         """Take out what a lost episode left, if the server is the same as before."""
         assert self._debris is not None
-        before, stage = self._debris
+        before, stage, traffic = self._debris
         if session.episode == before.episode:
             session.found = before.found
-            if stage is not None:
-                stage.client = session.client
-                with session.call("tidying up", self.config.load_timeout):
+            with session.call("tidying up", self.config.load_timeout):
+                if stage is not None:
+                    stage.client = session.client
                     stage.clear()
+                if traffic is not None:
+                    traffic.close()
         return session
 
     def _come_back(self) -> None:
@@ -203,7 +213,7 @@ class CarlaBackend:
         if episode is not None:
             episode.sensors.close()
         if self._session is not None and self._debris is None and not self.supervisor.ours:
-            self._debris = self._session, episode.stage if episode is not None else None
+            self._debris = self._session, episode.stage if episode is not None else None, self._traffic
         self._session = self._traffic = self._lights = None
         self._was_lost = True
         self.supervisor.lost(str(reason))

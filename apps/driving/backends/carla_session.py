@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -24,6 +25,7 @@ SETTINGS = (
     "deterministic_ragdolls",
 )
 SHOWN = 12
+OLDEST = (0, 9, 15)
 
 
 class Session:
@@ -102,6 +104,8 @@ class Session:
         due = frame if self.frame is None else self.frame + 1
         if frame != due or snapshot.frame != frame:
             seen = max(frame, snapshot.frame)
+            # The next episode may begin at any frame again.
+            self.frame = None
             raise BackendError(
                 f"another client ticks the CARLA server on {self.config.host}:{self.config.port}: one tick went from "
                 f"frame {due - 1} to {seen}; end that client, or give each its own server (carla.port)"
@@ -128,6 +132,9 @@ class Session:
 
     def _check_version(self) -> None:
         client, server = self.client.get_client_version(), self.client.get_server_version()
+        numbers = tuple(int(number) for number in re.findall(r"\d+", client)[:3])
+        if len(numbers) == 3 and numbers < OLDEST:
+            raise BackendUnavailable(f"the carla package is version {client}; pip install 'carla>=0.9.15'")
         if client != server:
             raise BackendUnavailable(
                 f"the carla package is version {client} and the CARLA server on {self.config.host}:{self.config.port} "

@@ -5,10 +5,11 @@ from __future__ import annotations
 import pytest
 
 from apps.driving.backends.base import BackendLost, BackendUnavailable
+from apps.driving.backends.carla_backend import CarlaBackend
 from apps.driving.backends.carla_config import CarlaConfig, tick_seconds
-from apps.driving.backends.fake_carla import Crash, TimeOut
+from apps.driving.backends.fake_carla import Crash, FakeCarla, TimeOut
 from common.errors import UsageError
-from tests.apps.driving.backends.fakes import GO, OTHER, QUICK, RING, make_world, quick
+from tests.apps.driving.backends.fakes import DT, GO, OTHER, QUICK, RING, make_world, quick
 
 
 def spawned(world) -> bool:
@@ -23,6 +24,13 @@ def test_other_versions_are_refused_and_both_are_named():
     with pytest.raises(BackendUnavailable, match=r"0\.9\.15"):
         world.backend.reset(world.scenario())
     assert not spawned(world)
+
+
+def test_a_client_that_is_too_old_is_refused():
+    world = make_world(version="0.9.13")
+    old = CarlaBackend(world.roads, quick(), DT, carla=FakeCarla(world.server, "0.9.13"), look=world.server.look)
+    with pytest.raises(BackendUnavailable, match=r"0\.9\.13.*carla>=0\.9\.15"):
+        old.connect()
 
 
 def test_the_town_of_the_routes_is_loaded():
@@ -198,6 +206,7 @@ def test_what_a_slow_server_was_left_with_is_taken_out_when_it_answers_again():
     assert len(world.actors()) == 6
     world.backend.reset(world.scenario())
     assert len(world.actors()) == 3
+    assert world.server.managers == {}
     world.server.soon(TimeOut())
     with pytest.raises(BackendLost):
         world.backend.step(GO)

@@ -115,6 +115,12 @@ def test_a_second_client_that_ticks_is_found_out():
     with pytest.raises(BackendError, match="another client ticks") as caught:
         world.backend.step(GO)
     assert not isinstance(caught.value, BackendLost)
+    with pytest.raises(BackendError, match="call reset"):
+        world.backend.step(GO)
+    assert world.actors() == []
+    # Once that client has gone, driving goes on.
+    world.backend.reset(world.scenario())
+    world.backend.step(GO)
 
 
 def test_a_second_client_that_ticks_between_steps_is_found_out():

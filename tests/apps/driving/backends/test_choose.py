@@ -6,10 +6,10 @@ import sys
 
 import pytest
 
-from apps.driving.backends.backend_config import BackendConfig
+from apps.driving.backends.backend_config import BackendConfig, for_worker
 from apps.driving.backends.base import BackendUnavailable, Scenario, Traffic
 from apps.driving.backends.carla_backend import CarlaBackend
-from apps.driving.backends.carla_config import CarlaConfig
+from apps.driving.backends.carla_config import CarlaConfig, ServerConfig
 from apps.driving.backends.choose import make_backend, opendrive_of
 from apps.driving.backends.embedded import EmbeddedBackend
 from apps.driving.roads.library import load_roads
@@ -125,3 +125,13 @@ def test_the_fake_needs_no_text_of_its_map():
     roads = ring_roads()
     backend = make_backend(BackendConfig(kind="fake"), roads)
     assert backend.reset(Scenario(route_from(roads, 5))).time == 0.0
+
+
+def test_every_worker_has_a_server_of_its_own():
+    config = BackendConfig(kind="carla", carla=CarlaConfig(port=3000, server=ServerConfig(log="a.log")))
+    workers = [for_worker(config, rank) for rank in range(4)]
+    assert workers[0] == config
+    assert len({worker.carla.server.log for worker in workers}) == 4
+    ports = [worker.carla.port for worker in workers]
+    assert all(abs(one - other) > 2 for one in ports for other in ports if one is not other)
+    assert config.carla.port == 3000
