@@ -115,7 +115,7 @@ def test_numpy_numbers_are_converted_and_ranges_clipped():
 
 @pytest.mark.parametrize("after", [False, True])
 def test_a_second_client_that_ticks_is_found_out(after):
-    world = make_world()
+    world = make_world(quick(ticks=1))
     world.backend.reset(world.scenario())
     world.backend.step(GO)
     world.server.soon(DoubleTick(after))
