@@ -13,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import os
 import queue
+import select
 import signal
 import subprocess
 import sys
@@ -21,7 +22,7 @@ import time
 from collections.abc import Iterator
 from typing import IO, cast
 
-FIRED = 3
+FIRED, SAID = 3, b"!"
 # Forked copies of the parent hold its end of the pipe, so that its end alone does not show that it has gone.
 LOOK_FOR_PARENT = 1.0
 
@@ -47,10 +48,12 @@ class Watchdog:
         self.process = subprocess.Popen(
             [sys.executable, "-I", "-S", __file__, str(group), str(os.getpid())],
             stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
             start_new_session=True,  # Ctrl-C is for the driving process
         )
         self._line = cast(IO[bytes], self.process.stdin)
+        self._words = cast(IO[bytes], self.process.stdout)
+        self._fired = False
 
     @contextlib.contextmanager
     def deadline(self, seconds: float) -> Iterator[None]:
@@ -64,7 +67,12 @@ class Watchdog:
     @property
     def fired(self) -> bool:
         """Whether it has killed the server for being late."""
-        return self.process.poll() == FIRED
+        # It says so before it kills: a call that the kill ends must not come back to find that nothing happened.
+        if sys.platform == "win32":
+            return self.process.poll() == FIRED
+        if not self._fired and not self._words.closed:
+            self._fired = bool(select.select([self._words], [], [], 0)[0]) and self._words.read(1) == SAID
+        return self._fired
 
     def dismiss(self) -> None:
         """End the watchdog without ending what it watches; calling it again does nothing."""
@@ -72,6 +80,9 @@ class Watchdog:
         with contextlib.suppress(OSError):
             self._line.close()
         self.process.wait()
+        # What it said last is still in the pipe.
+        self._fired = self.fired
+        self._words.close()
 
     def _say(self, word: str) -> None:
         # The watchdog ends when it has fired; nobody listens then.
@@ -102,6 +113,9 @@ def watch(group: int, parent: int) -> int:
         if word == "bye":
             return 0
         if word in ("late", "gone"):
+            if word == "late":
+                with contextlib.suppress(OSError):
+                    os.write(1, SAID)
             kill_group(group)
             return FIRED if word == "late" else 0
         if word == "-":

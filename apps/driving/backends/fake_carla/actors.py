@@ -70,7 +70,7 @@ class Vehicle(Actor):
         super().__init__(server, number, blueprint, place)
         centre, extent = CAR_BOX
         self.bounding_box = BoundingBox(Location(*centre), Vector3D(*extent))
-        self._control, self._speed = VehicleControl(), 0.0
+        self._control, self._speed = VehicleControl(), server.rolling
         self.autopilot_port: int | None = None
         self._nodes = (0, 0)
         self._along = 0.0

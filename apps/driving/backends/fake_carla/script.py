@@ -29,7 +29,13 @@ class Hang:
 
 @dataclass(frozen=True)
 class DoubleTick:
-    """Another client ticks the server too."""
+    """Another client ticks the server too.
+
+    Attributes:
+        after: whether it does so when our tick has come back already.
+    """
+
+    after: bool = False
 
 
 @dataclass(frozen=True)

@@ -37,6 +37,7 @@ class FakeServer:
         busy_ports: that a traffic manager cannot have.
         refusals: the next so many spawns are refused.
         obstacles: x, y, radius: nothing can be spawned there.
+        rolling: m/s at which a car that is put down rolls.
         pavements: whether there are places for pedestrians.
         log: what happened, oldest first: "spawn ID TYPE", "stop ID", "destroy ID", ...
         complaints: what a real server would crash or leak on.
@@ -57,6 +58,7 @@ class FakeServer:
         self.refusals = 0
         self.obstacles: list[tuple[float, float, float]] = []
         self.pavements = True
+        self.rolling = 0.0
         self.log: deque[str] = deque(maxlen=LOG)
         self.complaints: list[str] = []
         self.frame = 100
@@ -162,11 +164,14 @@ class FakeServer:
                 for actor in [a for a in self.actors.values() if a.attributes.get("role_name") == "hero"]:
                     self.destroy(actor.id)
         self._go_on(planned)
-        if any(isinstance(incident, script.DoubleTick) for incident in planned):
-            self._go_on([])
+        frame = self.frame
+        for incident in planned:
+            if isinstance(incident, script.DoubleTick):
+                self._go_on([])
+                frame = frame if incident.after else self.frame
         if any(isinstance(incident, script.TimeOut) for incident in planned):
             raise RuntimeError("time-out of 10000ms while waiting for the simulator")
-        return self.frame
+        return frame
 
     def run_free(self) -> None:
         """A server that nobody has made synchronous does not wait."""

@@ -42,8 +42,8 @@ class World:
     said: list[str] = field(default_factory=list)
     pauses: list[float] = field(default_factory=list)
 
-    def scenario(self, vehicles: int = 0, walkers: int = 0, parked: int = 0, **more) -> Scenario:
-        route = route_from(self.roads, node=20, points=200, name="round")
+    def scenario(self, vehicles: int = 0, walkers: int = 0, parked: int = 0, node: int = 20, **more) -> Scenario:
+        route = route_from(self.roads, node=node, points=200, name="round")
         return Scenario(route, Traffic(vehicles, walkers, parked), **more)
 
     def actors(self) -> list[str]:

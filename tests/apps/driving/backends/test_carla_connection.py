@@ -80,6 +80,7 @@ def test_other_roads_may_be_accepted_by_name_with_a_warning():
 
 def test_the_clock_is_ours_and_its_steps_are_fixed():
     world = make_world(quick(ticks=2, rendering=False))
+    world.server.settings.substepping = False
     world.backend.connect()
     settings = world.server.settings
     assert settings.synchronous_mode

@@ -38,6 +38,12 @@ def test_no_motion_of_the_last_episode_is_carried_into_the_next():
     assert (ego.speed, ego.acceleration, ego.yaw_rate) == (0.0, 0.0, 0.0)
 
 
+def test_an_ego_that_does_not_come_to_rest_is_stopped():
+    world = make_world(quick(settle_ticks=3))
+    world.server.rolling = 20.0
+    assert world.backend.reset(world.scenario()).ego.speed == 0.0
+
+
 @pytest.mark.parametrize("ticks", [1, 2, 5])
 def test_a_step_is_exactly_its_ticks(ticks):
     world = make_world(quick(ticks=ticks))
@@ -107,11 +113,12 @@ def test_numpy_numbers_are_converted_and_ranges_clipped():
     assert (ego.steer, ego.throttle, ego.brake) == (-1.0, 1.0, 0.0)
 
 
-def test_a_second_client_that_ticks_is_found_out():
-    world = make_world()
+@pytest.mark.parametrize("after", [False, True])
+def test_a_second_client_that_ticks_is_found_out(after):
+    world = make_world(quick(ticks=1))
     world.backend.reset(world.scenario())
     world.backend.step(GO)
-    world.server.soon(DoubleTick())
+    world.server.soon(DoubleTick(after))
     with pytest.raises(BackendError, match="another client ticks") as caught:
         world.backend.step(GO)
     assert not isinstance(caught.value, BackendLost)

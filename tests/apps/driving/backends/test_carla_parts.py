@@ -8,7 +8,7 @@ import threading
 from types import SimpleNamespace
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from apps.driving.backends.base import Control
@@ -123,6 +123,7 @@ def test_the_ego_is_where_its_box_is_on_the_ground():
 
 
 @given(angles, st.floats(-20, 20))
+@example(175.0, 10.0)
 def test_yaw_rate_goes_the_short_way_round(yaw, turned):
     before, now = (motion(part(0, 0, 0, a, (0, 0, 0)), FLAT) for a in (yaw, yaw + turned))
     car = ego(now, before, 0.1, Control())

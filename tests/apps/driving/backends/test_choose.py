@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from apps.driving.backends.backend_config import BackendConfig, for_worker
-from apps.driving.backends.base import BackendUnavailable, Scenario, Traffic
+from apps.driving.backends.base import BackendUnavailable, Control, Scenario, Traffic
 from apps.driving.backends.carla_backend import CarlaBackend
 from apps.driving.backends.carla_config import CarlaConfig, ServerConfig
 from apps.driving.backends.choose import make_backend, opendrive_of
@@ -119,6 +119,20 @@ def test_the_fake_drives_on_a_shipped_map():
     assert frame.ego.speed > 1
     assert len(frame.actors) == 7
     backend.close()
+
+
+def test_equal_seeds_send_the_traffic_of_the_fake_the_same_ways():
+    town = load_roads("town")
+    backend = make_backend(BackendConfig(kind="fake"), town)
+    route = route_from(town, int(town.spawns[0]), 60)
+
+    def places(seed: int) -> bytes:
+        backend.reset(Scenario(route, Traffic(vehicles=15), seed=seed))
+        for _ in range(200):
+            frame = backend.step(Control(brake=1.0))
+        return frame.actors.poses.tobytes()
+
+    assert places(3) == places(3)
 
 
 def test_the_fake_needs_no_text_of_its_map():

@@ -30,7 +30,7 @@ CARLA = carla_reply("0.9.16")
 # Leads a group with a child in it, as CarlaUE4.sh does; says the child's number and waits.
 FAMILY = """
 import subprocess, sys
-child = subprocess.Popen([sys.executable, "-S", "-c", "import sys; sys.stdin.read()"], stdin=subprocess.PIPE)
+child = subprocess.Popen([sys.executable, "-S", "-c", "import signal; signal.pause()"])
 print(child.pid, flush=True)
 child.wait()
 """
@@ -102,6 +102,23 @@ def test_calls_that_are_in_time_end_nobody(family):
     assert process.poll() is None
     assert not gone(child)
     watchdog.dismiss()
+
+
+def test_a_call_that_was_in_time_is_not_held_against_the_server_later(family):
+    process, _ = family
+    watchdog = Watchdog(process.pid)
+    with watchdog.deadline(1.0):
+        pass
+    # Another server, whose watchdog's end shows that the first deadline is over.
+    late = subprocess.Popen(["sleep", "600"], start_new_session=True)
+    other = Watchdog(late.pid)
+    with other.deadline(2.0):
+        late.wait(60)
+    other.dismiss()
+    watchdog.dismiss()
+    assert other.fired
+    assert not watchdog.fired
+    assert process.poll() is None
 
 
 def test_a_call_that_fails_disarms_the_watchdog_too(family):
