@@ -167,7 +167,7 @@ class RewardConfig:
 
     Args:
         recipe: name of a composition in `apps.driving.rewards.RECIPES`.
-        penalty: value of a step that failed (`vlm_rl` and its ablations, `hand_written`, `progress`).
+        penalty: value of a step that failed (`vlm_rl` and its ablations, `hand_written`); `progress` adds it.
         scale: `progress` only: what the whole route is worth.
         gamma: `progress` only: discount of the potential; 1 sums to the route completion.
         clip: the CLIP of the recipes that look at pictures.

@@ -18,7 +18,7 @@ from common.errors import RewardError
 from common.rewards.base import Reward, RewardOutput
 from common.rewards.episodes import Episodes, any_of, look_up, whole
 from common.rewards.key_model import initialise
-from common.rewards.transforms import Transform
+from common.rewards.transforms import Transform, explained
 
 
 def rrd_loss(drawn: Tensor, known: Tensor, totals: Tensor, lengths: Tensor, unbiased: bool = True) -> Tensor:
@@ -166,7 +166,9 @@ class ReturnDecomposition(Transform):
         values = decoded.clamp(-self.limit, self.limit) if self.ready else true
         told = ["" if known else "the factors are no number" for known in rows.isfinite().all(1).tolist()]
         parts = {"true": true, "decoded": decoded} | {f"true.{one}": part for one, part in outer.parts.items()}
-        return RewardOutput(values, parts, {**outer.info, "factors": told})
+        # Once the network pays, a row stands or falls with its factors.
+        info = {**outer.info, "reason": told} if self.ready else explained(outer, [""] * len(told))
+        return RewardOutput(values, parts, {**info, "factors": told})
 
     @property
     def ready(self) -> bool:

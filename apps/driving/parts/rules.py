@@ -29,7 +29,7 @@ class Tirl(StateReward):
 
     def worth(self, state: Mapping[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
         """See the class."""
-        return -(state["collision"] > 0).double(), {}
+        return torch.where(state["collision"] > 0, -1.0, 0.0).double(), {}
 
 
 class Asap(StateReward):

@@ -168,7 +168,7 @@ class TestFaults:
         columns["state"]["b"][1] = math.nan
         output = trained(8)(**columns)
         assert output.values.isnan().tolist() == [False, True, False, False, False]
-        assert output.info["factors"][1] == "the factors are no number"
+        assert output.info["factors"][1] == output.info["reason"][1] == "the factors are no number"
 
     def test_factors_of_another_shape_are_the_callers_fault(self) -> None:
         with pytest.raises(RewardError, match="shape"):
