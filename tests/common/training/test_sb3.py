@@ -28,6 +28,7 @@ from common.rewards.adapters.transitions import Columns, Picture
 from common.rewards.history import HistoryQuantile
 from common.training import sb3_checkpoint
 from common.training.relabel import RelabelReplay, RelabelRollout
+from common.training.replayed import Replayed
 from common.training.run import Interrupted, Run, last_checkpoint
 from common.training.sb3 import train_policy
 from common.training.sb3_config import ControlConfig, PpoConfig, SacConfig
@@ -188,6 +189,18 @@ def test_a_run_goes_on_in_other_processes_too(tmp_path):
                 venv.close()
         runs.append((run, policy))
     assert_equal_runs(runs[0][0], runs[1][0], runs[0][1], runs[1][1])
+
+
+def test_environments_without_state_go_on_equal_where_they_are_replayed(tmp_path):
+    def begin(*extra):
+        venv = DummyVecEnv([lambda: Replayed(TimeLimit(Corridor(limit=100, keep_state=False), 7))] * 2)
+        return SAC, VecRewardWrapper(venv, Near()), list(extra)
+
+    whole, run = folder(tmp_path, "whole"), folder(tmp_path, "killed")
+    expected = train_policy(whole, "rl", *begin(Die(10_000)))
+    with pytest.raises(MemoryError):
+        train_policy(run, "rl", *begin(Die(133)))
+    assert_equal_runs(whole, run, expected, train_policy(run, "rl", *begin(Die(10_000))))
 
 
 def test_environments_without_state_begin_other_episodes(tmp_path):
