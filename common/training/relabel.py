@@ -73,7 +73,10 @@ class Relabel(BaseCallback):
 
     def _note(self, slot: int) -> list[Transition]:
         seen = self.locals
-        rows = self.reader.read(seen["new_obs"], seen["rewards"], seen["dones"], seen["infos"])
+        normalised = self.model.get_vec_normalize_env()
+        # What the environments paid, not what was made of it: a replay buffer holds that too.
+        paid = seen["rewards"] if normalised is None else normalised.get_original_reward()
+        rows = self.reader.read(seen["new_obs"], paid, seen["dones"], seen["infos"])
         self.pending.append((slot, rows))
         return rows
 

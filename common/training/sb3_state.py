@@ -2,10 +2,11 @@
 
 Of an environment it is `get_state()`, a nesting of dictionaries, lists, tuples, numbers, texts, None, arrays and
 tensors, which holds all that its next steps depend on (its generator too), and `set_state(state)`. With them a run
-that was killed and resumed equals one that was not, bit for bit (same machine, same threads). An environment without
-them is reset on resuming, with seeds of its own: episodes in progress are lost, and the run goes on with others. A
-wrapper of the vector environment that remembers something must have `state_dict` and `load_state_dict`, as
-`VecRewardWrapper` has; VecNormalize is known.
+that was killed and resumed equals one that was not, bit for bit (same machine, same threads);
+`common.training.replayed.Replayed` gives them to any environment that is deterministic. One without them is reset on
+resuming, with a seed of its own: episodes in progress are lost, and the run goes on with others. A wrapper of the
+vector environment that remembers something must have `state_dict` and `load_state_dict`, as `VecRewardWrapper` has;
+VecNormalize is known.
 """
 
 from __future__ import annotations

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from stable_baselines3.common.vec_env import VecEnv, VecEnvWrapper
 
 from common.rewards.adapters.scores import REASON, SCORED, Scores, Scoring
 from common.rewards.adapters.scoring import TransitionScorer
 from common.rewards.adapters.transitions import Columns, StepReader
 from common.rewards.base import Reward
+from common.rewards.check import check_reward
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -77,6 +79,43 @@ class VecRewardWrapper(VecEnvWrapper):
         """Put back what `state_dict` returned."""
         self.reader.load_state_dict(state["reader"])
         self.scorer.load_state_dict(state["scorer"])
+
+
+def check_in_environment(
+    reward: Reward,
+    venv: VecEnv,
+    columns: Columns | None = None,
+    encode: Callable[[Tensor], Tensor] | None = None,
+    steps: int = 4,
+) -> None:
+    """Run `check_reward` on a few random steps: what every trainer does before its first one.
+
+    The environments are reset before and must be reset after it. A reward that re-scales by its past scores takes
+    nothing in, for it gets no `step`.
+
+    Args:
+        reward: the reward to check.
+        venv: environments that are not wrapped yet.
+        columns: as for `VecRewardWrapper`.
+        encode: as for `VecRewardWrapper`.
+        steps: of each environment.
+
+    Raises:
+        RewardError: the first thing found wrong.
+    """
+    scorer = TransitionScorer(reward, venv.num_envs, columns, encode=encode)
+    if encode is None:
+        # As pictures, not as what is remembered of them.
+        scorer.memory = None
+    scorer.training = False
+    reader = StepReader(scorer.columns, venv.num_envs, pictures=scorer.looks)
+    venv.reset()
+    venv.action_space.seed(0)
+    rows = []
+    for _ in range(max(steps, 2)):
+        actions = np.array([venv.action_space.sample() for _ in range(venv.num_envs)])
+        rows += reader.read(*venv.step(actions))
+    check_reward(reward, scorer.columns_of(rows))
 
 
 def _told(scores: Scores, row: int) -> dict[str, Any]:

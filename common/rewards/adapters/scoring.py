@@ -63,12 +63,12 @@ class TransitionScorer:
         self._part_names: tuple[str, ...] | None = None
         stateful = bool(list(stateful_parts(reward)))
         alone = set(reward.needs) - set(self.columns.constants) == {"images"}
-        self._remembers_values = encode is None and alone and not stateful
+        self._remembers_values = self.looks and encode is None and alone and not stateful
         layout = self.columns.picture.layout if self.columns.picture is not None else "HWC"
         compute = encode if encode is not None else self._scored_frames
         self.memory = (
             FrameMemory(compute, layout, self.scoring.cache, self.scoring.batch_size)
-            if self.looks and (encode is not None or self._remembers_values)
+            if self._remembers_values or (self.looks and encode is not None)
             else None
         )
 
@@ -103,7 +103,8 @@ class TransitionScorer:
         self._values = [None] * len(self._values)
         self._held = [None] * len(self._held)
 
-    def _output(self, rows: Sequence[Transition]) -> RewardOutput:
+    def columns_of(self, rows: Sequence[Transition]) -> dict[str, Any]:
+        """The columns that the reward gets for rows in the order in which they happened."""
         columns: dict[str, Any] = {
             "environment": torch.tensor([row.environment for row in rows]),
             "group": torch.tensor([row.episode for row in rows]),
@@ -118,8 +119,12 @@ class TransitionScorer:
             columns["step"] = self.step
         if self.looks:
             columns["images"] = self._images(rows)
-            if self._remembers_values:
-                return self._unpacked(columns["images"])
+        return columns
+
+    def _output(self, rows: Sequence[Transition]) -> RewardOutput:
+        columns = self.columns_of(rows)
+        if self._remembers_values:
+            return self._unpacked(columns["images"])
         size = self.scoring.batch_size
         if len(rows) <= size:
             return self.reward(**columns)

@@ -11,9 +11,10 @@ pytest.importorskip("stable_baselines3")
 from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv
 
 from common.errors import GraderFailure, MissingColumn, RewardError
-from common.rewards.adapters.gym import VecRewardWrapper
+from common.rewards.adapters.gym import VecRewardWrapper, check_in_environment
 from common.rewards.adapters.scores import REASON, SCORED, Scoring
 from common.rewards.adapters.transitions import Columns, Picture, as_pictures
+from common.rewards.base import RewardOutput
 from common.rewards.history import HistoryQuantile
 from tests.common.worlds import Corridor, Counting, Failing, Near, RedAndNear, Redness, mean_colour
 
@@ -298,6 +299,21 @@ def test_further_columns_reach_the_reward():
         _, _, dones, _ = venv.step(np.ones((3, 1), np.float32))
         assert reward.last == dones.tolist()
     assert len(reward.seen) > 6
+
+
+@pytest.mark.parametrize(("reward", "encode"), [(Near(), None), (Redness(), None), (RedAndNear(), mean_colour)])
+def test_a_reward_is_checked_on_steps_of_its_environment(reward, encode):
+    check_in_environment(reward, make(), PICTURES, encode)
+
+
+def test_a_reward_that_goes_by_its_neighbours_is_found_out():
+    class Ranked(Near):
+        def score(self, **columns):
+            values = super().score(**columns).values
+            return RewardOutput(values.argsort().argsort() / len(values))
+
+    with pytest.raises(RewardError, match="row"):
+        check_in_environment(Ranked(), make())
 
 
 def test_pictures_come_in_the_layout_that_was_said():

@@ -93,7 +93,7 @@ def test_a_rollout_of_all_environments_is_relabelled_like_step_by_step():
     for row, reward in zip(steps.rows, rewards, strict=True):
         if row["TimeLimit.truncated"]:
             ending = at_end.policy.obs_to_tensor(row["terminal_observation"])[0]
-            value = float(at_end.policy.predict_values(ending))
+            value = float(at_end.policy.predict_values(ending).detach())
             assert abs(value) > 1e-4
             assert reward == pytest.approx(wanted(row) + at_end.gamma * value, abs=1e-5)
         else:
@@ -263,6 +263,15 @@ def test_failures_are_flagged_counted_and_stop_the_run():
     many = RelabelReplay(Failing(3, 4, 5, 6), scoring=Scoring(failed_rows=40))
     with pytest.raises(GraderFailure, match="judge is down"):
         sac(make(2, push=0.02), every=20, starts=1000).learn(200, many)
+
+
+def test_penalties_are_told_from_what_the_environments_paid():
+    """Not from what VecNormalize made of it; the buffer holds rewards as they were, and normalises when it samples."""
+    model, steps = sac(VecNormalize(make(), norm_obs=False), every=8, starts=1000), Steps()
+    model.learn(120, CallbackList([RelabelReplay(Near()), steps]))
+    assert any(wanted(row) == -10 for row in steps.rows)
+    for key, row in slots(model, steps).items():
+        assert model.replay_buffer.rewards[key] == pytest.approx(wanted(row), abs=1e-5)
 
 
 def test_a_reward_without_its_pictures_is_refused_before_the_first_step():

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
 import signal
+import time
 from dataclasses import replace
 
 import gymnasium
@@ -26,6 +28,7 @@ from common.rewards.adapters.transitions import Columns, Picture
 from common.rewards.history import HistoryQuantile
 from common.training import sb3_checkpoint
 from common.training.relabel import RelabelReplay, RelabelRollout
+from common.training.replayed import Replayed
 from common.training.run import Interrupted, Run, last_checkpoint
 from common.training.sb3 import train_policy
 from common.training.sb3_config import ControlConfig, PpoConfig, SacConfig
@@ -106,6 +109,47 @@ def assert_equal_runs(one: Run, other: Run, policy, other_policy) -> None:
     assert told(one) == told(other)
 
 
+class Pause(BaseCallback):
+    """Time to be killed in."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__()
+        self.seconds = seconds
+
+    def _on_step(self) -> bool:
+        time.sleep(self.seconds)
+        return True
+
+
+def _train_alone(path: str) -> None:
+    """The work of another process; here so that it can be killed."""
+    torch.set_num_threads(1)
+    config, venv, callbacks, settings = sac_masks([Pause(0.01)])
+    train_policy(Run.resume(path), "rl", config, venv, callbacks, **settings)
+
+
+def test_a_run_that_was_killed_outright_goes_on_equal(tmp_path):
+    """SIGKILL, at whatever moment it comes: between steps, in an update, while a checkpoint is written."""
+    whole = folder(tmp_path, "whole")
+    config, venv, callbacks, settings = sac_masks([Pause(0.0)])
+    expected = train_policy(whole, "rl", config, venv, callbacks, **settings)
+    run = folder(tmp_path, "killed")
+    for number in range(3):
+        process = multiprocessing.get_context("fork").Process(target=_train_alone, args=(str(run.folder),))
+        process.start()
+        until = time.monotonic() + 30
+        while process.is_alive() and time.monotonic() < until:
+            if len(run.rows("rl")) > 2 * number + 1 or list(run.stage("rl").glob(".unfinished-*")):
+                break
+            time.sleep(0.002)
+        process.kill()
+        process.join()
+    assert not run.finished("rl")
+    config, venv, callbacks, settings = sac_masks([Pause(0.0)])
+    policy = train_policy(run, "rl", config, venv, callbacks, **settings)
+    assert_equal_runs(whole, run, expected, policy)
+
+
 @pytest.mark.parametrize("begin", [ppo_stepwise, ppo_relabelled, ppo_normalised, sac_relabelled, sac_masks])
 def test_a_killed_run_goes_on_as_if_it_had_not_been(tmp_path, begin):
     """Bit for bit: weights and log, wherever it was killed."""
@@ -145,6 +189,18 @@ def test_a_run_goes_on_in_other_processes_too(tmp_path):
                 venv.close()
         runs.append((run, policy))
     assert_equal_runs(runs[0][0], runs[1][0], runs[0][1], runs[1][1])
+
+
+def test_environments_without_state_go_on_equal_where_they_are_replayed(tmp_path):
+    def begin(*extra):
+        venv = DummyVecEnv([lambda: Replayed(TimeLimit(Corridor(limit=100, keep_state=False), 7))] * 2)
+        return SAC, VecRewardWrapper(venv, Near()), list(extra)
+
+    whole, run = folder(tmp_path, "whole"), folder(tmp_path, "killed")
+    expected = train_policy(whole, "rl", *begin(Die(10_000)))
+    with pytest.raises(MemoryError):
+        train_policy(run, "rl", *begin(Die(133)))
+    assert_equal_runs(whole, run, expected, train_policy(run, "rl", *begin(Die(10_000))))
 
 
 def test_environments_without_state_begin_other_episodes(tmp_path):
