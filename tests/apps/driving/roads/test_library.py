@@ -27,29 +27,28 @@ def test_shipped_maps_are_found_from_any_folder(tmp_path: Path, monkeypatch: pyt
 
 
 def test_unknown_names_are_answered_with_those_that_there_are() -> None:
-    with pytest.raises(UsageError, match=r"no map 'twon' \(did you mean 'town'\?\); known: .*village.*CARLA_ROOT"):
+    with pytest.raises(
+        UsageError, match=r"no map 'twon' \(did you mean 'town'\?\); known: .*village.*routes\.folders"
+    ):
         load_roads("twon")
     with pytest.raises(UsageError, match=r"gone\.npz: no such map file; known maps"):
         load_roads("gone.npz")
 
 
-def test_folders_of_maps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_folders_of_maps(tmp_path: Path) -> None:
     network(name="strip").save(tmp_path / "strip.npz")
     assert load_roads("strip", (tmp_path,)).name == "strip"
     with pytest.raises(UsageError, match="no map 'strip'"):
         load_roads("strip")
-    monkeypatch.setenv("TOUCHSTONE_MAPS", str(tmp_path))
-    assert load_roads("strip").name == "strip"
-    assert known_maps()["strip"] == tmp_path / "strip.npz"
+    assert known_maps((tmp_path,))["strip"] == tmp_path / "strip.npz"
 
 
-def test_a_carla_release(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_carla_release(tmp_path: Path) -> None:
     folder = tmp_path / "CarlaUE4" / "Content" / "Carla" / "Maps" / "OpenDrive"
     folder.mkdir(parents=True)
     network(name="Town99").save(folder / "Town99.npz")
-    monkeypatch.setenv("CARLA_ROOT", str(tmp_path))
     for name in ("Town99", "Carla/Maps/Town99", "Town99_Opt"):
-        assert load_roads(name).name == "Town99"
+        assert load_roads(name, (tmp_path,)).name == "Town99"
 
 
 def test_the_npz_goes_before_the_xodr(tmp_path: Path) -> None:

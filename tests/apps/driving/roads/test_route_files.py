@@ -126,7 +126,7 @@ class TestLeaderboard:
 
     def test_a_missing_map_is_an_error_on_planning_only(self, tmp_path: Path) -> None:
         route = read_leaderboard(leaderboard(tmp_path / "r.xml", "Town12", [(0, 0, 0), (9, 9, 0)]))[0]
-        with pytest.raises(UsageError, match=r"route '7' needs map 'Town12': no map.*CARLA_ROOT"):
+        with pytest.raises(UsageError, match=r"route '7' needs map 'Town12': no map.*routes\.folders"):
             plan_leaderboard(route)
 
     def test_a_route_on_a_map_that_is_there(self, tmp_path: Path, town: RoadNetwork) -> None:
