@@ -99,8 +99,8 @@ def remark(episodes: Sequence[Episode]) -> str:
     seeds = ", ".join(str(seed) for seed in sorted({one.case.seed for one in episodes}))
     text = (
         f"Simulator: {one_backend(episodes)}. Towns: {', '.join(towns)}. Vehicles: {crowds}. Seeds: {seeds}. "
-        f"{routes} routes; n: {len(driven(episodes))} episodes. 95 % intervals: bootstrap over routes; rates: Wilson at "
-        "the effective number of episodes."
+        f"{routes} routes; n: {len(driven(episodes))} episodes. 95 % intervals: bootstrap over routes; rates: Wilson "
+        "at the effective number of episodes."
     )
     if lost := sum(one.cause == LOST for one in episodes):
         text += f" {lost} episodes that the simulator broke off are left out."
