@@ -7,6 +7,7 @@ from typing import Protocol
 
 from apps.driving.backends.backend_config import BackendConfig
 from apps.driving.env_config import EndConfig, EnvConfig
+from apps.driving.reward_config import RewardConfig
 
 
 @dataclass
@@ -51,3 +52,9 @@ class Settings(Protocol):
     env: EnvConfig
     backend: BackendConfig
     evaluate: EvaluateConfig
+
+
+class DriveSettings(Settings, Protocol):
+    """What `drive` reads beside them."""
+
+    reward: RewardConfig

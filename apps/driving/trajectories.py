@@ -24,7 +24,9 @@ WIDTH, COLUMNS = 9.0, 3
 BACKDROP = 900
 #: Metres between drawn points.
 POINTS = 1.5
-HIT, FAILED, START = "#d1495b", "#c06a00", "#2e9e6b"
+HIT, FAILED = "#d1495b", "#c06a00"
+#: A ring: every colour of the scale is taken.
+START: dict[str, Any] = {"marker": "o", "markerfacecolor": "white", "markeredgecolor": "#555555", "markersize": 4.5}
 
 
 def trajectories(roads: RoadNetwork, episodes: Sequence[Episode], top_speed: float = 40.0) -> Figure:
@@ -59,13 +61,13 @@ def trajectories(roads: RoadNetwork, episodes: Sequence[Episode], top_speed: flo
     bar.set_label("km/h", fontsize=8.5)
     bar.ax.tick_params(labelsize=8)
     marks = [
-        Line2D([], [], marker="o", color=START, linestyle="none", markersize=4, label="start"),
+        Line2D([], [], linestyle="none", label="start", **START),
         Line2D([], [], marker="X", color=HIT, linestyle="none", markersize=8, label="collision"),
         Line2D(
             [], [], marker="D", color=FAILED, linestyle="none", markersize=5, label="ended otherwise, not at the goal"
         ),
     ]
-    figure.legend(handles=marks, loc="outside upper right", ncols=3, frameon=False, fontsize=8.5)
+    figure.legend(handles=marks, loc="outside lower center", ncols=3, frameon=False, fontsize=8.5)
     return figure
 
 
@@ -80,7 +82,7 @@ def _panel(axes: Axes, roads: RoadNetwork, crowd: Density, episodes: Sequence[Ep
             continue
         kept = _thinned(track[:, :2])
         points, speeds = track[kept, :2], np.abs(track[kept, 3]) / KMH
-        axes.plot(*track[0, :2], marker="o", color=START, markersize=3, zorder=3)
+        axes.plot(*track[0, :2], zorder=3, **START)
         if len(points) > 1:
             strokes = np.stack([points[:-1], points[1:]], 1)
             drawn = LineCollection(list(strokes), cmap="viridis", norm=norm, linewidths=1.8, alpha=0.85, zorder=2)

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 #: What a page of another simulator must not be taken for.
 NOT_CARLA = "These figures are of the embedded simulator; they are not CARLA figures and say nothing of CARLA."
+#: Under a contact sheet.
+SHEET = "the car is green and looks upwards, its route is blue, other cars are orange, people pink; a red frame is a "
+SHEET += "collision. From the start on the left to the end on the right."
 
 
 def print_tables(episodes: Sequence[Episode], comparison: Comparison | None = None) -> None:
@@ -67,16 +70,17 @@ def write_report(
     report = Report("Drivers evaluated", f"{', '.join(names)}: {len(driven(episodes))} episodes")
     if episodes[0].backend != "carla":
         report.text(NOT_CARLA)
-    report.section("Figures").table(*tables.rows_by_measure(found), note)
-    report.section("By town and traffic").table(*tables.rows_by_group(found), note)
+    report.section("Figures").table(*_whole(tables.rows_by_measure(found)), note)
+    report.section("By town and traffic").table(*_whole(tables.rows_by_group(found)), note)
     _bars(report, found, note)
     if comparison is not None:
-        report.section("Paired test").table(*tables.rows_of_comparison(comparison), remark(comparison))
+        test = _whole(tables.rows_of_comparison(comparison))
+        report.section("Paired test").table(*test, remark(comparison))
     report.section("Endings and infractions").table(*tables.rows_of_causes(episodes), note)
     report.table(*tables.rows_of_infractions(episodes), "Numbers of infractions. " + note)
     _trajectories(report, episodes, roads)
     _drives(report, shown)
-    report.section("As VLM-RL counts").table(*tables.rows_of_vlm_rl(episodes, found), note)
+    report.section("As VLM-RL counts").table(*_whole(tables.rows_of_vlm_rl(episodes, found)), note)
     report.section("What the figures mean")
     report.table(("measure", "definition"), [(one.title, one.definition) for one in OURS])
     report.table(
@@ -86,6 +90,19 @@ def write_report(
     )
     report.section("Settings").facts(settings or {})
     return report.save(path)
+
+
+def _whole(table: tuple[list[str], list[list[Any]]]) -> tuple[list[str], list[list[Any]]]:
+    """The same table with intervals that are not broken over two lines."""
+    headers, rows = table
+    return headers, [
+        [value.replace(", ", ",\u00a0").replace(" [", "\u00a0[") if _interval(value) else value for value in row]
+        for row in rows
+    ]
+
+
+def _interval(value: Any) -> bool:
+    return isinstance(value, str) and value.endswith("]")
 
 
 def _bars(report: Report, found: Sequence[tables.Group], note: str) -> None:
@@ -130,17 +147,14 @@ def _drives(report: Report, shown: Sequence[Shown]) -> None:
     if not filmed:
         return
     report.section("Drives")
-    lines = [f"{number}. {_told(one)}" for number, one in enumerate(filmed, 1)]
-    report.text("Rows of the sheet, from above:\n\n" + "\n".join(lines))
-    columns = 5
-    report.image(
-        contact_sheet([one.frames for one in filmed], columns),
-        "The car is green and looks upwards, its route is blue, other cars are orange, people pink; a red frame is a "
-        "collision. From the start on the left to the end on the right.",
-    )
-    for one in filmed:
-        speed = f"Every {one.stride} steps a frame." if one.stride > 1 else "Every step a frame."
-        report.animation(one.gif, f"Play: {_told(one)}", speed if one.mp4 is None else f"{speed} {one.mp4.name}")
+    for policy in dict.fromkeys(one.episode.policy for one in filmed):
+        own = [one for one in filmed if one.episode.policy == policy]
+        lines = [f"{number}. {_told(one)}" for number, one in enumerate(own, 1)]
+        report.text(f"**{policy}**, rows of the sheet from above:\n\n" + "\n".join(lines))
+        report.image(contact_sheet([one.frames for one in own]), f"{policy}: {SHEET}")
+        for one in own:
+            speed = f"Every {one.stride} steps a frame." if one.stride > 1 else "Every step a frame."
+            report.animation(one.gif, f"Play: {_told(one)}", speed if one.mp4 is None else f"{speed} {one.mp4.name}")
 
 
 def _told(shown: Shown) -> str:
