@@ -18,6 +18,8 @@ from common.files import write_bytes
 Picture = NDArray[np.uint8]
 #: Colours of a GIF: views have ten, and their smoothed writing some more.
 COLOURS = 32
+#: Frames, evenly spread, that they are chosen from.
+PALETTE_FRAMES = 12
 #: Milliseconds below which browsers slow a GIF down.
 FASTEST = 20
 
@@ -81,7 +83,8 @@ class Gif:
         if not frames:
             return b""
         # One palette for all: colours do not flicker, and equal frames give equal bytes.
-        palette = frames[len(frames) // 2].quantize(COLOURS, dither=Image.Dither.NONE)
+        some = frames[:: max(1, len(frames) // PALETTE_FRAMES)]
+        palette = contact_sheet([some], max(len(some), 2), 64, 0).quantize(COLOURS, dither=Image.Dither.NONE)
         first, *others = (frame.quantize(palette=palette, dither=Image.Dither.NONE) for frame in frames)
         buffer = io.BytesIO()
         first.save(

@@ -11,6 +11,9 @@ from common.errors import DataError, UsageError
 #: The cause of an episode that the simulator, not the driver, ended: it says nothing of the driver.
 LOST = "backend lost"
 
+#: Metres below which a car did not move: rounding of a standing car's place is no distance to divide by.
+LEAST_DISTANCE = 1e-3
+
 
 class Case(NamedTuple):
     """What an episode is driven on; two drivers are compared on equal cases.

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from apps.driving.measures import intervals, vlm_rl
-from apps.driving.measures.episodes import Episode, driven, one_backend
+from apps.driving.measures.episodes import LEAST_DISTANCE, Episode, driven, one_backend
 from apps.driving.measures.scores import driving_score, infraction_penalty, infractions
 from common.stats import Interval
 
@@ -103,8 +103,8 @@ def steps(episode: Episode) -> float:
 
 
 def kilometres(episode: Episode) -> float:
-    """Kilometres of an episode."""
-    return episode.distance / 1000.0
+    """Kilometres of an episode; less than a millimetre is none."""
+    return episode.distance / 1000.0 if episode.distance >= LEAST_DISTANCE else 0.0
 
 
 def seconds(episode: Episode) -> float:

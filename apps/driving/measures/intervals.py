@@ -8,7 +8,7 @@ from statistics import NormalDist
 
 import numpy as np
 
-from common.stats import Interval, bootstrap, bootstrap_columns
+from common.stats import Interval, bootstrap
 
 RESAMPLES = 2000
 LEVEL = 0.95
@@ -80,15 +80,26 @@ def ratio(counts: Sequence[float], exposures: Sequence[float], routes: Sequence[
     """Events by exposure, sum over sum, with a bootstrap interval over routes.
 
     Without exposure it is NaN, never a division error. Without an event the bootstrap has no width; then the upper end
-    is the exact Poisson bound -ln(0.025) / exposure (Garwood 1936). `n` is the number of episodes.
+    is the exact Poisson bound -ln(0.025) / exposure (Garwood 1936), where each route counts with the mean exposure of
+    its episodes, once, as in `rate`: the same drive with another seed is no new evidence. `n` counts episodes.
     """
     exposure, number = float(sum(exposures)), len(counts)
     if not exposure > 0.0:
         return Interval(math.nan, math.nan, math.nan, number, LEVEL)
-    if not sum(counts):
-        return Interval(0.0, 0.0, -math.log((1 - LEVEL) / 2) / exposure, number, LEVEL)
-    found = bootstrap_columns([counts, exposures], _ratio, n=RESAMPLES, level=LEVEL, groups=list(routes))
-    return _endless(found) if len(set(routes)) < 2 else found
+    estimate = float(sum(counts)) / exposure
+    numbers: dict[Hashable, int] = {}
+    units = [numbers.setdefault(route, len(numbers)) for route in routes]
+    if not estimate:
+        once = float((np.bincount(units, exposures) / np.bincount(units)).sum())
+        return Interval(0.0, 0.0, -math.log((1 - LEVEL) / 2) / once, number, LEVEL)
+    if len(numbers) < 2:
+        return Interval(estimate, math.nan, math.nan, number, LEVEL)
+    above, below = np.bincount(units, counts), np.bincount(units, exposures)
+    picks = np.random.default_rng(0).integers(0, len(numbers), (RESAMPLES, len(numbers)))
+    above, below = above[picks].sum(1), below[picks].sum(1)
+    draws = above[below > 0.0] / below[below > 0.0]
+    low, high = (float(end) for end in np.quantile(draws, [(1 - LEVEL) / 2, (1 + LEVEL) / 2]))
+    return Interval(estimate, low, high, number, LEVEL)
 
 
 def inverse(interval: Interval) -> Interval:
@@ -98,11 +109,6 @@ def inverse(interval: Interval) -> Interval:
         return Interval(math.nan, low, math.nan, interval.n, interval.level)
     high = 1 / interval.low if interval.low > 0.0 else math.nan
     return Interval(1 / interval.mean, 1 / interval.high, high, interval.n, interval.level)
-
-
-def _ratio(counts: np.ndarray, exposures: np.ndarray) -> float:
-    below = float(exposures.sum())
-    return float(counts.sum()) / below if below > 0.0 else math.nan
 
 
 def _endless(interval: Interval) -> Interval:

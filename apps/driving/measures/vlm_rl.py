@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from apps.driving.measures.episodes import Episode
+from apps.driving.measures.episodes import LEAST_DISTANCE, Episode
 from apps.driving.roads.routes import Route
 
 #: Metres from the last point of the route within which an episode counts as a success.
@@ -79,7 +79,7 @@ def collisions_per_km(episode: Episode) -> float:
     """
     if not episode.collided:
         return 0.0
-    return 1000.0 / episode.distance if episode.distance > 0.0 else math.nan
+    return 1000.0 / episode.distance if episode.distance >= LEAST_DISTANCE else math.nan
 
 
 def collision_interval(episodes: Sequence[Episode]) -> float:
