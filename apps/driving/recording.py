@@ -17,7 +17,7 @@ from common.files import write_bytes
 
 Picture = NDArray[np.uint8]
 #: Colours of a GIF: views have ten, and their smoothed writing some more.
-COLOURS = 32
+COLOURS = 64
 #: Frames, evenly spread, that they are chosen from.
 PALETTE_FRAMES = 12
 #: Milliseconds below which browsers slow a GIF down.
@@ -84,7 +84,9 @@ class Gif:
             return b""
         # One palette for all: colours do not flicker, and equal frames give equal bytes.
         some = frames[:: max(1, len(frames) // PALETTE_FRAMES)]
-        palette = contact_sheet([some], max(len(some), 2), 64, 0).quantize(COLOURS, dither=Image.Dither.NONE)
+        mosaic = contact_sheet([some], max(len(some), 2), max(some[0].size), 0)
+        # The octree keeps what is rare: a median cut paints the few pixels of the car in the colour of its route.
+        palette = mosaic.quantize(COLOURS, Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
         first, *others = (frame.quantize(palette=palette, dither=Image.Dither.NONE) for frame in frames)
         buffer = io.BytesIO()
         first.save(

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 #: Width of the figure in inches, and panels side by side.
 WIDTH, COLUMNS = 9.0, 3
+#: Of what is drawn as pixels within the figure.
+DPI = 170
 #: Pixels of the map's longer side: it is a backdrop.
 BACKDROP = 900
 #: Metres between drawn points.
@@ -48,7 +50,7 @@ def trajectories(roads: RoadNetwork, episodes: Sequence[Episode], top_speed: flo
     low, high = roads.xyz[:, :2].min(0), roads.xyz[:, :2].max(0)
     shape = float((high[1] - low[1] + 20) / (high[0] - low[0] + 20))
     height = min(max(WIDTH / columns * shape, 1.5), 6.0) * lines + 0.9
-    figure = Figure(figsize=(WIDTH, height), layout="constrained")
+    figure = Figure(figsize=(WIDTH, height), dpi=DPI, layout="constrained")
     panels = figure.subplots(lines, columns, squeeze=False).ravel().tolist()
     norm = Normalize(0.0, top_speed)
     for axes in panels[len(crowds) :]:
@@ -68,6 +70,8 @@ def trajectories(roads: RoadNetwork, episodes: Sequence[Episode], top_speed: flo
         ),
     ]
     figure.legend(handles=marks, loc="outside lower center", ncols=3, frameon=False, fontsize=8.5)
+    # With equal axes the layout settles at the second drawing; the report draws once.
+    figure.draw_without_rendering()
     return figure
 
 
@@ -86,6 +90,8 @@ def _panel(axes: Axes, roads: RoadNetwork, crowd: Density, episodes: Sequence[Ep
         if len(points) > 1:
             strokes = np.stack([points[:-1], points[1:]], 1)
             drawn = LineCollection(list(strokes), cmap="viridis", norm=norm, linewidths=1.8, alpha=0.85, zorder=2)
+            # As pixels: a hundred drives of hundreds of strokes each would make the page slow.
+            drawn.set_rasterized(True)
             drawn.set_array((speeds[:-1] + speeds[1:]) / 2)
             axes.add_collection(drawn)
         for hit in episode.collisions:

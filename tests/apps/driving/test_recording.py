@@ -68,11 +68,23 @@ def test_equal_frames_give_equal_bytes():
     for _ in range(2):
         gif = Gif()
         for number in range(5):
-            gif.add(frame(10 * number))
+            gif.add(frame(50 * number))
         made.append(gif.encoded())
 
     assert made[0] == made[1]
     assert Image.open(io.BytesIO(made[0])).n_frames == 5
+
+
+def test_what_is_small_keeps_its_colour():
+    gif, picture = Gif(), np.full((200, 200, 3), (38, 50, 44), np.uint8)
+    picture[:, 90:110] = (58, 110, 165)
+    picture[150:160, 97:103] = (70, 200, 110)
+    for _ in range(3):
+        gif.add(picture)
+    found = np.asarray(Image.open(io.BytesIO(gif.encoded())).convert("RGB")).astype(int)
+
+    for row, column in ((5, 5), (50, 100), (155, 100)):
+        assert np.abs(found[row, column] - picture[row, column]).max() <= 8
 
 
 def test_an_mp4_has_every_frame_in_its_order(tmp_path):
