@@ -129,7 +129,9 @@ def _firm(meaning: Meaning, question: Meaning) -> bool:
     if any(atom.word == ROOT and not atom.said for atom in question.atoms):
         # "Is the bone intact?": a finding is about that.
         return any(atom.kind == "finding" for atom in meaning.atoms)
-    return any(atom.word in asked for atom in meaning.atoms)
+    axes = {atom.axis for atom in question.atoms if atom.kind == "quality" and atom.axis}
+    # "Is it benign?", "yes, but malignant": another value of what was asked.
+    return any(atom.word in asked or (atom.kind == "quality" and atom.axis in axes) for atom in meaning.atoms)
 
 
 def entails(meaning: Meaning, question: Meaning) -> bool | None:

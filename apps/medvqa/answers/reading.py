@@ -284,7 +284,11 @@ class Reading:
         if at < len(found) and (found[at].is_number or found[at].text in NUMBER_WORDS):
             return True
         phrase = self.terms.match(found, self.texts, at) if at < len(found) else None
-        if phrase is None or not phrase.senses[0].atoms:
+        if phrase is None:
+            # "No stone, simple cyst": a word of its own before the next finding.
+            own = at + 1 < len(found) and found[at].is_word and found[at].text not in FILLERS
+            return own and find_cue(self.texts, at) is None and self.terms.match(found, self.texts, at + 1) is not None
+        if not phrase.senses[0].atoms:
             return False
         first = phrase.senses[0].atoms[0][0]
         if first.kind == "side":
