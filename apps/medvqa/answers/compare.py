@@ -62,10 +62,11 @@ def compare(reference: Meaning, answer: Meaning, question: Meaning) -> Compariso
     fresh = [atom for atom in reference.atoms if atom.word not in given]
     if not fresh and not reference.quantities:
         given = set()
+    answer = _without_contrast(reference, answer, question)
     candidates = [Fact(tuple(answer.atoms), tuple(answer.quantities))]
     if len(answer.facts) > 1:
         candidates += answer.facts
-    found = [max((_fact(fact, one, given) for one in candidates), key=_rank) for fact in reference.facts]
+    found = [_best(fact, candidates, given) for fact in reference.facts]
     weights = [
         sum(_weight(atom, given) for atom in fact.atoms) + QUANTITY_WEIGHT * len(fact.quantities)
         for fact in reference.facts
@@ -89,6 +90,40 @@ def compare(reference: Meaning, answer: Meaning, question: Meaning) -> Compariso
         score = min(score, 0.08)
     result.score = max(0.0, min(1.0, score))
     return result
+
+
+def _without_contrast(reference: Meaning, answer: Meaning, question: Meaning) -> Meaning:
+    """An answer without what it says to be free of what is asked: "the spleen is enlarged, the liver is normal".
+
+    Only where the reference denies nothing, and a place of the answer is left.
+    """
+    asked = [atom for atom in question.atoms if names_finding(atom)]
+    if not asked or not all(atom.said for atom in [*asked, *reference.atoms]) or len(answer.facts) < 2:
+        return answer
+    kept = tuple(fact for fact in answer.facts if not _is_free(fact, asked))
+    if len(kept) == len(answer.facts) or not any(atom.kind in _PLACES for fact in kept for atom in fact.atoms):
+        return answer
+    return replace(answer, facts=kept)
+
+
+_PLACES = frozenset({"anatomy", "side", "region"})
+
+
+def _is_free(fact: Fact, asked: Sequence[Atom]) -> bool:
+    """Whether a fact says of a place that it has nothing of what is asked."""
+    heads = [atom for atom in fact.atoms if names_finding(atom) or atom.kind == "state"]
+    if not heads or not any(atom.kind in _PLACES for atom in fact.atoms):
+        return False
+    return all(not atom.said or atom.word.startswith("normal") for atom in heads) and any(
+        one.word == ROOT or agreement_of(wanted, one) < 0 for wanted in asked for one in heads if one.concept
+    )
+
+
+def _best(fact: Fact, candidates: Sequence[Fact], given: set[str]) -> Comparison:
+    """The candidate that agrees best; the first one is all of the answer."""
+    found = [_fact(fact, one, given) for one in candidates]
+    # "Consolidation with cavitation" holds what the reference denies, though its first fact alone does not.
+    return found[0] if "polarity" in found[0].conflicts else max(found, key=_rank)
 
 
 def _rank(one: Comparison) -> tuple[float, float]:
@@ -212,10 +247,11 @@ def _shared(
         names = {name for one in places if one.concept for name in one.concept.ancestors}
         if names & set(atom.concept.places):
             return float(value**0.6)
-        if places and not any(_at(place, one) for place in atom.concept.places for one in places):
+        own = [one.word for one in reference.atoms if one.kind == "anatomy"]
+        if places and not any(_at(place, one) for place in [*atom.concept.places, *own] for one in places):
             return _conflict("place", f"{places[0].word} is no place of {atom.word}", result)
         return value
-    if atom.kind == "side":
+    if atom.kind == "side" and its is not None and its.kind == "side":
         mine = _sides(one for one in reference.atoms if one.kind == "side")
         theirs = _sides(same_kind)
         if mine == theirs:
@@ -269,6 +305,10 @@ def _missing(
     if atom.kind == "modality":
         return _conflict("modality", f"{same_kind[0].word} is no {atom.word}", result)
     if atom.kind == "anatomy" and not _found(reference, same_kind):
+        places = {name for one in reference.atoms if one.concept for name in one.concept.places}
+        if any(_at(place, one) for place in places for one in same_kind):
+            # "Renal tumor" for a clear cell carcinoma of the kidney: vaguer, but no other place.
+            return 0.0
         return _conflict("place", f"{same_kind[0].word} is not {atom.word}", result)
     return 0.0
 
