@@ -335,3 +335,39 @@ def test_a_long_answer_takes_bounded_time() -> None:
     began = time.process_time()
     assert score("pneumonia, " * 10_000, "edema") <= WRONG
     assert time.process_time() - began < 2.0
+
+
+@pytest.mark.parametrize(
+    ("question", "reference", "both"),
+    [
+        ("Which modality is shown?", "x-ray", "X-ray. CT."),
+        ("Which organ is abnormal?", "liver", "liver and spleen"),
+        ("Where are the stones?", "neck of the gallbladder", "neck of the gallbladder, body of the gallbladder"),
+        (
+            "Describe the finding.",
+            "mass in the right frontal lobe",
+            "mass in the right frontal lobe, mass in the left",
+        ),
+        (
+            "Describe the image.",
+            "10 mm cyst in the left kidney",
+            "10 mm cyst in the left kidney, 30 mm cyst in the left",
+        ),
+        (
+            "What is seen?",
+            "fracture of the distal third",
+            "fracture of the distal third, fracture of the proximal third",
+        ),
+    ],
+)
+def test_the_right_answer_beside_another_one_in_its_place_earns_less_than_half(
+    question: str, reference: str, both: str
+) -> None:
+    assert score_answer(reference, reference, question).score == 1.0
+    assert score_answer(both, reference, question).score <= 0.5
+
+
+def test_another_part_of_the_right_organ_is_not_right() -> None:
+    found = score_answer("gallbladder neck", "gallbladder body", "Where are the gallstones?")
+    assert found.score <= 0.5
+    assert found.veto in ("part", "place")
