@@ -23,7 +23,6 @@ from apps.driving.episode import Summary
 from apps.driving.observation.bev import View
 from apps.driving.observation.measures import MEASURES, NEIGHBOUR, Way, hazard, in_ego_frame, measures, neighbours
 from apps.driving.progress import RouteTracker
-from apps.driving.roads.assembly import assemble, path_of
 from apps.driving.roads.network import RoadNetwork
 from apps.driving.roads.routes import Route
 from apps.driving.route_source import RouteSource
@@ -121,44 +120,12 @@ class DrivingEnv(gymnasium.Env[Observation, Any]):
         self.actions.reset()
         self.summary = Summary(self.route, self.backend.name, scenario.traffic, scenario.seed)
         self._steer = ego.steer
-        self._story: list[Any] = []
         self._ended = False
         for view in self.views.values():
             view.reset(self.roads, self.route, self.frame)
         observation, blocked = self._observe()
         info = self._info(self._state(0.0, blocked, GOES_ON))
         return observation, info | {"route": self.route.name, "town": self.route.town}
-
-    def get_state(self) -> dict[str, Any]:
-        """All that the next steps depend on, in plain values: the scenario and what was done in it.
-
-        A simulator's insides stay its own: `set_state` drives the episode again, which on a deterministic one leads to
-        the same moment, bit for bit.
-        """
-        episode = None
-        if not self._ended:
-            scenario = self.scenario
-            episode = {
-                "town": self.route.town,
-                "route": self.route.name,
-                "path": path_of(self.route),
-                "traffic": [scenario.traffic.vehicles, scenario.traffic.walkers, scenario.traffic.parked],
-                "seed": scenario.seed,
-                "actions": np.array(self._story, np.float64),
-            }
-        return {"random": self.np_random.bit_generator.state, "source": self.source.number, "episode": episode}
-
-    def set_state(self, state: dict[str, Any]) -> None:
-        """Go on from what `get_state` returned."""
-        episode = state["episode"]
-        self._ended = True
-        if episode is not None:
-            route = assemble(self.source.roads(episode["town"]), episode["path"], episode["route"])
-            self._begin(Scenario(route, Traffic(*map(int, episode["traffic"])), int(episode["seed"])))
-            for action in episode["actions"]:
-                self.step(action)
-        self.np_random.bit_generator.state = state["random"]
-        self.source.number = int(state["source"])
 
     def step(self, action: Any) -> tuple[Observation, SupportsFloat, bool, bool, dict[str, Any]]:
         """Drive on for one step.
@@ -170,7 +137,6 @@ class DrivingEnv(gymnasium.Env[Observation, Any]):
         if self._ended:
             raise RuntimeError("the episode is over; call reset() before the next step()")
         control = self.actions.control(action)
-        self._story.append(np.array(action, np.float64))
         before = self.frame
         try:
             frame = self.backend.step(control)

@@ -14,6 +14,7 @@ from apps.driving.drivers.rule_based import RuleBased
 from apps.driving.env import DrivingEnv
 from apps.driving.env_config import EnvConfig, RouteConfig, TrafficConfig, ViewConfig
 from common.errors import UsageError
+from common.training.replayed import Replayed
 
 STATE = {
     *("speed", "offset", "heading", "offset_std", "steer", "steer_change", "throttle", "brake", "acceleration"),
@@ -136,7 +137,7 @@ def test_a_restored_environment_goes_on_bit_for_bit(kind, steps):
     def made():
         config = settings(vehicles=8, bev="masks")
         config.action.kind = kind
-        return DrivingEnv(config)
+        return Replayed(DrivingEnv(config))
 
     rng = np.random.default_rng(5)
     actions = [int(rng.integers(30)) if kind == "discrete" else rng.uniform(-0.3, 0.6, 2) for _ in range(120)]

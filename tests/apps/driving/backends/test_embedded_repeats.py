@@ -10,13 +10,11 @@ import subprocess
 import sys
 
 import numpy as np
-import pytest
 
-from apps.driving.backends.base import BackendError, Traffic
+from apps.driving.backends.base import Traffic
 from apps.driving.backends.embedded import EmbeddedBackend
-from common.errors import UsageError
 from tests.apps.driving.backends.episodes import FULL, GO, digest, scenario, wander
-from tests.apps.driving.small_roads import crossroads, ring, street
+from tests.apps.driving.small_roads import crossroads
 from tests.conftest import ROOT
 
 
@@ -65,51 +63,6 @@ def test_equal_bytes_across_processes() -> None:
     }
     assert len(said) == 1
     assert len(said.pop().strip()) == 64
-
-
-@pytest.mark.parametrize("traffic", [Traffic(), FULL])
-def test_a_restored_episode_goes_on_bit_for_bit(traffic: Traffic) -> None:
-    backend = EmbeddedBackend(crossroads())
-    backend.reset(scenario(backend, 30, traffic, seed=2))
-    wander(backend, 150)
-    state = backend.state()
-    on = wander(backend, 300, seed=9)
-    other = EmbeddedBackend(crossroads())
-    other.restore(state)
-    assert wander(other, 300, seed=9) == on
-    backend.restore(state)
-    assert wander(backend, 300, seed=9) == on
-
-
-def test_a_pickled_backend_goes_on_bit_for_bit() -> None:
-    backend = EmbeddedBackend(crossroads())
-    copied = pickle.loads(pickle.dumps(backend))
-    backend.reset(scenario(backend, 30, FULL, seed=2))
-    with pytest.raises(BackendError):
-        copied.step(GO)
-    wander(backend, 50)
-    copied = pickle.loads(pickle.dumps(backend))
-    assert wander(copied, 100) == wander(backend, 100)
-
-
-def test_a_state_is_small_and_fits_its_own_town_only() -> None:
-    backend = EmbeddedBackend(crossroads())
-    backend.reset(scenario(backend, 30, FULL))
-    state = backend.state()
-    assert len(state) < 200_000  # the roads are not in it
-    with pytest.raises(UsageError, match="map"):
-        EmbeddedBackend(ring()).restore(state)
-    with pytest.raises(UsageError, match="dt"):
-        EmbeddedBackend(backend.roads, dt=0.05).restore(state)
-
-
-def test_a_state_without_an_episode_restores_to_none() -> None:
-    backend = EmbeddedBackend(street())
-    state = backend.state()
-    backend.reset(scenario(backend))
-    backend.restore(state)
-    with pytest.raises(BackendError):
-        backend.step(GO)
 
 
 def test_a_thousand_resets_leave_nothing_behind() -> None:
