@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -183,7 +184,7 @@ class Tokens:
         if self.fast is None:
             return f"{type(self.tokenizer).__name__} {self.tokenizer.vocab_size} {self.tokenizer.clean_fn.__name__}"
         backend = getattr(self.fast, "backend_tokenizer", None)
-        rules = backend.to_str() if backend is not None else str(sorted(self.fast.get_vocab().items()))
+        rules = _rules(backend) if backend is not None else str(sorted(self.fast.get_vocab().items()))
         return f"{type(self.tokenizer).__name__} {getattr(self.tokenizer, 'tokenizer_mode', '')} {rules}"
 
     @property
@@ -215,3 +216,9 @@ class Tokens:
         added = 3 if getattr(self.tokenizer, "tokenizer_mode", "") == "clips" else fast.num_special_tokens_to_add()
         cut = sum(len(ids) + added > self.context_length for ids in inside)
         return self.tokenizer(texts, context_length=self.context_length), cut
+
+
+def _rules(backend: Any) -> str:
+    """A fast tokenizer's rules; how it last cut and padded is no rule, though it is written down with them."""
+    rules = {**json.loads(backend.to_str()), "truncation": None, "padding": None}
+    return json.dumps(rules, ensure_ascii=False, separators=(",", ":"))

@@ -165,14 +165,15 @@ class RefClipScore(ClipScore):
 class ContrastiveGoal(PictureReward):
     r"""How much a picture shows what should be rather than what must not be: contrasting language goals (VLM-RL).
 
-    With :math:`c^\pm` the cosines of picture and goals and :math:`z = c^- - c^+`, by `form`:
+    With :math:`c^\pm` the cosines of picture and goals and :math:`z = b c^- - a c^+`, by `form`:
 
     - "clipped": :math:`1 - (\mathrm{clip}(z, low, high) - low) / (high - low)`, in [0, 1]; the form of VLM-RL's code,
       with its thresholds as defaults. They belong to its CLIP and its prompts: calibrate them on the part `z`.
     - "softmax": :math:`\sigma(-z / T)`, in [0, 1]; never flat.
-    - "difference": :math:`a c^+ - b c^-`, in [−(a + b), a + b]; the form of the paper (arXiv 2412.15544).
+    - "difference": :math:`-z`, in [−(a + b), a + b]; the form of the paper (arXiv 2412.15544).
 
-    Higher is better. Parts: `positive`, `negative` (the cosines) and `z`.
+    Higher is better. Parts: `positive`, `negative` (the cosines) and `z`. A picture whose vector is zeros (a broken
+    encoder, black features) points nowhere: NaN, for z = 0 would be a full mark.
 
     Args:
         clip: name or folder of a CLIP (opened on first use), or a `Clip`.
@@ -182,7 +183,7 @@ class ContrastiveGoal(PictureReward):
         low: z that scores 1.
         high: z that scores 0.
         temperature: T.
-        weights: a and b.
+        weights: a and b, 1 and 1 in VLM-RL's code ("softmax" takes no others).
         pictures: column of pictures or their features; see `PictureReward`.
         differentiable: whether gradient should reach the picture column, which must then be a tensor. The "clipped"
             form has none beyond its thresholds.
@@ -215,6 +216,8 @@ class ContrastiveGoal(PictureReward):
                 f"reward {name!r}: low {low} must be below high {high}, temperature {temperature} above 0 and weights "
                 f"{weights} not negative"
             )
+        if form == "softmax" and weights != (1.0, 1.0):
+            raise RewardError(f"reward {name!r}: the softmax has no weights; leave them at 1 and 1, not {weights}")
         _check_goals(name, positive, negative)
         self.positive = positive
         self.negative = negative
@@ -229,17 +232,18 @@ class ContrastiveGoal(PictureReward):
     def score(self, **columns: Any) -> RewardOutput:
         """Compare each picture with both goals; see `Reward.score`."""
         reasons = [""] * len(columns[self.pictures])
-        seen = self.picture_vectors(columns[self.pictures], reasons)
+        seen = _pointing(self.picture_vectors(columns[self.pictures], reasons))
         positive, negative = (
             functional.cosine(seen, self.goal_vector(goal).to(seen.device)) for goal in (self.positive, self.negative)
         )
+        z = functional.contrast_gap(positive, negative, self.weights)
         if self.form == "clipped":
-            values = functional.contrast(positive, negative, self.low, self.high)
+            values = functional.contrast(positive, negative, self.low, self.high, self.weights)
         elif self.form == "softmax":
             values = functional.goal_share(positive, negative, self.temperature)
         else:
-            values = self.weights[0] * positive - self.weights[1] * negative
-        return self.judged(values, reasons, {"positive": positive, "negative": negative, "z": negative - positive})
+            values = -z
+        return self.judged(values, reasons, {"positive": positive, "negative": negative, "z": z})
 
 
 class GoalBaseline(PictureReward):
@@ -284,9 +288,15 @@ class GoalBaseline(PictureReward):
     def score(self, **columns: Any) -> RewardOutput:
         """Compare each picture with the goal; see `Reward.score`."""
         reasons = [""] * len(columns[self.pictures])
-        seen = torch.nn.functional.normalize(self.picture_vectors(columns[self.pictures], reasons).float(), dim=-1)
+        seen = _pointing(self.picture_vectors(columns[self.pictures], reasons).float())
+        seen = torch.nn.functional.normalize(seen, dim=-1)
         goal, baseline = (self.goal_vector(text).to(seen.device) for text in (self.goal, self.baseline))
         return self.judged(functional.goal_baseline(seen, goal, baseline, self.alpha), reasons)
+
+
+def _pointing(vectors: Tensor) -> Tensor:
+    """Vectors with NaN for those of zeros, which point nowhere."""
+    return torch.where((vectors == 0).all(1, keepdim=True), math.nan, vectors)
 
 
 def _blame(values: Tensor, captions: Sequence[str], worst: float, known: Sequence[bool] | None = None) -> Tensor:

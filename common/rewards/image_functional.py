@@ -23,14 +23,24 @@ def harmonic_mean(left: Tensor, right: Tensor) -> Tensor:
     return torch.where(total == 0, 0.0, 2 * left * right / torch.where(total == 0, 1.0, total))
 
 
-def contrast(positive: Tensor, negative: Tensor, low: float, high: float) -> Tensor:
+def contrast_gap(positive: Tensor, negative: Tensor, weights: tuple[float, float] = (1.0, 1.0)) -> Tensor:
+    r""":math:`z = b \cos(I, g^-) - a \cos(I, g^+)`, in [−(a + b), a + b]; the higher, the more of what must not be.
+
+    The paper of VLM-RL (arXiv 2412.15544) rewards −z with weights a and b; its code has the bare difference.
+    """
+    return weights[1] * negative - weights[0] * positive
+
+
+def contrast(
+    positive: Tensor, negative: Tensor, low: float, high: float, weights: tuple[float, float] = (1.0, 1.0)
+) -> Tensor:
     r"""How far a picture is from what must not be, beside what should be.
 
-    .. math:: z = \cos(I, g^-) - \cos(I, g^+), \qquad r = 1 - \frac{\mathrm{clip}(z, low, high) - low}{high - low}
+    .. math:: z = b \cos(I, g^-) - a \cos(I, g^+), \qquad r = 1 - \frac{\mathrm{clip}(z, low, high) - low}{high - low}
 
-    In [0, 1]: 1 at `z <= low`, 0 at `z >= high`. The form of VLM-RL's code (arXiv 2412.15544).
+    In [0, 1]: 1 at `z <= low`, 0 at `z >= high`. The form of VLM-RL's code (arXiv 2412.15544), where a = b = 1.
     """
-    return 1 - ((negative - positive - low) / (high - low)).clamp(0, 1)
+    return 1 - ((contrast_gap(positive, negative, weights) - low) / (high - low)).clamp(0, 1)
 
 
 def goal_share(positive: Tensor, negative: Tensor, temperature: float) -> Tensor:
