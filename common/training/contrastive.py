@@ -85,7 +85,7 @@ class ContrastiveLearner(ABC):
         self.model.train()
         loss = self.loss(self.sampler.next())
         self.optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
         self.optimizer.step()
         with torch.no_grad():
