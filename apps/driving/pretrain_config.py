@@ -37,7 +37,7 @@ class PretrainConfig:
     context_length: int = 40
     vocabulary: int = 600
     scenes: int = 30_000
-    steps: int = 3_000
+    steps: int = 2_500
     batch_size: int = 128
     goals: float = 1.0
     learning_rate: float = 1.5e-3

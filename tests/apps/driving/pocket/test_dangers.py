@@ -23,9 +23,7 @@ CAR, PERSON = (HALF, 1.0), (0.25, 0.25)
 def actors(*others: tuple[float, float, float, float], kind: Kind = Kind.VEHICLE, ago: float = 0.0) -> Actors:
     """Others by x, y, yaw and speed, so many seconds ago."""
     count = len(others)
-    poses = np.array(
-        [(x - v * ago * math.cos(yaw), y - v * ago * math.sin(yaw), 0.0, yaw) for x, y, yaw, v in others]
-    )
+    poses = np.array([(x - v * ago * math.cos(yaw), y - v * ago * math.sin(yaw), 0.0, yaw) for x, y, yaw, v in others])
     return Actors(
         np.arange(count),
         np.full(count, kind, np.int8),
@@ -53,7 +51,9 @@ class TestTraffic:
     def test_an_empty_road_is_safe(self):
         assert judged().all == 0.0
 
-    @pytest.mark.parametrize(("gap", "least", "most"), [(1.0, 0.95, 1.0), (5.0, 0.6, 0.8), (10.0, 0.3, 0.5), (22, 0, 0)])
+    @pytest.mark.parametrize(
+        ("gap", "least", "most"), [(1.0, 0.95, 1.0), (5.0, 0.6, 0.8), (10.0, 0.3, 0.5), (22, 0, 0)]
+    )
     def test_a_standing_car_is_the_more_dangerous_the_nearer(self, gap, least, most):
         found = judged(ahead(gap))
         assert least <= found.traffic <= most
