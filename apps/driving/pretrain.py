@@ -37,8 +37,6 @@ def run(config: PretrainConfig) -> int:
 
     from apps.driving.pocket.scenes import load_scenes
     from apps.driving.pretraining.clip import ClipLearner, clip_tokenizer, write_clip
-    from apps.driving.pretraining.figures import clip_figures, plain
-    from common.models.clip import Clip
     from common.training.run import set_threads
     from common.training.stage import drop_checkpoints, open_run, run_stage
 
@@ -54,14 +52,28 @@ def run(config: PretrainConfig) -> int:
     run_stage(training, "clip", learner, config.steps, config.save_every)
     write_clip(learner, folder)
     del learner, scenes
+    measure(config, folder, command)
+    drop_checkpoints(training, "clip")
+    return 0
+
+
+def measure(config: PretrainConfig, folder: Path, command: str) -> dict[str, Any]:
+    """Fit the thresholds of a written CLIP, measure it, and write both and the card beside it.
+
+    Returns:
+        What stands in `figures.json`.
+    """
+    from apps.driving.pocket.scenes import load_scenes
+    from apps.driving.pretraining.figures import clip_figures, plain
+    from common.models.clip import Clip
+
     clip = Clip(folder, batch_size=250)
     known = thresholds(clip, load_scenes("seen", config.calibration, config.seed), folder)
     figures = clip_figures(clip, load_scenes("held_out", config.heldout, config.seed, blanked=True), known)
     figures["parameters"] = sum(weight.numel() for weight in clip.model.parameters())
     write_json(folder / "figures.json", plain(figures))
     write_text(folder / "README.md", card(config, command, figures))
-    drop_checkpoints(training, "clip")
-    return 0
+    return figures
 
 
 def thresholds(clip: Clip, scenes: Scenes, folder: Path) -> dict[str, Calibration]:
@@ -163,5 +175,7 @@ def _calibration(wording: str, found: Mapping[str, Any]) -> list[str]:
         *(f"| {one['z']:+.3f} | {one['said']:.3f} | {one['danger'].text()} |" for one in found["curve"]),
         "",
         f"Of dangerous scenes {percent('called dangerous')} % are called so (1 − c ≥ 0.5), and "
-        f"{percent('called dangerous, others gone')} % of the same pictures without the other cars and people.",
+        f"{percent('called dangerous, others gone')} % of the same pictures without the other cars and people; of "
+        f"safe ones (danger ≤ 0.1) {percent('safe called dangerous')} %, of safe ones that were driven "
+        f"{percent('safe called dangerous, driven')} %.",
     ]

@@ -42,7 +42,7 @@ class PretrainConfig:
     goals: float = 1.0
     learning_rate: float = 1.5e-3
     calibration: int = 4_000
-    heldout: int = 4_000
+    heldout: int = 6_000
     out: str = "assets/driving"
     runs: str = "runs/driving"
     seed: int = 0

@@ -148,10 +148,13 @@ def calibrated(
     z, z_empty = gap(clip, pair, seen), gap(clip, pair, empty)
     danger = scenes.danger("traffic").astype(float)
     said, said_empty = ramp(z, known.low, known.high), ramp(z_empty, known.low, known.high)
-    bad = danger >= DANGEROUS
+    bad, safe = danger >= DANGEROUS, danger <= SAFE
+    driven = safe & ~scenes.placed
 
-    def share(values: Floats) -> Interval:
-        return bootstrap(values, n=RESAMPLES, seed=seed, groups=scenes.episodes[bad])
+    def mean(values: Floats, rows: NDArray[np.bool_]) -> Interval:
+        return bootstrap(values[rows], n=RESAMPLES, seed=seed, groups=scenes.episodes[rows])
+
+    alarm, alarm_empty = (said >= DANGEROUS).astype(float), (said_empty >= DANGEROUS).astype(float)
 
     return {
         "low": known.low,
@@ -163,10 +166,12 @@ def calibrated(
             {"z": one.z, "said": one.said, "danger": one.danger}
             for one in curve(z, said, danger, scenes.episodes, seed, 10)
         ],
-        "called dangerous": share((said[bad] >= DANGEROUS).astype(float)),
-        "called dangerous, others gone": share((said_empty[bad] >= DANGEROUS).astype(float)),
-        "said": share(said[bad]),
-        "said, others gone": share(said_empty[bad]),
+        "called dangerous": mean(alarm, bad),
+        "called dangerous, others gone": mean(alarm_empty, bad),
+        "safe called dangerous": mean(alarm, safe),
+        "safe called dangerous, driven": mean(alarm, driven),
+        "said": mean(said, bad),
+        "said, others gone": mean(said_empty, bad),
     }
 
 
