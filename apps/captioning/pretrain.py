@@ -6,7 +6,7 @@ import logging
 import random
 import shlex
 import sys
-from dataclasses import asdict, replace
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -85,16 +85,10 @@ def pretrain_run(config: CaptioningConfig, name: str, settings: Any) -> Run:
     Raises:
         UsageError: the one that lies there was made with other settings.
     """
-    from common.training.run import Run, plain
+    from common.training.stage import open_run
 
-    folder = Path(config.runs) / f"pretrain-{name}"
-    if not (folder / "run.json").is_file():
-        command = f"python -m apps.captioning {shlex.join(sys.argv[1:])}"
-        return Run.create(folder.parent, folder.name, settings, settings.seed, command)
-    run = Run.resume(folder)
-    if run.config != plain(asdict(settings)):
-        raise UsageError(f"{folder}: an interrupted training with other settings; remove it to begin anew")
-    return run
+    command = f"python -m apps.captioning {shlex.join(sys.argv[1:])}"
+    return open_run(Path(config.runs) / f"pretrain-{name}", settings, settings.seed, command)
 
 
 def make_decoder(config: CaptioningConfig, tokenizer: Tokenizer, folder: Path) -> dict[str, Any]:

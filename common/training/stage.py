@@ -5,16 +5,17 @@ from __future__ import annotations
 import io
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
 import torch
 
-from common.errors import DataError, TouchstoneError
+from common.errors import DataError, TouchstoneError, UsageError
 from common.files import write_bytes
 from common.training.callbacks import Progress, StopRequest
-from common.training.run import Interrupted, Run
+from common.training.run import Interrupted, Run, plain
 from common.training.workers import ALONE, Workers
 
 KEPT = 2
@@ -119,6 +120,26 @@ def run_stage(
         raise
     finally:
         bar.close()
+
+
+def open_run(folder: Path, settings: Any, seed: int, command: str) -> Run:
+    """The run folder that an interrupted command left, or a new one: given again, the command goes on.
+
+    Args:
+        folder: of the run, `runs/<app>/<name>`.
+        settings: dataclass of all that decides the result.
+        seed: seeds everything random in the run.
+        command: that goes on with it.
+
+    Raises:
+        UsageError: the run that lies there was made with other settings.
+    """
+    if not (folder / "run.json").is_file():
+        return Run.create(folder.parent, folder.name, settings, seed, command)
+    run = Run.resume(folder)
+    if run.config != plain(asdict(settings)):
+        raise UsageError(f"{folder}: an interrupted training with other settings; remove it to begin anew")
+    return run
 
 
 def newest_checkpoint(run: Run, stage: str) -> Path | None:

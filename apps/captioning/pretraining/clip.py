@@ -7,7 +7,6 @@ mistake that the model still makes comes the more often.
 
 from __future__ import annotations
 
-import math
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,7 +20,7 @@ from apps.captioning.pocket.render import SIDE, draw
 from apps.captioning.pocket.scene import Scene, sample_scene
 from apps.captioning.pretraining.tokenizer import sentences
 from common.models.clip_text import encode_text
-from common.training.sampler import CyclicSampler
+from common.training.contrastive import ContrastiveLearner, to_input, to_tokens
 from common.ui import progress
 
 if TYPE_CHECKING:
@@ -103,26 +102,7 @@ DAMAGE = "damaged"
 MEAN, DEVIATION = (0.55, 0.54, 0.56), (0.33, 0.32, 0.33)
 
 
-def to_input(pictures: np.ndarray) -> Tensor:
-    """`(B, 3, 64, 64)` normalised float32, channels last, from uint8 pictures."""
-    import torch
-
-    values = torch.from_numpy(pictures).permute(0, 3, 1, 2).float() / 255
-    return (values - torch.tensor(MEAN).view(3, 1, 1)) / torch.tensor(DEVIATION).view(3, 1, 1)
-
-
-def to_tokens(tokenizer: PreTrainedTokenizerFast, texts: list[str], length: int) -> Tensor:
-    """`(B, length)` token ids, 0 after the end token, which stays where a text is cut."""
-    import torch
-
-    rows = torch.zeros(len(texts), length, dtype=torch.long)
-    for row, encoding in zip(rows, tokenizer.backend_tokenizer.encode_batch(texts), strict=True):
-        ids = encoding.ids if len(encoding.ids) <= length else [*encoding.ids[: length - 1], encoding.ids[-1]]
-        row[: len(ids)] = torch.tensor(ids)
-    return rows
-
-
-class ClipLearner:
+class ClipLearner(ContrastiveLearner):
     """The training of a pocket CLIP, step by step; see `common.training.stage`.
 
     Args:
@@ -140,59 +120,37 @@ class ClipLearner:
         self.settings, self.tokenizer = settings, tokenizer
         self.scenes = [sample_scene(rng, held=False) for _ in range(settings.pictures)]
         self.pictures = draw_all(self.scenes, quiet)
-        self.model = open_clip.CLIP(**model_config(settings, len(tokenizer)))
-        # So few channels are convolved a third faster when they lie last.
-        self.model.visual.to(memory_format=torch.channels_last)
-        decay = [value for value in self.model.parameters() if value.ndim > 1]
-        plain = [value for value in self.model.parameters() if value.ndim <= 1]
-        groups = [{"params": decay, "weight_decay": 0.1}, {"params": plain, "weight_decay": 0.0}]
-        self.optimizer = torch.optim.AdamW(groups, betas=(0.9, 0.98), eps=1e-6)
-        self.sampler = CyclicSampler(settings.pictures, settings.batch_size, settings.seed)
+        super().__init__(
+            open_clip.CLIP(**model_config(settings, len(tokenizer))),
+            settings.pictures,
+            settings.steps,
+            settings.batch_size,
+            settings.learning_rate,
+            settings.seed,
+        )
         # How often each sort of mistake fools the model: a running mean.
         self.hardness = dict.fromkeys((DAMAGE, *MUTATIONS), 0.5)
-        self.steps = 0
 
-    def step(self) -> dict[str, float]:
-        """One optimiser step; returns the loss and how often each sort of mistake fools the model."""
-        import torch
-
-        for group in self.optimizer.param_groups:
-            group["lr"] = _rate(self.steps, self.settings)
-        self.model.train()
-        loss = self._loss(self.sampler.next(), random.Random(f"clip/{self.settings.seed}/{self.steps}"))
-        self.optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
-        self.optimizer.step()
-        with torch.no_grad():
-            self.model.logit_scale.clamp_(max=math.log(100))
-        self.steps += 1
-        fooled = {f"fooled/{name}": value for name, value in self.hardness.items()}
-        return {"loss": float(loss.detach()), "scale": float(self.model.logit_scale.detach().exp()), **fooled}
+    def figures(self) -> dict[str, float]:
+        """How often each sort of mistake fools the model."""
+        return {f"fooled/{name}": value for name, value in self.hardness.items()}
 
     def state(self) -> dict[str, Any]:
         """All that a checkpoint needs."""
-        return {
-            "model": self.model.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "sampler": self.sampler.state_dict(),
-            "hardness": self.hardness,
-            "step": self.steps,
-        }
+        return {**super().state(), "hardness": self.hardness}
 
     def restore(self, state: dict[str, Any]) -> None:
         """Go on from a checkpoint."""
-        self.model.load_state_dict(state["model"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.sampler.load_state_dict(state["sampler"])
-        self.hardness, self.steps = dict(state["hardness"]), state["step"]
+        super().restore(state)
+        self.hardness = dict(state["hardness"])
 
-    def _loss(self, rows: list[int], rng: random.Random) -> Tensor:
+    def loss(self, rows: list[int]) -> Tensor:
         """Symmetric InfoNCE; every picture's row has the hard negatives of the whole batch as further columns."""
         import torch
         from torch.nn import functional
 
         settings, backwards = self.settings, _backwards(self.steps, self.settings)
+        rng = random.Random(f"clip/{settings.seed}/{self.steps}")
         truths, wrongs, kinds = [], [], []
         for scene in (self.scenes[row] for row in rows):
             style = "stories" if rng.random() < settings.stories else "captions"
@@ -206,7 +164,7 @@ class ClipLearner:
             for kind, wrong in _wrong_captions(scene, truths[-1], say, settings.hard_negatives, self.hardness, rng):
                 wrongs.append(wrong)
                 kinds.append(kind)
-        seen = functional.normalize(self.model.encode_image(to_input(self.pictures[rows])), dim=-1)
+        seen = functional.normalize(self.model.encode_image(to_input(self.pictures[rows], MEAN, DEVIATION)), dim=-1)
         tokens = to_tokens(self.tokenizer, truths + wrongs, settings.context_length)
         told = functional.normalize(encode_text(self.model, tokens), dim=-1)
         logits = self.model.logit_scale.exp() * seen @ told.T
@@ -250,11 +208,6 @@ def _backwards(step: int, settings: ClipTraining) -> float:
     """How often relations are told from the other end: never at first, then up to half of the time."""
     start = settings.forwards * settings.steps
     return 0.5 * min(1.0, max(0.0, step - start) / max(1.0, start / 2))
-
-
-def _rate(step: int, settings: ClipTraining) -> float:
-    warmup = min(1.0, (step + 1) / 100)
-    return settings.learning_rate * warmup * 0.5 * (1 + math.cos(math.pi * step / settings.steps))
 
 
 def clip_tokenizer(vocabulary: int, settings: ClipTraining) -> PreTrainedTokenizerFast:

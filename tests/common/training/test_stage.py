@@ -6,15 +6,17 @@ import json
 import os
 import pickle
 import signal
+from dataclasses import dataclass
 
 import pytest
 import torch
 
-from common.errors import DataError, GraderFailure, MissingColumn
+from common.errors import DataError, GraderFailure, MissingColumn, UsageError
 from common.training.run import Interrupted, Run
 from common.training.stage import (
     drop_checkpoints,
     newest_checkpoint,
+    open_run,
     read_checkpoint,
     run_stage,
     write_checkpoint,
@@ -192,3 +194,26 @@ def test_the_log_is_rewound_to_the_checkpoint(run):
     assert run.alarms() == []
     assert len(run.rows("init")) == 1
     assert all(json.loads(line) for line in run.log_file.read_text().splitlines())
+
+
+@dataclass
+class Settings:
+    rate: float = 0.5
+    layers: tuple[int, ...] = (1, 2)
+
+
+def test_a_command_given_again_goes_on_with_its_run(tmp_path):
+    folder = tmp_path / "captioning" / "pretrain"
+    first = open_run(folder, Settings(), 3, "again")
+    write_checkpoint(first, "rl", 2, {"learner": {}, "extra": {}})
+    second = open_run(folder, Settings(), 3, "again")
+    assert second.folder == folder
+    assert newest_checkpoint(second, "rl") is not None
+    assert second.resume_command == "again"
+
+
+def test_a_run_with_other_settings_is_refused_by_name(tmp_path):
+    folder = tmp_path / "captioning" / "pretrain"
+    open_run(folder, Settings(), 3, "again")
+    with pytest.raises(UsageError, match="pretrain"):
+        open_run(folder, Settings(rate=0.7), 3, "again")

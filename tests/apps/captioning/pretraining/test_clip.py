@@ -3,7 +3,7 @@ import torch
 
 from apps.captioning.pocket.mutations import MUTATIONS
 from apps.captioning.pocket.scene import HELD_PAIRS
-from apps.captioning.pretraining.clip import DAMAGE, ClipLearner, ClipTraining, _backwards, to_tokens
+from apps.captioning.pretraining.clip import DAMAGE, ClipLearner, ClipTraining, _backwards
 from apps.captioning.pretraining.tokenizer import sentences
 from common.models.clip_folder import compact_tokenizer
 
@@ -47,9 +47,3 @@ def test_relations_are_told_forwards_first():
     settings = ClipTraining(steps=1000, forwards=0.3)
     shares = [_backwards(step, settings) for step in (0, 299, 300, 375, 450, 999)]
     assert shares == [0.0, 0.0, 0.0, 0.25, 0.5, 0.5]
-
-
-def test_a_text_that_is_too_long_keeps_its_end_token(tokenizer):
-    ids = to_tokens(tokenizer, ["red " * 50, "red"], 12)
-    assert ids.shape == (2, 12)
-    assert ids.max(1).values.tolist() == [tokenizer.eos_token_id] * 2

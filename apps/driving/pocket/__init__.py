@@ -1,0 +1,1 @@
+"""Captioned traffic scenes with exact truth, made by the embedded simulator."""

@@ -1,0 +1,181 @@
+"""`pretrain`: the pocket CLIP that understands bird's-eye views, made from nothing, its thresholds and its card."""
+
+from __future__ import annotations
+
+import logging
+import shlex
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from apps.driving.pretrain_config import PretrainConfig
+from common.files import write_json, write_text
+
+if TYPE_CHECKING:
+    from apps.driving.calibration import Calibration
+    from apps.driving.pocket.scenes import Scenes
+    from common.models.clip import Clip
+    from common.stats import Interval
+
+logger = logging.getLogger(__name__)
+
+#: Files of thresholds in the CLIP's folder, by wording of `apps.driving.goals.WORDINGS`.
+THRESHOLDS = {"pocket": "calibration.json", "vlm_rl": "calibration-vlm_rl.json"}
+
+
+def run(config: PretrainConfig) -> int:
+    """Make `OUT/clip`: weights, tokenizer, thresholds for both wordings, figures and a card.
+
+    An interrupted training goes on when the same command is given again.
+
+    Raises:
+        Interrupted: the user stopped it; the message holds the command that goes on.
+        UsageError: an interrupted training with other settings is in the way.
+    """
+    import cv2
+
+    from apps.driving.pocket.scenes import load_scenes
+    from apps.driving.pretraining.clip import ClipLearner, clip_tokenizer, write_clip
+    from common.training.run import set_threads
+    from common.training.stage import drop_checkpoints, open_run, run_stage
+
+    set_threads(config.threads)
+    cv2.setNumThreads(config.threads)
+    command = f"python -m apps.driving {shlex.join(sys.argv[1:])}"
+    folder = Path(config.out) / "clip"
+    training = open_run(
+        Path(config.runs) / f"pretrain-clip-seed{config.seed}-steps{config.steps}", config, config.seed, command
+    )
+    scenes = load_scenes("train", config.scenes, config.seed)
+    learner = ClipLearner(config, clip_tokenizer(config, scenes), scenes)
+    run_stage(training, "clip", learner, config.steps, config.save_every)
+    write_clip(learner, folder)
+    del learner, scenes
+    measure(config, folder, command)
+    drop_checkpoints(training, "clip")
+    return 0
+
+
+def measure(config: PretrainConfig, folder: Path, command: str) -> dict[str, Any]:
+    """Fit the thresholds of a written CLIP, measure it, and write both and the card beside it.
+
+    Returns:
+        What stands in `figures.json`.
+    """
+    from apps.driving.pocket.scenes import load_scenes
+    from apps.driving.pretraining.figures import clip_figures, plain
+    from common.models.clip import Clip
+
+    clip = Clip(folder, batch_size=250)
+    known = thresholds(clip, load_scenes("seen", config.calibration, config.seed), folder)
+    figures = clip_figures(clip, load_scenes("held_out", config.heldout, config.seed, blanked=True), known)
+    figures["parameters"] = sum(weight.numel() for weight in clip.model.parameters())
+    write_json(folder / "figures.json", plain(figures))
+    write_text(folder / "README.md", card(config, command, figures))
+    return figures
+
+
+def thresholds(clip: Clip, scenes: Scenes, folder: Path) -> dict[str, Calibration]:
+    """Fit the thresholds of both wordings on scenes of the training maps, and write them beside the weights.
+
+    The goals tell of traffic alone: a car beside its lane on an empty road is nowhere near an accident.
+    """
+    from apps.driving.calibration import calibrate
+    from apps.driving.pretraining.figures import features
+    from apps.driving.reward_config import GoalConfig
+
+    seen = features(clip, scenes.pictures())
+    known = {}
+    for wording, file in THRESHOLDS.items():
+        goals = GoalConfig(wording=wording)  # type: ignore[arg-type]
+        known[wording] = calibrate(clip, goals, seen, scenes.danger("traffic"), scenes.episodes.tolist())
+        known[wording].write(folder / file)
+    return known
+
+
+def card(config: PretrainConfig, command: str, figures: Mapping[str, Any]) -> str:
+    """The card that lies beside the weights."""
+    labels, retrieval = figures["labels"], figures["retrieval"]
+    lines = [
+        "# Pocket CLIP of bird's-eye views",
+        "",
+        f"OpenCLIP's ModifiedResNet and text transformer, {figures['parameters'] / 1e6:.2f} M parameters in float16, "
+        f"trained from nothing on {config.scenes:,} captioned scenes of the embedded simulator "
+        "(`apps/driving/pocket`): pictures of 64 by 64 pixels and 32 m (`apps.driving.pocket.moments.pocket_view`), "
+        "from drives of good, faulty and clueless drivers on the maps town, ring, highway and hills, about half of "
+        "them with a car, a person or the ego put elsewhere. Danger is exact: see `apps/driving/pocket/dangers.py`.",
+        "",
+        f"- command: `{command}`, seed {config.seed}",
+        f"- {config.steps:,} steps of {config.batch_size} scenes",
+        f"- {figures['pictures a second']:,.0f} pictures a second of one core's time, in batches of 32",
+        "",
+        f"Measured on {figures['scenes']:,} scenes ({figures['driven']:,} as they were driven) of "
+        f"{figures['episodes']} episodes on the village, a map that nothing was trained on. Brackets: 95 % intervals, "
+        "episodes resampled. No figure here is of CARLA.",
+        "",
+        "## Ranking",
+        "",
+        "The chance that z = cos(negative) − cos(positive) of a dangerous scene (danger ≥ 0.5) is above that of a "
+        "safe one (≤ 0.1), in %; and Spearman's correlation of z with danger. *Driven*: scenes in which nothing was "
+        "staged.",
+        "",
+        "| positive / negative | danger | all | driven | dangerous, driven | correlation |",
+        "|---|---|---|---|---|---|",
+        *_ranking(figures["ranking"]),
+        *_ranking(figures["ranking of unheard wordings"], " (never trained on)"),
+        "",
+        "Scenes of one label against clear ones, in %:",
+        "",
+        "| pair | label | scenes | right |",
+        "|---|---|---|---|",
+        *(
+            f"| {pair} | {label} | {labels[label]} | {found.text(100, 1)} |"
+            for pair, by_label in figures["labels against clear"].items()
+            for label, found in by_label.items()
+        ),
+        "",
+        "## Retrieval",
+        "",
+        f"The best of 100 captions is true of the picture: {retrieval['picture to caption'].text(100, 1)} %; the best "
+        f"of 100 pictures fits the caption: {retrieval['caption to picture'].text(100, 1)} %; by chance: "
+        f"{retrieval['chance'].text(100, 1)} %.",
+    ]
+    for wording, found in figures["calibration"].items():
+        lines += _calibration(wording, found)
+    return "\n".join([*lines, "", "Figures on the pocket world are no benchmark results.", ""])
+
+
+def _ranking(rows: Mapping[str, Mapping[str, Any]], remark: str = "") -> list[str]:
+    from apps.driving.pocket.wordings import PAIRS
+
+    aspects = {pair.name: pair.aspect for pair in PAIRS}
+    return [
+        f"| {one['positive']} / {one['negative']}{remark} | {aspects[name]} | {one['right'].text(100, 1)} "
+        f"| {one['driven'].text(100, 1)} | {one['dangerous, driven']} | {one['rank'].text()} |"
+        for name, one in rows.items()
+    ]
+
+
+def _calibration(wording: str, found: Mapping[str, Any]) -> list[str]:
+    def percent(name: str) -> str:
+        interval: Interval = found[name]
+        return interval.text(100, 1)
+
+    return [
+        "",
+        f"## Thresholds, wording `{wording}`",
+        "",
+        f"`{THRESHOLDS[wording]}`: z ≤ {found['low']:.4f} is safe, z ≥ {found['high']:.4f} dangerous; fitted to "
+        f"scenes of the training maps. On the village: mean error of 1 − c {found['error'].text()}, balanced "
+        f"Brier score {found['brier']:.3f}.",
+        "",
+        "| z | 1 − c | true danger |",
+        "|---|---|---|",
+        *(f"| {one['z']:+.3f} | {one['said']:.3f} | {one['danger'].text()} |" for one in found["curve"]),
+        "",
+        f"Of dangerous scenes {percent('called dangerous')} % are called so (1 − c ≥ 0.5), and "
+        f"{percent('called dangerous, others gone')} % of the same pictures without the other cars and people; of "
+        f"safe ones (danger ≤ 0.1) {percent('safe called dangerous')} %, of safe ones that were driven "
+        f"{percent('safe called dangerous, driven')} %.",
+    ]

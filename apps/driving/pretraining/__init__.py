@@ -1,0 +1,1 @@
+"""How the pocket CLIP that understands bird's-eye views is made from nothing."""
