@@ -78,7 +78,11 @@ APP = App(
                 Flag("--vehicles", "other cars", {"type": int, "default": 10}),
                 Flag("--walkers", "people on foot", {"type": int, "default": 0}),
                 Flag("--record", "film to write: .mp4 or .gif", {**OPTIONAL, "metavar": "FILE"}),
-                Flag("--reward", "recipe whose parts are shown", OPTIONAL),
+                Flag(
+                    "--parts",
+                    "recipe of the reward whose parts are shown",
+                    {**OPTIONAL, "dest": "reward", "metavar": "RECIPE"},
+                ),
                 JSON,
             ),
             (

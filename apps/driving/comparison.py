@@ -116,4 +116,4 @@ def _write_report(results: Results, summary: Mapping[str, Any], folder: Path) ->
             curves.setdefault(recipe, []).append(points)
     if curves:
         report.section("Learning").figure(lines(curves, "steps", "held-out route completion"), "A line a seed.")
-    return report.write(folder / "report.html")
+    return report.save(folder / "report.html")

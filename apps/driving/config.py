@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from apps.driving.backends.backend_config import BackendConfig
 from apps.driving.env_config import EnvConfig
 from apps.driving.evaluate_config import EvaluateConfig
+from apps.driving.pretrain_config import PretrainConfig
 from apps.driving.reward_config import RewardConfig
 from apps.driving.train_config import CompareConfig, LearnConfig
 from common.training.sb3_config import ControlConfig
@@ -18,10 +19,11 @@ class DrivingConfig:
 
     Args:
         env: what is driven: routes, traffic, observation, action, when an episode ends.
-        backend: the simulator.
+        simulator: which one, and how it is run.
         reward: what the driver is trained on.
         control: the algorithm, PPO or SAC.
         learn: how the reward reaches it.
+        pretrain: the pocket CLIP.
         evaluate: routes and rules that drivers are measured on; none of its maps is trained on.
         comparison: several recipes or seeds in one command.
         seed: seed of everything random.
@@ -30,10 +32,11 @@ class DrivingConfig:
     """
 
     env: EnvConfig = field(default_factory=EnvConfig)
-    backend: BackendConfig = field(default_factory=BackendConfig)
+    simulator: BackendConfig = field(default_factory=BackendConfig)
     reward: RewardConfig = field(default_factory=RewardConfig)
     control: ControlConfig = field(default_factory=ControlConfig)
     learn: LearnConfig = field(default_factory=LearnConfig)
+    pretrain: PretrainConfig = field(default_factory=PretrainConfig)
     evaluate: EvaluateConfig = field(default_factory=EvaluateConfig)
     comparison: CompareConfig = field(default_factory=CompareConfig)
     seed: int = 0

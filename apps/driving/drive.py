@@ -97,7 +97,7 @@ def run_drive(
     settings = replace(
         own, routes=RouteConfig(maps=[town], folders=folders, pool=PLANNED), end=config.evaluate.end, picture=picture
     )
-    simulator = chosen(config.backend, roads, backend, host, port)
+    simulator = chosen(config.simulator, roads, backend, host, port)
     recorder = None if record is None else open_recorder(record, 1.0 / simulator.config.dt)
     env = DrivingEnv(settings, simulator, render_mode=None if record is None else "rgb_array")
     way = _route(env, roads, route, seed)

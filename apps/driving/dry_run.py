@@ -78,12 +78,12 @@ def _environment(config: DrivingConfig) -> str:
 def _simulator(config: DrivingConfig) -> str:
     from apps.driving.backends.backend_config import for_worker
 
-    last = for_worker(config.backend, config.learn.environments - 1)
-    if config.backend.kind != "carla":
-        return config.backend.kind
+    last = for_worker(config.simulator, config.learn.environments - 1)
+    if config.simulator.kind != "carla":
+        return config.simulator.kind
     from apps.driving.backends.carla_probe import look
 
-    server = config.backend.carla
+    server = config.simulator.carla
     found = look(server.host, server.port, server.answer_timeout)
     if found.kind != "carla":
         raise NotChecked(
@@ -97,7 +97,8 @@ def _batches(config: DrivingConfig) -> str:
     control = config.control
     if control.algorithm == "ppo":
         rollout = control.ppo.rollout * config.learn.environments
-        return f"PPO: {-(-control.steps // rollout)} rollouts of {rollout:,} steps, {rollout // control.ppo.batch_size} batches each"
+        rollouts, batches = -(-control.steps // rollout), rollout // control.ppo.batch_size
+        return f"PPO: {rollouts} rollouts of {rollout:,} steps, {batches} batches each"
     return f"SAC: {control.steps:,} steps, {control.sac.updates} updates every {control.sac.collect}"
 
 
@@ -106,9 +107,9 @@ def _reward(config: DrivingConfig) -> str:
 
     clip = config.reward.clip
     folder = clip.name.removeprefix("local-dir:")
-    if clip.name.startswith("local-dir:") and not Path(folder).is_dir():
-        raise UsageError(f"{folder}: no CLIP there; make the pocket CLIP with python -m apps.driving pretrain")
     reward, encode = build_reward(config)
+    if encode is not None and clip.name.startswith("local-dir:") and not Path(folder).is_dir():
+        raise UsageError(f"{folder}: no CLIP there; make the pocket CLIP with python -m apps.driving pretrain")
     sees = f"looks at pictures through {clip.name}" if encode is not None else "looks at no pictures"
     return f"recipe {config.reward.recipe}, between {reward.bounds[0]:g} and {reward.bounds[1]:g}; {sees}"
 

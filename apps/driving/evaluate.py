@@ -119,7 +119,7 @@ def prepare(
     if not config.evaluate.maps:
         raise UsageError("evaluate.maps is empty; name a map, for instance village")
     roads = load_roads(config.evaluate.maps[0], tuple(config.env.routes.folders))
-    simulator = chosen(config.backend, roads, backend, host, port)
+    simulator = chosen(config.simulator, roads, backend, host, port)
     short = [Path(name).name for name in names]
     # Two runs may have one folder name; then tables give the whole path.
     labels = [name if short.count(tail) > 1 else tail for name, tail in zip(names, short, strict=True)]

@@ -50,7 +50,7 @@ class Settings(Protocol):
     """The part of the application's settings that `evaluate` and `drive` read."""
 
     env: EnvConfig
-    backend: BackendConfig
+    simulator: BackendConfig
     evaluate: EvaluateConfig
 
 

@@ -160,7 +160,7 @@ def environments(config: DrivingConfig) -> VecEnv:
     """The environments that the policy learns in, seeded apart from each other."""
     from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv
 
-    makers = [Maker(config, rank) for rank in range(config.learn.environments)]
+    makers: list[Callable[[], Any]] = [Maker(config, rank) for rank in range(config.learn.environments)]
     if config.learn.processes:
         return SubprocVecEnv(makers, start_method="spawn")
     return DummyVecEnv(makers)
@@ -180,7 +180,7 @@ class Maker:
         from apps.driving.simulators import Simulator
         from common.training.replayed import Replayed
 
-        backend = for_worker(self.config.backend, self.rank)
+        backend = for_worker(self.config.simulator, self.rank)
         env = DrivingEnv(self.config.env, Simulator(backend))
         return Replayed(env) if backend.kind == "embedded" else env
 
@@ -198,7 +198,9 @@ def quick(config: DrivingConfig) -> Callable[[Policy], Mapping[str, float]] | No
 
     def measure(policy: Policy) -> dict[str, float]:
         driver = Trained(policy, config.env, "policy")
-        course = Course(lambda _: driver, config.env, replace(config.evaluate, processes=1), Simulator(config.backend))
+        course = Course(
+            lambda _: driver, config.env, replace(config.evaluate, processes=1), Simulator(config.simulator)
+        )
         episodes = evaluate(course, few, quiet=True)
         count = len(episodes)
         return {

@@ -35,7 +35,7 @@ class BackendConfig:
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.dt) and self.dt > 0):
-            raise UsageError(f"backend.dt is {self.dt}; it must be above 0")
+            raise UsageError(f"simulator.dt is {self.dt}; it must be above 0")
 
 
 def for_worker(config: BackendConfig, rank: int) -> BackendConfig:

@@ -46,7 +46,7 @@ def make_backend(
         MissingDependency: "carla" is asked for and the client is not installed.
     """
     if config.kind not in get_args(Kind):
-        raise UsageError(f"backend.kind is {config.kind!r}; it must be one of: {', '.join(get_args(Kind))}")
+        raise UsageError(f"simulator.kind is {config.kind!r}; it must be one of: {', '.join(get_args(Kind))}")
     if config.kind == "fake":
         return _fake(config, roads, opendrive or opendrive_of(roads), say)
     if config.kind == "carla" or (config.kind == "auto" and _finds_carla(config, carla, look, say)):

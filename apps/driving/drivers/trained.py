@@ -63,8 +63,8 @@ def load_trained(path: Path) -> Trained:
     folder = path / MODEL if (path / MODEL).is_dir() else path
     if not (folder / ENVIRONMENT).is_file():
         raise UsageError(
-            f"{path}: no trained driver (it holds no {ENVIRONMENT}); give the folder of a finished run, or go on with an "
-            f"unfinished one: python -m apps.driving train --resume {path}"
+            f"{path}: no trained driver (it holds no {ENVIRONMENT}); give the folder of a finished run, or go on "
+            f"with an unfinished one: python -m apps.driving train --resume {path}"
         )
     env = load(EnvConfig, folder / ENVIRONMENT)
     digest = hashlib.sha256()

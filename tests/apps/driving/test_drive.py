@@ -27,7 +27,7 @@ from common.errors import UsageError
 def settings(seconds=4.0):
     return SimpleNamespace(
         env=EnvConfig(),
-        backend=BackendConfig(),
+        simulator=BackendConfig(),
         evaluate=EvaluateConfig(maps=["town"], end=EndConfig(seconds=seconds)),
         reward=RewardConfig(),
     )

@@ -24,7 +24,7 @@ def settings(**changes):
     evaluate = EvaluateConfig(
         maps=["town", "village"], routes_per_map=2, vehicles=[0, 4], end=EndConfig(seconds=5.0), frame=96, frames=12
     )
-    return SimpleNamespace(env=EnvConfig(), backend=BackendConfig(), evaluate=replace(evaluate, **changes))
+    return SimpleNamespace(env=EnvConfig(), simulator=BackendConfig(), evaluate=replace(evaluate, **changes))
 
 
 @pytest.fixture(scope="module")
