@@ -23,6 +23,7 @@ class PpoConfig:
         value: weight of the value's loss.
         max_grad_norm: longer gradients are cut.
         target_kl: an update ends where it has gone further than 1.5 times this; none by default.
+        spread: standard deviation of continuous actions at the beginning.
     """
 
     rollout: int = 1024
@@ -34,6 +35,7 @@ class PpoConfig:
     value: float = 0.5
     max_grad_norm: float = 0.5
     target_kl: float | None = None
+    spread: float = 1.0
 
 
 @dataclass
@@ -110,6 +112,7 @@ class ControlConfig:
             ppo = self.ppo
             positive |= {"ppo.rollout": ppo.rollout, "ppo.epochs": ppo.epochs, "ppo.clip_range": ppo.clip_range}
             positive |= {"ppo.batch_size": ppo.batch_size, "ppo.max_grad_norm": ppo.max_grad_norm}
+            positive |= {"ppo.spread": ppo.spread}
             whole = ppo.rollout * environments
             if ppo.batch_size < 2 or whole % ppo.batch_size:
                 raise UsageError(

@@ -5,6 +5,7 @@ SB3's own `save` pickles attributes, and its `load` executes them. Here a policy
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -83,6 +84,7 @@ def build(config: ControlConfig, venv: VecEnv, seed: int, features: Features | N
     }
     if config.algorithm == "ppo":
         ppo = config.ppo
+        shared["policy_kwargs"]["log_std_init"] = math.log(ppo.spread)
         return PPO(
             **shared,
             n_steps=ppo.rollout,
