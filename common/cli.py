@@ -92,6 +92,10 @@ class App:
         except BrokenPipeError:  # `--help | head`: the reader has seen enough
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return 0
+        except OSError as error:  # a folder that is not there, no right to write, a full disk
+            where = f"{error.filename}: " if error.filename else ""
+            _say(f"error: {where}{error.strerror or error}", sys.stderr)
+            return TouchstoneError.exit_code
 
     def _run(self, arguments: list[str]) -> int:
         if not arguments or arguments[0] in ("-h", "--help", "help"):

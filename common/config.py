@@ -269,5 +269,7 @@ def _mapping_keys(kind: type, content: Mapping[str, Any], prefix: str = "") -> I
     for name, value in content.items():
         yield f"{prefix}{name}"
         section = _section(hints[name]) if name in hints else None
+        if section is not None and not isinstance(value, (Mapping, str, type(None))):
+            raise UsageError(f"{prefix}{name} is a section of settings; found {value!r:.60}, not `key: value` lines")
         if section is not None and isinstance(value, Mapping):
             yield from _mapping_keys(section, value, f"{prefix}{name}.")

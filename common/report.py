@@ -112,6 +112,18 @@ class Report:
         """A picture, from a file or from PIL, scaled down where it is large."""
         return self._add(f"<figure>{_image(image, caption or 'picture')}{_caption(caption)}</figure>")
 
+    def animation(self, gif: bytes, title: str, caption: str = "") -> Report:
+        """A GIF behind a title that opens it: nothing on the page moves unless the reader wants it to.
+
+        Args:
+            gif: the file's bytes.
+            title: what a click shows.
+            caption: under the picture.
+        """
+        picture = f'<img alt="{_escape(title)}" src="data:image/gif;base64,{base64.b64encode(gif).decode("ascii")}">'
+        shown = f"<summary>{_escape(title)}</summary><figure>{picture}{_caption(caption)}</figure>"
+        return self._add(f"<details>{shown}</details>")
+
     def samples(self, rows: Iterable[Mapping[str, Any]], code: Sequence[str] = CODE_FIELDS) -> Report:
         """Cards of what a model was asked and said; mappings inside a row become small lists.
 

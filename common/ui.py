@@ -227,7 +227,7 @@ def launch(blocks: gradio.Blocks, port: int = 7860, share: bool = False, css: st
             footer_links=[],
             **settings,
         )
-    except OSError as error:
+    except (OSError, OverflowError) as error:
         raise UsageError(f"port {port} cannot be used, most likely it is taken; choose another with --port") from error
     return str(address)
 

@@ -100,11 +100,14 @@ class DrivingEnv(gymnasium.Env[Observation, Any]):
         if options:
             raise UsageError(f"unknown reset options {sorted(options)}; there are route and traffic")
         rng = self.np_random
-        self.route: Route = self.source.take(rng) if route is None else self.source.named(route)
+        route = self.source.take(rng) if route is None else self.source.named(route)
+        return self._begin(Scenario(route, traffic or self._traffic(rng), int(rng.integers(2**31))))
+
+    def _begin(self, scenario: Scenario) -> tuple[Observation, dict[str, Any]]:
+        self.scenario = scenario
+        self.route: Route = scenario.route
         self.roads = self.source.roads(self.route.town)
-        self.traffic: Traffic = traffic or self._traffic(rng)
         self.backend = self._backend(self.roads)
-        scenario = Scenario(self.route, self.traffic, int(rng.integers(2**31)))
         self.frame: Frame = self.backend.reset(scenario)
         self.dt = self.backend.dt
         sight = self.config.observation
@@ -115,7 +118,7 @@ class DrivingEnv(gymnasium.Env[Observation, Any]):
         self.termination = Termination(self.config.end, self.dt)
         self.offsets: deque[float] = deque(maxlen=STEADY)
         self.actions.reset()
-        self.summary = Summary(self.route, self.backend.name, self.traffic, scenario.seed)
+        self.summary = Summary(self.route, self.backend.name, scenario.traffic, scenario.seed)
         self._steer = ego.steer
         self._ended = False
         for view in self.views.values():

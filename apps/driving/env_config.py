@@ -92,7 +92,8 @@ class RouteConfig:
     """Where the driver is sent.
 
     Attributes:
-        maps: names of shipped maps, CARLA towns that were found, or paths of `.xodr` and `.npz` files.
+        maps: names of shipped maps or of those in `folders`, or paths of `.xodr` and `.npz` files.
+        folders: further folders of maps, or of a CARLA release.
         file: route file of fixed routes, which are then driven in order, or `evaluation` for those that come with the
             maps; random routes where empty.
         shortest: of random routes, in metres.
@@ -101,6 +102,7 @@ class RouteConfig:
     """
 
     maps: list[str] = field(default_factory=lambda: ["town"])
+    folders: list[str] = field(default_factory=list)
     file: str = ""
     shortest: float = 120.0
     longest: float = 300.0

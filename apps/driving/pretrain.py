@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from apps.driving.config import DrivingConfig
 from apps.driving.pretrain_config import PretrainConfig
 from common.files import write_json, write_text
 
@@ -22,6 +23,11 @@ logger = logging.getLogger(__name__)
 
 #: Files of thresholds in the CLIP's folder, by wording of `apps.driving.goals.WORDINGS`.
 THRESHOLDS = {"pocket": "calibration.json", "vlm_rl": "calibration-vlm_rl.json"}
+
+
+def run_pretrain(config: DrivingConfig) -> int:
+    """Make the pocket CLIP of `config.pretrain`; see `run`."""
+    return run(config.pretrain)
 
 
 def run(config: PretrainConfig) -> int:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Literal, get_args
 
 from apps.driving.goals import WORDINGS, Goals
-from common.config import nearest
+from common.config import JudgeConfig, nearest
 from common.errors import UsageError
 
 Recipe = Literal[
@@ -113,18 +113,70 @@ class SynthesisConfig:
 
 
 @dataclass
+class IntrinsicConfig:
+    """ONI's intrinsic reward on top: a language model's opinion of what happens; see `common.rewards.intrinsic`.
+
+    Args:
+        mode: `none`, `retrieve` (its labels themselves), `classify` or `rank` (a small model that learns them).
+        weight: of the intrinsic reward beside the recipe's.
+        decay: β of the count, within an episode.
+        late: what an event without a label does to its row: `nan` leaves it out, `zero` and `mean` guess.
+        batch: events asked about at once.
+        deadline: seconds after which fewer are asked about.
+        patience: seconds after which an answer is late.
+        background: ask while the driver drives on; off, every step waits, and a run can be repeated exactly.
+        judge: the language model's endpoint.
+    """
+
+    mode: Literal["none", "retrieve", "classify", "rank"] = "none"
+    weight: float = 0.1
+    decay: float = 1.0
+    late: Literal["nan", "zero", "mean"] = "nan"
+    batch: int = 32
+    deadline: float = 5.0
+    patience: float = 60.0
+    background: bool = False
+    judge: JudgeConfig = field(default_factory=JudgeConfig)
+
+
+@dataclass
+class DecompositionConfig:
+    """LaRe's return decomposition of the recipe's reward over hand-written factors; see
+    `common.rewards.decomposition`.
+
+    Args:
+        on: whether it is done; for recipes that pay late (`roboclip`, `tirl`).
+        draws: steps of an episode that are drawn.
+        updates: gradient steps after an episode.
+        warmup: episodes before it begins.
+        hidden: units of the network's layers; 0 makes it linear.
+        learning_rate: Adam's.
+    """
+
+    on: bool = False
+    draws: int = 32
+    updates: int = 50
+    warmup: int = 8
+    hidden: int = 64
+    learning_rate: float = 3e-3
+
+
+@dataclass
 class RewardConfig:
     """Which reward is trained on.
 
     Args:
         recipe: name of a composition in `apps.driving.rewards.RECIPES`.
-        penalty: value of a step that failed (`vlm_rl` and its ablations, `hand_written`, `progress`).
+        penalty: value of a step that failed (`vlm_rl` and its ablations, `hand_written`); `progress` adds it.
         scale: `progress` only: what the whole route is worth.
         gamma: `progress` only: discount of the potential; 1 sums to the route completion.
         clip: the CLIP of the recipes that look at pictures.
         goals: what it is asked about.
         thresholds: `vlm_rl`, `vlm_rl_no_synthesis` and `vlm_sr` only.
         synthesis: `vlm_rl`, `vlm_rl_no_clip` and `hand_written` only.
+        intrinsic: a language model's opinion on top.
+        decomposition: the recipe's return, spread over the steps.
+        seed: of what learns (`intrinsic`, `decomposition`).
     """
 
     recipe: Recipe = "vlm_rl"
@@ -135,6 +187,9 @@ class RewardConfig:
     goals: GoalConfig = field(default_factory=GoalConfig)
     thresholds: ThresholdConfig = field(default_factory=ThresholdConfig)
     synthesis: SynthesisConfig = field(default_factory=SynthesisConfig)
+    intrinsic: IntrinsicConfig = field(default_factory=IntrinsicConfig)
+    decomposition: DecompositionConfig = field(default_factory=DecompositionConfig)
+    seed: int = 0
 
 
 def worded(config: GoalConfig) -> Goals:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from apps.driving.calibration import read_calibration
 from apps.driving.goals import VLM_RL_CLIP, WORDINGS
+from apps.driving.parts.factors import FACTORS, driving_factors, events
 from apps.driving.parts.language import Lord, RoboClip, VlmSr
 from apps.driving.parts.progress import CarlProgress, Progress
 from apps.driving.parts.rules import Asap, Chen, Revolve, Roach, Tirl
@@ -21,7 +22,10 @@ from apps.driving.reward_config import RECIPE_NAMES, RewardConfig, worded
 from common.config import nearest
 from common.errors import UsageError
 from common.rewards.base import Reward
+from common.rewards.decomposition import ReturnDecomposition
 from common.rewards.image import ContrastiveGoal, GoalBaseline
+from common.rewards.intrinsic import Intrinsic
+from common.rewards.labels import Annotator, JudgeAnnotator, LabelQueue
 from common.rewards.state import with_state
 
 if TYPE_CHECKING:
@@ -111,19 +115,59 @@ RECIPES: dict[str, Maker] = {
 SEEING = ("vlm_rl", "vlm_rl_no_synthesis", "vlm_sr", "roboclip", "vlm_rm", "lord", "lord_speed")
 
 
-def build(config: RewardConfig, clip: Clip | None = None) -> Reward:
+def build(config: RewardConfig, clip: Clip | None = None, annotator: Annotator | None = None) -> Reward:
     """The configured reward; a CLIP is opened now only where a calibration must be compared with it.
 
     Args:
         config: the settings.
         clip: the CLIP that sees; opened by the config's name where not given.
+        annotator: stands in for `intrinsic.judge`.
 
     Raises:
-        UsageError: unknown recipe or wording, or thresholds that are not there or belong to another CLIP or goals.
+        UsageError: unknown recipe or wording, thresholds that are not there or belong to another CLIP or goals, or an
+            intrinsic reward without an annotator.
     """
     if config.recipe not in RECIPES:
         raise UsageError(f"unknown reward recipe {config.recipe!r}{nearest(config.recipe, RECIPE_NAMES)}")
-    return with_state(RECIPES[config.recipe](config, clip or configured_clip(config)))
+    reward = RECIPES[config.recipe](config, clip or configured_clip(config))
+    if config.decomposition.on:
+        chosen = config.decomposition
+        reward = ReturnDecomposition(
+            reward,
+            driving_factors,
+            len(FACTORS),
+            draws=chosen.draws,
+            updates=chosen.updates,
+            warmup=chosen.warmup,
+            hidden=chosen.hidden,
+            learning_rate=chosen.learning_rate,
+            seed=config.seed,
+        )
+    if config.intrinsic.mode != "none":
+        reward = _intrinsic(config, reward, annotator)
+    return with_state(reward)
+
+
+def _intrinsic(config: RewardConfig, reward: Reward, annotator: Annotator | None) -> Reward:
+    chosen = config.intrinsic
+    if chosen.mode == "none":
+        return reward
+    if annotator is None and not chosen.judge.url:
+        raise UsageError(
+            "the intrinsic reward needs an annotator: set reward.intrinsic.judge.url and .model, or mode none"
+        )
+    asked = annotator or JudgeAnnotator(chosen.judge, pairs=chosen.mode == "rank")
+    return Intrinsic(
+        reward,
+        LabelQueue(asked, chosen.batch, chosen.deadline, chosen.patience, background=chosen.background),
+        key="state",
+        describe=events,
+        mode=chosen.mode,
+        weights=(1.0, chosen.weight),
+        decay=chosen.decay,
+        late=chosen.late,
+        seed=config.seed,
+    )
 
 
 def configured_clip(config: RewardConfig) -> Clip:

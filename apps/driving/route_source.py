@@ -36,7 +36,7 @@ class RouteSource:
         self.config = config
         self._roads: dict[str, RoadNetwork] = {}
         for name in config.maps:
-            roads = load_roads(name)
+            roads = load_roads(name, tuple(config.folders))
             self._roads[roads.name] = roads
         self._fixed: list[Route] = []
         if config.file == EVALUATION:
@@ -44,7 +44,8 @@ class RouteSource:
         elif config.file:
             self._fixed = read_routes(config.file, self._only(config))
         self._pools: dict[str, list[Route]] = {}
-        self._next = 0
+        #: Of the next fixed route.
+        self.number = 0
 
     def roads(self, town: str) -> RoadNetwork:
         """The network of a town.
@@ -59,8 +60,8 @@ class RouteSource:
     def take(self, rng: np.random.Generator) -> Route:
         """The next fixed route, or a random one."""
         if self._fixed:
-            route = self._fixed[self._next % len(self._fixed)]
-            self._next += 1
+            route = self._fixed[self.number % len(self._fixed)]
+            self.number += 1
             return route
         names = list(self._roads)
         pool = self._pool(names[int(rng.integers(len(names)))])

@@ -54,7 +54,11 @@ def run_answer(
     set_threads(config.threads)
     assistant = ModelAssistant(config)
     with ui.progress("looking", quiet=json_output):
-        answer = assistant.ask(question, pictures)
+        try:
+            answer = assistant.ask(question, pictures)
+        except UsageError as error:
+            # A picture that the model does not take: said of a file by its name.
+            raise UsageError(f"{', '.join(files)}: {error}") from error
     score = None
     if reference is not None:
         score = AnswerScorer(config.reward.tables).score(answer.completion, reference, answer.question)

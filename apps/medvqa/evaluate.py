@@ -35,6 +35,9 @@ def run_evaluate(
     """Measure the configured model, or a file of predictions, on the held-out questions."""
     from apps.medvqa.measures.evaluation_report import comparison, print_tables, write_report
 
+    if out and Path(out).is_file():
+        # Before the model is asked, which may take hours.
+        raise UsageError(f"--out {out} is a file; name a folder")
     other = Evaluation.load(compare) if compare is not None else None
     examples = load_examples(config.heldout)
     without = sum(not example.answer for example in examples)

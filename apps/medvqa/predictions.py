@@ -20,7 +20,8 @@ ID_FIELDS = ("id", "qid", "questionid", "sampleid", "exampleid", "imageid")
 #: `answer` comes last: beside one of the others it is the reference, as in MedEvalKit's results.
 ANSWER_FIELDS = (
     *("prediction", "pred", "predictedanswer", "predanswer", "predicted", "modelanswer", "modelresponse"),
-    *("response", "completion", "output", "generatedtext", "generated", "text", "answer"),
+    *("response", "completion", "output", "generatedtext", "generated", "text", "filteredresps", "resps"),
+    *("conversations", "messages", "answer"),
 )
 _QUESTION_FIELDS = ("question", "prompt")
 _TABLES = (".json", ".jsonl", ".csv", ".tsv")
@@ -61,10 +62,12 @@ def read_predictions(path: Path | str, examples: Sequence[Example], strict: bool
     Args:
         path: JSONL, JSON, CSV or TSV with rows that have an id (`id`, `qid`, `question_id`) and an answer
             (`prediction`, `pred`, `response`, `completion`, `output`, `text`, or `answer` where there is none of
-            these): LLaVA-Med's answers, VQAv2's results and most others. A JSON object may map ids to answers. Rows
-            without ids, such as MedEvalKit's `results.json`, are taken in the examples' order, and so are rows whose
-            ids are all unknown but whose questions are the examples'. Any other file is text: a line an answer in the
-            examples' order, or `id|answer` (VQA-Med's submissions). A question in a row must be the example's.
+            these): LLaVA-Med's answers, VQAv2's results, lmms-eval's samples and most others; of a conversation
+            (`conversations`, `messages`) the last turn counts. A JSON object may map ids to answers, a JSON list may
+            hold bare texts. Rows without ids, such as MedEvalKit's `results.json`, are taken in the examples' order,
+            and so are rows whose ids are all unknown but whose questions are the examples'. Any other file is text: a
+            line an answer in the examples' order, or `id|answer` (VQA-Med's submissions). A question in a row must be
+            the example's.
         examples: the questions that were asked.
         strict: missing and unknown ids are errors; else they are counted in a warning, and a missing answer is empty,
             which every metric counts as wrong.
@@ -139,10 +142,12 @@ def _table(path: Path) -> list[_Found]:
         and not any(isinstance(value, (list, dict)) for value in content.values())
     ):
         return [_Found(f"id {key!r}", _said(value, path, f"id {key!r}"), str(key)) for key, value in content.items()]
+    if isinstance(content, list) and content and all(isinstance(value, str) for value in content):
+        return [_Found(f"row {number}", value.strip()) for number, value in enumerate(content)]
     reading = Reading(path.parent)
     found = []
-    for where, raw in read_table(path, reading):
-        row = Fields(raw)
+    for place, raw in read_table(path, reading):
+        row, where = Fields(raw), place.removeprefix(f"{path.name}: ")
         name = next((name for name in ANSWER_FIELDS if name in row), None)
         if name is None:
             fields = ", ".join(map(str, raw)) or "none"
@@ -158,6 +163,8 @@ def _table(path: Path) -> list[_Found]:
 
 def _text(path: Path, examples: Sequence[Example]) -> list[_Found]:
     lines = [(f"line {number}", line.strip()) for number, line in text_lines(path)]
+    if lines and lines[0][1].startswith(("{", "[{")):
+        raise DataError("this looks like JSON; name the file .jsonl (an object a line) or .json", path=path)
     while lines and len(lines) > len(examples) and not lines[-1][1]:
         lines.pop()
     known = {example.id for example in examples}
@@ -168,8 +175,15 @@ def _text(path: Path, examples: Sequence[Example]) -> list[_Found]:
 
 
 def _said(value: Any, path: Path, where: str) -> str:
-    if isinstance(value, list) and len(value) == 1:
+    while isinstance(value, list) and len(value) == 1 and not isinstance(value[0], dict):
         value = value[0]
+    if isinstance(value, list) and value and isinstance(value[-1], dict):
+        # A conversation, in LLaVA's or OpenAI's form: the answer is what was said last.
+        turn = value[-1]
+        speaker = turn.get("from", turn.get("role"))
+        if speaker not in ("gpt", "assistant", "model"):
+            raise DataError(f"{where}: the last turn is by {speaker!r}, not by the model", path=path)
+        value = turn.get("value", turn.get("content"))
     if value is None:
         return ""
     if isinstance(value, bool):

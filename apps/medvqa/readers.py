@@ -96,7 +96,7 @@ def read_data_set(config: DataConfig) -> DataSet:
     if len(kept) < len(examples):
         reading.passed_over["limit"] += len(examples) - len(kept)
     if not kept:
-        raise DataError(f"no questions are left of {reading.read} rows; {_why_none(reading)}", path=path)
+        raise DataError(f"no questions are left of {reading.read} rows; {_why_none(reading, config.split)}", path=path)
     ids = {example.id for example in kept}
     problems = [problem for problem in reading.problems if not problem.kept or problem.id in ids]
     return DataSet(kept, problems, reading.read, reading.passed_over)
@@ -161,7 +161,9 @@ def _finder(reading: Reading, config: DataConfig) -> Callable[[str, str], Path |
     return find
 
 
-def _why_none(reading: Reading) -> str:
+def _why_none(reading: Reading, split: str) -> str:
     lost = Counter(problem.kind for problem in reading.problems if not problem.kept)
     reasons = [f"{count} {name}" for name, count in (lost + reading.passed_over).most_common()]
+    if split and any(reason.startswith("split ") for reason in reading.passed_over):
+        reasons[-1] += f"; split {split!r} is asked for, an empty `split` takes all"
     return f"the others: {', '.join(reasons)}" if reasons else "check the format and the split"

@@ -25,8 +25,9 @@ def run_score(config: MedVqaConfig, pairs: str, out: str, recipe: str = "scorer"
 
     A row holds `question`, `reference` (a text, or a list of right answers) and `answer`; `choices` (a list of texts)
     may stand there too. It comes back with every field it had and `reward`, `parts`, `reason`, and `veto`, the name of
-    the conflict that capped the score. An empty answer scores 0; a row without a reference, or with fields of another
-    type, gives `reward: null` and the reason.
+    the conflict that capped the score; a field of one of these names is replaced, with a warning. A bare number counts
+    as its text, true and false as yes and no. An empty answer scores 0; a row without a reference, or with fields of
+    another type, gives `reward: null` and the reason.
 
     Args:
         config: the reward's settings.
@@ -56,6 +57,7 @@ def run_score(config: MedVqaConfig, pairs: str, out: str, recipe: str = "scorer"
             scored |= _by_scorer(config, usable, bar)
         bar(len(usable))
     lines = [{**row, **scored[number]} for number, row in rows.items()]
+    _tell_replaced(rows, scored)
     write_text(out, "".join(map(_line, lines)))
     _tell({number: scored[number] for number in rows}, out, json_output)
     return 0
@@ -64,21 +66,33 @@ def run_score(config: MedVqaConfig, pairs: str, out: str, recipe: str = "scorer"
 def _problem(row: Row) -> str:
     """Why a row cannot be scored; empty where it can."""
     for name in ("question", "answer"):
-        if not isinstance(row.get(name, ""), (str, type(None))):
+        if not isinstance(row.get(name, ""), (str, int, float, type(None))):
             return f"{name!r} must be text, not {type(row[name]).__name__}"
     if "answer" not in row:
         return f"no field 'answer'; found: {', '.join(sorted(row)) or 'none'}"
     if "reference" not in row:
         return f"no field 'reference'; found: {', '.join(sorted(row)) or 'none'}"
     texts = row["reference"] if isinstance(row["reference"], list) else [row["reference"]]
-    if not all(isinstance(text, str) for text in texts):
+    if not all(isinstance(text, (str, int, float)) and text == text for text in texts):
         return "'reference' must be a text or a list of texts"
-    if not any(text.strip() for text in texts):
+    if not any(_text(text).strip() for text in texts):
         return "the reference is empty"
     choices = row.get("choices") or []
     if not (isinstance(choices, list) and all(isinstance(text, str) for text in choices)):
         return "'choices' must be a list of texts"
     return ""
+
+
+def _text(value: Any) -> str:
+    """A text as it is; a number as it is written, true and false as yes and no: dumps hold them bare."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return value if isinstance(value, str) else "" if value is None else f"{value}"
+
+
+def _references(row: Row) -> str | list[str]:
+    given = row["reference"]
+    return [_text(one) for one in given] if isinstance(given, list) else _text(given)
 
 
 def _by_scorer(config: MedVqaConfig, rows: Mapping[int, Row], bar: Any) -> dict[int, Row]:
@@ -87,8 +101,8 @@ def _by_scorer(config: MedVqaConfig, rows: Mapping[int, Row], bar: Any) -> dict[
     scorer: AnswerScorer = AnswerScorer(config.reward.tables)
     scored: dict[int, Row] = {}
     for at, (number, row) in enumerate(rows.items()):
-        question, choices = row.get("question") or "", row.get("choices") or ()
-        found = scorer.score(row["answer"] or "", row["reference"], question, choices)
+        choices = row.get("choices") or ()
+        found = scorer.score(_text(row["answer"]), _references(row), _text(row.get("question")), choices)
         parts = {name: round(value, 6) for name, value in found.parts.items()}
         scored[number] = {"reward": round(found.score, 6), "parts": parts, "reason": found.reason, "veto": found.veto}
         if at % _CHUNK == 0:
@@ -103,9 +117,9 @@ def _configured(config: MedVqaConfig, rows: Mapping[int, Row]) -> dict[int, Row]
     if not rows:
         return {}
     output = build_reward(config.reward)(
-        completion=[row["answer"] or "" for row in rows.values()],
-        reference=[row["reference"] for row in rows.values()],
-        question=[row.get("question") or "" for row in rows.values()],
+        completion=[_text(row["answer"]) for row in rows.values()],
+        reference=[_references(row) for row in rows.values()],
+        question=[_text(row.get("question")) for row in rows.values()],
     )
     scored: dict[int, Row] = {}
     for at, number in enumerate(rows):
@@ -121,6 +135,20 @@ def _configured(config: MedVqaConfig, rows: Mapping[int, Row]) -> dict[int, Row]
 
 def _finite(value: float) -> float | None:
     return value if math.isfinite(value) else None
+
+
+def _tell_replaced(rows: Mapping[int, Row], scored: Mapping[int, Row]) -> None:
+    """Warn of fields of the input that the result takes the place of, unless they are an earlier result's."""
+    from common import ui
+
+    both = {number: [name for name in scored[number] if name in row] for number, row in rows.items()}
+    foreign = {number: names for number, names in both.items() if names and len(names) < len(scored[number])}
+    if foreign:
+        number, names = next(iter(foreign.items()))
+        told = f"line {number}: {', '.join(names)}"
+        ui.warn(
+            f"{len(foreign)} rows have fields of the result's names, which are replaced ({told}); rename them first"
+        )
 
 
 def _tell(scored: Mapping[int, Row], out: str, json_output: bool) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -17,7 +18,7 @@ from common.errors import RewardError
 from common.rewards.base import Reward, RewardOutput
 from common.rewards.episodes import Episodes, any_of, look_up, whole
 from common.rewards.key_model import initialise
-from common.rewards.transforms import Transform
+from common.rewards.transforms import Transform, explained
 
 
 def rrd_loss(drawn: Tensor, known: Tensor, totals: Tensor, lengths: Tensor, unbiased: bool = True) -> Tensor:
@@ -126,8 +127,9 @@ class ReturnDecomposition(Transform):
         self.bounds = (min(-limit, inner.bounds[0]), max(limit, inner.bounds[1]))
         self.part_names = ("true", "decoded", *(f"true.{one}" for one in inner.part_names))
         self.generator = torch.Generator().manual_seed(seed)
-        wide = [nn.Linear(size, hidden), nn.ReLU(), nn.Linear(hidden, hidden), nn.ReLU(), nn.Linear(hidden, 1)]
-        self.net = nn.Sequential(*(wide if hidden else [nn.Linear(size, 1)]))
+        sizes = [size, hidden, hidden] if hidden else [size]
+        layers = [layer for pair in pairwise(sizes) for layer in (nn.Linear(*pair), nn.ReLU())]
+        self.net = nn.Sequential(*layers, nn.Linear(sizes[-1], 1))
         initialise(self.net, self.generator)
         self.optimiser = torch.optim.Adam(self.net.parameters(), learning_rate)
         self.under_way = Episodes()
@@ -164,7 +166,9 @@ class ReturnDecomposition(Transform):
         values = decoded.clamp(-self.limit, self.limit) if self.ready else true
         told = ["" if known else "the factors are no number" for known in rows.isfinite().all(1).tolist()]
         parts = {"true": true, "decoded": decoded} | {f"true.{one}": part for one, part in outer.parts.items()}
-        return RewardOutput(values, parts, {**outer.info, "factors": told})
+        # Once the network pays, a row stands or falls with its factors.
+        info = {**outer.info, "reason": told} if self.ready else explained(outer, [""] * len(told))
+        return RewardOutput(values, parts, {**info, "factors": told})
 
     @property
     def ready(self) -> bool:

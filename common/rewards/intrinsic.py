@@ -20,7 +20,7 @@ from common.rewards.episodes import look_up, whole
 from common.rewards.judge_client import as_data
 from common.rewards.key_model import KeyModel
 from common.rewards.labels import WAITING, Annotator, LabelQueue
-from common.rewards.transforms import Transform
+from common.rewards.transforms import Transform, explained
 
 #: Normalised strengths beyond are cut, so that the reward has bounds.
 STRONGEST = 3.0
@@ -44,7 +44,7 @@ class Intrinsic(Transform):
     A row without r_int — nobody answered yet, or late, or with no number — is never scored as 0 unasked: by `late` its
     value is NaN ("nan", so that it is left out of training), or r_int counts as 0 ("zero") or as the mean of all
     labels so far ("mean"; NaN before the first). In any case `info["label"]` says so, and `queue.counts` counts it. An
-    empty text is nothing to ask about: NaN, with a reason.
+    empty text is nothing to ask about: NaN. `info["reason"]` tells why a row has no label or no external value.
 
     Texts are asked about, and labels learnt from, only in training, where a `step` column says which step it is; a
     step is scored with what was known when it began (of an annotator that answers at once, "retrieve" knows its
@@ -134,7 +134,7 @@ class Intrinsic(Transform):
         values = self.weights[0] * outer.values.detach().double().cpu() + self.weights[1] * paid
         parts = {"external": outer.values.detach(), "intrinsic": paid.float(), "count": number.float()}
         parts |= {f"external.{name}": part for name, part in outer.parts.items()}
-        return RewardOutput(values.float(), parts, {**outer.info, "label": labels})
+        return RewardOutput(values.float(), parts, {**explained(outer, labels), "label": labels})
 
     def state_dict(self) -> dict[str, Any]:
         """Labels, model, counts and the step in progress, and the inner reward's state where it has one."""

@@ -24,6 +24,8 @@ log = logging.getLogger(__name__)
 Annotator = Callable[[Sequence[str]], Mapping[str, "float | str"]]
 
 WAITING = "not labelled yet"
+#: Late batches beside which others are still sent; with more the annotator counts as gone.
+STUCK = 4
 COUNTERS = ("asked", "answered", "failed", "late", "dropped", "refused")
 
 INSTRUCTIONS = """\
@@ -152,7 +154,7 @@ class LabelQueue:
         """
         fresh: list[str] = []
         while True:
-            while self._waiting and len(self._going) < self.workers and (flush or self._due()):
+            while self._waiting and self._free() and (flush or self._due()):
                 self._send()
             done = [batch for batch in self._going if batch.answers is not None or batch.error is not None]
             for batch in done:
@@ -190,6 +192,11 @@ class LabelQueue:
 
     def _spent(self, question: str) -> bool:
         return self._failures.get(question, (0, ""))[0] >= self.tries
+
+    def _free(self) -> bool:
+        """Whether another batch may go out; a late one holds no place any longer, up to `STUCK` of them."""
+        busy = sum(not batch.late for batch in self._going)
+        return busy < self.workers and len(self._going) < self.workers + STUCK
 
     def _due(self) -> bool:
         oldest = next(iter(self._waiting.values()))

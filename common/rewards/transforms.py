@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import OrderedDict
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from typing import Any
 
 import torch
@@ -33,6 +33,12 @@ class Transform(Reward):
     def change(self, values: Tensor) -> Tensor:
         """The new values `(B,)`."""
         raise NotImplementedError
+
+
+def explained(inner: RewardOutput, own: Sequence[str]) -> dict[str, Sequence[str]]:
+    """The inner info, its `reason` with a transform's own reasons behind it, row by row."""
+    first = inner.info.get("reason", [""] * len(own))
+    return {**inner.info, "reason": [said or added for said, added in zip(first, own, strict=True)]}
 
 
 class Affine(Transform):

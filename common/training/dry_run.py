@@ -81,8 +81,18 @@ def batches(sft: SftConfig, grpo: GrpoConfig) -> str:
     """What a step and the whole run come to.
 
     Raises:
-        UsageError: the completions of a step cannot be shared out.
+        UsageError: a number is too small, or the completions of a step cannot be shared out.
     """
+    for name, value, least in (
+        ("sft.steps", sft.steps, 0),
+        ("sft.batch_size", sft.batch_size, 1),
+        ("sft.gradient_accumulation", sft.gradient_accumulation, 1),
+        ("grpo.steps", grpo.steps, 0),
+        ("grpo.prompts_per_step", grpo.prompts_per_step, 1),
+        ("grpo.gradient_accumulation", grpo.gradient_accumulation, 1),
+    ):
+        if value < least:
+            raise UsageError(f"{name} must be at least {least}, not {value}")
     completions = grpo.prompts_per_step * grpo.generations
     if grpo.generations < 2:
         raise UsageError(f"grpo.generations {grpo.generations}: a group needs at least 2 completions")

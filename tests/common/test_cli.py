@@ -58,6 +58,7 @@ def test_flags_settings_and_the_default_file_reach_the_verb(app, tmp_path):
         (["echo", "bad input"], 2, "rows.jsonl:3: no such row"),
         (["echo", "failed run"], 1, "the run failed"),
         (["echo", "interrupt"], 130, "interrupted"),
+        (["echo", "/dev/null/x"], 1, "/dev/null/x: Not a directory"),
         (["echo"], 2, "word"),
         (["echo", "x", "--config", "absent.yaml"], 2, "absent.yaml"),
     ],

@@ -49,6 +49,7 @@ def test_what_is_saved_loads_again_to_the_same_settings(tmp_path):
     ("text", "message"),
     [
         ("grpo:\n  stepz: 1\n", r"unknown key 'grpo.stepz'; did you mean 'grpo.steps'\?"),
+        ("grpo: 3\n", r"grpo is a section of settings; found 3"),
         ("sed: 1\n", r"unknown key 'sed'; did you mean 'seed'\?"),
         ("grpo:\n  steps: many\n", r"grpo.steps"),
         ("- 1\n", r"holds `key: value` lines; found list"),

@@ -195,3 +195,12 @@ def test_an_unreadable_picture_names_its_file(tmp_path):
 def test_bars_refuse_a_series_of_another_length():
     with pytest.raises(ValueError, match="2 labels"):
         bars(["a", "b"], {"x": [1.0]})
+
+
+def test_a_moving_picture_waits_until_it_is_opened():
+    page = Report("t").animation(b"GIF89a-bytes", 'Play: "a" <b>', "under it").html()
+
+    assert "<details><summary>Play: &quot;a&quot; &lt;b&gt;</summary>" in page
+    assert 'src="data:image/gif;base64,R0lGODlhLWJ5dGVz"' in page
+    assert "<details open" not in page
+    assert "under it</figcaption>" in page

@@ -98,6 +98,12 @@ def test_pages_use_no_web_font_and_no_analytics():
     assert not ui.theme()._stylesheets
 
 
+def test_a_number_that_is_no_port_is_said_readably():
+    pytest.importorskip("gradio")
+    with ui.page("Title", "What it does.") as blocks, pytest.raises(UsageError, match=r"port 99999999 cannot.*--port"):
+        ui.launch(blocks, 99999999, prevent_thread_lock=True, quiet=True)
+
+
 def test_a_taken_port_is_said_readably():
     pytest.importorskip("gradio")
     with ui.page("Title", "What it does.") as blocks, socket.socket() as other:

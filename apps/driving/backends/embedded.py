@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-import io
 import math
-import pickle
-from typing import Any
 
 from apps.driving.backends.base import BackendError, Control, Frame, Scenario
 from apps.driving.backends.ground import Ground
 from apps.driving.backends.lanes import Lanes
-from apps.driving.backends.pavements import Pavements
 from apps.driving.backends.vehicle import Car
 from apps.driving.backends.world import World
 from apps.driving.roads.network import RoadNetwork
 from common.errors import UsageError
 
-#: Of the state's layout; a state of another is refused.
-LAYOUT = 1
 #: Longest tick in s: the bicycle is integrated by the midpoint rule, which is exact enough up to here.
 LONGEST_TICK = 0.1
 
@@ -102,47 +96,3 @@ class EmbeddedBackend:
     def close(self) -> None:
         """Forget the episode."""
         self._world = None
-
-    def state(self) -> bytes:
-        """The running episode, to go on from bit for bit with `restore`, also in another process."""
-        file = io.BytesIO()
-        _Pickler(file, self.roads).dump(self._world)
-        return pickle.dumps((LAYOUT, self.roads.digest, self.dt, self.ticks, file.getvalue()))
-
-    def restore(self, state: bytes) -> None:
-        """Go on from a `state`; as with every pickle, only from one of your own.
-
-        Raises:
-            UsageError: it was taken on another network, with another step, or by another version.
-        """
-        layout, digest, dt, ticks, world = pickle.loads(state)
-        if (layout, digest, dt, ticks) != (LAYOUT, self.roads.digest, self.dt, self.ticks):
-            raise UsageError(
-                f"this state is of layout {layout}, map {digest[:8]}, dt {dt}, {ticks} ticks; this simulator has "
-                f"layout {LAYOUT}, map {self.roads.digest[:8]}, dt {self.dt}, {self.ticks} ticks"
-            )
-        self._world = _Unpickler(io.BytesIO(world), self.roads).load()
-
-
-#: What is made once per network and not written into a state.
-_SHARED: dict[str, Any] = {"lanes": Lanes, "ground": Ground, "pavements": Pavements}
-
-
-class _Pickler(pickle.Pickler):
-    def __init__(self, file: io.BytesIO, roads: RoadNetwork) -> None:
-        super().__init__(file, pickle.HIGHEST_PROTOCOL)
-        self._roads = roads
-
-    def persistent_id(self, obj: Any) -> str | None:
-        if obj is self._roads:
-            return "roads"
-        return next((name for name, kind in _SHARED.items() if isinstance(obj, kind)), None)
-
-
-class _Unpickler(pickle.Unpickler):
-    def __init__(self, file: io.BytesIO, roads: RoadNetwork) -> None:
-        super().__init__(file)
-        self._roads = roads
-
-    def persistent_load(self, pid: str) -> Any:
-        return self._roads if pid == "roads" else _SHARED[pid].of(self._roads)

@@ -56,6 +56,10 @@ class Junctions:
         self.waits_for[car] = -1
         self._asked[car] = -1
 
+    def near(self, front: NDArray[np.float64], speed: NDArray[np.float64]) -> NDArray[np.bool_]:
+        """`(N,)` who is so near to the next junction, or in it, that it matters."""
+        return np.asarray(self.enter - front < speed * speed / (2 * FIRM) + ASK)
+
     def update(
         self,
         front: NDArray[np.float64],
@@ -88,7 +92,7 @@ class Junctions:
         for car in unknown:
             if self._ways.passages[car]:
                 self.renew(car)
-        asking = ~self.inside & (self.enter - front < speed * speed / (2 * FIRM) + ASK)
+        asking = ~self.inside & self.near(front, speed)
         cars = np.flatnonzero(asking).tolist()
         if not cars:
             return

@@ -17,8 +17,8 @@ from apps.driving.roads.network import RoadNetwork
 
 #: m/s² that a driver accepts sideways; comfortable for passengers.
 SIDEWAYS = 2.0
-#: Two ways through a junction cross where their centres come this near, in m: two cars' width and some air.
-CLEARANCE = 2.6
+#: Half the length and half the width in m of a car as long and wide as most, and the air that a driver wants beside.
+LONG, WIDE, BESIDE = 2.4, 0.95, 0.3
 
 _MADE: WeakKeyDictionary[RoadNetwork, Lanes] = WeakKeyDictionary()
 
@@ -97,11 +97,19 @@ class Lanes:
         return frozenset(self._leads.get(index, ()))
 
     def _cross(self, one: int, other: int) -> bool:
-        a, b = (self.roads.xyz[self.strips[index].nodes] for index in (one, other))
-        apart = np.linalg.norm(a[:, None, :2] - b[None, :, :2], axis=2) >= CLEARANCE
+        """Whether a car somewhere on one strip is in the way of one that drives the other, as drivers see it."""
+        a, b = (self.poses[self.strips[index].nodes] for index in (one, other))
+        return self._in_the_way(a, b) or self._in_the_way(b, a)
+
+    @staticmethod
+    def _in_the_way(way: NDArray[np.float64], box: NDArray[np.float64]) -> bool:
+        dx, dy, dz, turn = (box[None, :, column] - way[:, None, column] for column in range(4))
+        cos, sin = np.cos(way[:, 3:]), np.sin(way[:, 3:])
+        along, across = np.abs(dx * cos + dy * sin), np.abs(dy * cos - dx * sin)
+        c, s = np.abs(np.cos(turn)), np.abs(np.sin(turn))
+        met = (along <= LONG * c + WIDE * s) & (across <= LONG * s + WIDE * c + WIDE + BESIDE)
         # On another deck of a bridge nobody is met.
-        apart |= np.abs(a[:, None, 2] - b[None, :, 2]) > 3.0
-        return not apart.all()
+        return bool((met & (np.abs(dz) < 3.0)).any())
 
 
 def _strips(roads: RoadNetwork) -> tuple[list[Strip], NDArray[np.int32], NDArray[np.int32]]:

@@ -43,7 +43,9 @@ class Pavements:
 
     Attributes:
         xy: `(P, 2)` points of the pavements, about a metre apart.
+        z: `(P,)`, of the lane beside.
         run: `(P,)` int32; neighbours in the list with equal runs hang together.
+        painted: whether the network has crossings; else the road is crossed anywhere.
         crossings: of a point, the ways over the road from there.
     """
 
@@ -59,14 +61,16 @@ class Pavements:
         runs = np.cumsum(breaks)
         kept = good[order]
         self.xy = points[order][kept]
+        self.z = roads.xyz[order, 2][kept]
         self.run = runs[kept].astype(np.int32)
         self.crossings: dict[int, list[Crossing]] = {}
+        self.painted = bool(len(roads.crossings))
         if not len(self.xy):
             return
         from scipy.spatial import cKDTree
 
         tree = cKDTree(self.xy)
-        if len(roads.crossings):
+        if self.painted:
             self._painted(roads.crossings, tree)
         else:
             self._anywhere(side[order][kept], ground, tree)

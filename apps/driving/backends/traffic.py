@@ -9,8 +9,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from apps.driving.backends.junctions import Junctions
-from apps.driving.backends.lanes import Lanes
+from apps.driving.backends.junctions import ROOM, Junctions
+from apps.driving.backends.lanes import BESIDE, Lanes
 from apps.driving.backends.ways import KEPT, Ways
 from apps.driving.geometry import wrapped
 
@@ -25,10 +25,9 @@ ACCELERATION, COMFORT, STANDSTILL, EXPONENT = 1.0, 1.5, 2.0, 4
 HARDEST = 8.0
 #: Points of the way ahead that a driver looks at.
 LOOKS = 20
-#: Air in m that a driver wants beside the car to pass something.
-BESIDE = 0.3
-#: After so many seconds of standing a driver who is part of a ring of waiting cars goes first, for so many seconds.
-PATIENCE, BOLDNESS = 4.0, 3.0
+#: After so many seconds of standing a driver who is part of a ring of waiting cars takes no heed of who has asked
+#: first at the junction, for so many seconds; and at last of cars that stand in the way, for else they would for ever.
+PATIENCE, BOLDNESS, LAST_RESORT = 4.0, 3.0, 25.0
 #: Seconds for which a car stands after an accident.
 SHOCK = 3.0
 #: Who is this many m above or below, or more, and near, is on another deck of a bridge.
@@ -180,14 +179,16 @@ class Fleet:
         return joined(self.boxes(), others)
 
     def _look(self, front: Floats, others: Others) -> tuple[Floats, Floats, NDArray[np.int64], Floats]:
-        """Look along the ways.
+        """Look along the ways, before a junction as far as behind it.
 
         Returns:
             `(N,)` each: the gap to the nearest one on the way ahead, how fast it closes, who that is (below N a car of
             the fleet, -1 nobody) and the speed that is wanted.
         """
         lanes, speed, ways = self._lanes, self.speed, self.ways
-        reach = np.minimum(12.0 + 2.0 * speed + speed * speed / 6.0, 100.0)
+        reach = 12.0 + 2.0 * speed + speed * speed / 6.0
+        beyond = self.junctions.leave - front + 2 * self._long + ROOM
+        reach = np.minimum(np.where(self.junctions.near(front, speed), np.maximum(reach, beyond), reach), 100.0)
         steps = (reach[:, None] * self._looks + self._long[:, None]).astype(np.int64)
         flat = steps + (self._rows + ways.at + 1)[:, None]
         arc = ways.arc.reshape(-1).take(flat) - front[:, None]
@@ -205,7 +206,7 @@ class Fleet:
         if not self._lanes.flat:
             seen &= np.abs(everyone.z - poses[:, 2:3]) < DECK
         np.fill_diagonal(seen, False)
-        seen[self._bold > 0.0, : len(speed)] = False
+        seen[(self._bold > 0.0) & (self._standing > LAST_RESORT), : len(speed)] = False
         who, whom = np.nonzero(seen)
         count = len(speed)
         gap, closing, nearest = np.full(count, math.inf), speed.copy(), np.full(count, -1)
@@ -251,20 +252,21 @@ class Fleet:
         """Find rings of cars that wait for each other, and let one of each go first."""
         self._bold = np.maximum(self._bold - dt, 0.0)
         self._shock = np.maximum(self._shock - dt, 0.0)
-        self._standing = np.where((self.speed < 0.1) & ~self.away, self._standing + dt, 0.0)
-        impatient = np.flatnonzero(self._standing > PATIENCE)
+        # Who is bold counts as standing until it has gone.
+        stands = ((self.speed < 0.1) | (self._bold > 0.0)) & ~self.away
+        self._standing = np.where(stands, self._standing + dt, 0.0)
+        impatient = np.flatnonzero((self._standing > PATIENCE) & (self.speed < 0.1))
         if len(impatient) < 2:
             return
         waits = np.where(nearest >= 0, nearest, self.junctions.waits_for).tolist()
-        count, stands = len(waits), set(impatient.tolist())
+        count, standing = len(waits), set(impatient.tolist())
         for car in impatient.tolist():
             other, ring = waits[car], [car]
-            while 0 <= other < count and other in stands and other not in ring:
+            while 0 <= other < count and other in standing and other not in ring:
                 ring.append(other)
                 other = waits[other]
             if other == car and car == min(ring):
                 self._bold[car] = BOLDNESS
-                self._standing[car] = 0.0
 
     def _place(self) -> Floats:
         """`(N, 4)` poses of cars at their metres along their ways."""

@@ -146,6 +146,10 @@ class Bicycle:
         self.wheels += most if turn > most else -most if turn < -most else turn
 
         mean = 0.5 * (before + speed)
+        if before * speed < 0.0 or (speed == 0.0 and before != 0.0):
+            # It comes to a stand within the tick, and drives no further than it gets until then.
+            speed = 0.0
+            mean = 0.5 * before * pace / (hold - pull if before > 0.0 else hold + pull)
         bend = math.tan(self.wheels) / car.wheelbase
         limit = car.grip * GRAVITY
         fastest = max(before * before, speed * speed)

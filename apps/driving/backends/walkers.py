@@ -56,6 +56,7 @@ class Walkers:
         self._sense = np.where(rng.random(count) < 0.5, -1, 1).tolist()
         self._place = list(places)
         self._next: list[Crossing | None] = [None] * count
+        self._came_over = [False] * count
         self._xy = pavements.xy[places].copy().reshape(count, 2)
         self._goal = self._xy.copy()
         self._yaw = np.zeros(count)
@@ -66,7 +67,8 @@ class Walkers:
         self.crossing = np.zeros(count, bool)
         self.speed = np.zeros(count)
         self.extents = np.tile(np.array(EXTENT), (count, 1))
-        self._z = np.array([ground.under(x, y, 0.0)[0] for x, y in self._xy.tolist()])
+        self._turn = 0
+        self._z = pavements.z[places].copy()
         for person in range(count):
             self._arrive(person)
         self.poses = self._posed()
@@ -104,8 +106,12 @@ class Walkers:
 
     def _posed(self) -> Floats:
         if not self._ground.flat:
-            xyz = zip(self._xy.tolist(), self._z.tolist(), strict=True)
-            self._z = np.array([self._ground.under(x, y, z)[0] for (x, y), z in xyz])
+            # A fourth of the people each time: nobody walks far enough meanwhile for the slope to show.
+            self._turn = (self._turn + 1) % 4
+            self._z = self._z.copy()
+            for person in range(self._turn, len(self._z), 4):
+                x, y = self._xy[person].tolist()
+                self._z[person] = self._ground.under(x, y, float(self._z[person]))[0]
         away = self._goal - self._xy
         far = np.hypot(away[:, 0], away[:, 1]) > 1e-6
         self._yaw = np.where(far, np.arctan2(away[:, 1], away[:, 0]), self._yaw)
@@ -121,12 +127,14 @@ class Walkers:
         if crossing is not None:  # over the road
             self.crossing[person] = False
             self._next[person] = None
+            self._came_over[person] = True
             self._place[person] = crossing.place
             self._goal[person] = self._pavements.xy[crossing.place]
             return
-        chance = CROSSES if len(self._pavements.crossings) < len(self._pavements.xy) // 4 else CROSSES_ANYWHERE
+        chance = CROSSES if self._pavements.painted else CROSSES_ANYWHERE
         ways = self._pavements.crossings.get(place)
-        if ways and self._rng.random() < chance:
+        came_over, self._came_over[person] = self._came_over[person], False
+        if ways and not came_over and self._rng.random() < chance:
             way = ways[int(self._rng.integers(len(ways)))]
             if not self._parked_on(way):
                 self._next[person] = way
@@ -144,7 +152,8 @@ class Walkers:
 
     def _along(self, place: int, sense: int) -> int:
         """A stride along the pavement, stopping at a crossing on the way."""
-        run, crossings = self._pavements.run, self._pavements.crossings
+        run = self._pavements.run
+        crossings = self._pavements.crossings if self._pavements.painted else {}
         for _ in range(STRIDE):
             onward = place + sense
             if not 0 <= onward < len(run) or run[onward] != run[place]:

@@ -24,6 +24,10 @@ class RandomDriver:
         self.space = space
         self.rng = np.random.default_rng(seed)
 
+    def begin(self, seed: int) -> None:
+        """Draw anew, so that an episode is the same whichever were driven before it."""
+        self.rng = np.random.default_rng(seed)
+
     def act(self, observation: Mapping[str, NDArray[Any]]) -> Any:
         """An action; what is observed does not matter."""
         if isinstance(self.space, spaces.Discrete):

@@ -14,17 +14,16 @@ from common.errors import RewardError
 
 
 class Progress(StateReward):
-    r"""Potential-based progress (Ng et al. 1999): :math:`s\,(\gamma \Phi(s') - \Phi(s))`, and `penalty` where it
-    failed.
+    r"""Potential-based progress (Ng et al. 1999), :math:`s\,(\gamma \Phi(s') - \Phi(s))`, and a penalty for a failure.
 
-    Φ is the fraction of the route that lies behind. With γ = 1 the sum over an episode that ends well is s times its
-    route completion. Range [penalty, s] (or [−s, s] where the penalty is less than that); higher is better. Parts:
-    `progress` and `penalty` (0 or 1).
+    Φ is the fraction of the route that lies behind. With γ = 1 the sum over an episode is s times its route
+    completion, and the penalty where it failed. Range [penalty − s, s]; higher is better. Parts: `progress` and
+    `penalty`.
 
     Args:
         scale: s: what the whole route is worth.
         gamma: γ.
-        penalty: value of a failed step, at most 0.
+        penalty: added to a failed step, at most 0.
         name: the reward's name.
 
     Raises:
@@ -41,14 +40,15 @@ class Progress(StateReward):
             raise RewardError(
                 f"reward {name!r}: scale {scale} must be above 0, gamma {gamma} in (0, 1], penalty {penalty} at most 0"
             )
-        super().__init__(name, (min(penalty, -scale), scale))
+        super().__init__(name, (penalty - scale, scale))
         self.scale, self.gamma, self.penalty = scale, gamma, penalty
 
     def worth(self, state: Mapping[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
         """See the class."""
         paid = self.scale * functional.potential(state["progress"], state["progress_change"], self.gamma)
         at = functional.failed(state["terminated"], state["success"], state["collision"])
-        return functional.penalised(paid, at, self.penalty), {"progress": paid, "penalty": at.double()}
+        penalty = torch.where(at, self.penalty, 0.0).double()
+        return paid + penalty, {"progress": paid, "penalty": penalty}
 
 
 class CarlProgress(StateReward):

@@ -29,7 +29,7 @@ class Tirl(StateReward):
 
     def worth(self, state: Mapping[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
         """See the class."""
-        return -(state["collision"] > 0).double(), {}
+        return torch.where(state["collision"] > 0, -1.0, 0.0).double(), {}
 
 
 class Asap(StateReward):
@@ -158,13 +158,13 @@ class Revolve(StateReward):
 
 
 class Roach(StateReward):
-    r"""Roach (Zhang et al., arXiv 2108.08265), from its description; its code is not free for all uses and was not
-    read.
+    r"""Roach (Zhang et al., arXiv 2108.08265), from its description: its code, not free for all uses, was not read.
 
     .. math:: R = (1 - |v - v_{des}| / v_{top}) - d / 2 - |\psi| - 0.1 \cdot 1[|\Delta s| > 0.01] - T
 
-    with v_des falling linearly to 0 within `room` metres of a hazard; T = 1 where the step failed, and 1 + |v| more
-    for a collision or a red light. d is cut at `lane` metres, beyond which Roach ends the episode, v at 40 m/s.
+    with v_des falling linearly within `room` metres of a hazard, to 0 `standoff` metres before it (ours: the state's
+    hazard is measured from the car's middle); T = 1 where the step failed, and |v| more for a collision or a red
+    light. d is cut at `lane` metres, beyond which Roach ends the episode, v at 40 m/s.
 
     Range: the sum of the terms' ranges; higher is better. Parts: the terms.
 
@@ -180,7 +180,7 @@ class Roach(StateReward):
     part_names = ("speed", "position", "rotation", "action", "terminal")
 
     def __init__(
-        self, top: float = 6.0, room: float = 5.0, standoff: float = 0.0, lane: float = 3.5, name: str = "roach"
+        self, top: float = 6.0, room: float = 5.0, standoff: float = 3.0, lane: float = 3.5, name: str = "roach"
     ) -> None:
         self.top, self.room, self.standoff, self.lane = top, room, standoff, lane
         fastest = functional.FASTEST

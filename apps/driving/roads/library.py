@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import os
 from functools import lru_cache
 from pathlib import Path
 
@@ -12,8 +11,6 @@ from common.errors import UsageError
 from common.files import locate
 
 MAPS = "assets/driving/maps"
-FOLDERS_VARIABLE = "TOUCHSTONE_MAPS"
-"""Environment variable: more folders of maps, separated as in PATH."""
 SHIPPED = ("town", "village", "ring", "highway", "hills")
 HELD_OUT = "village"
 """Of the shipped maps, the one that nothing is trained on."""
@@ -21,13 +18,12 @@ _IN_CARLA = "CarlaUE4/Content/Carla/Maps/OpenDrive"
 
 
 def map_folders(folders: tuple[Path | str, ...] = ()) -> list[Path]:
-    """Where maps are looked for, in this order: `folders`, the shipped ones, `TOUCHSTONE_MAPS`, `CARLA_ROOT`."""
-    found = [Path(folder) for folder in folders]
-    found.append(locate(MAPS))
-    found += [Path(part) for part in os.environ.get(FOLDERS_VARIABLE, "").split(os.pathsep) if part]
-    if root := os.environ.get("CARLA_ROOT"):
-        found.append(Path(root) / _IN_CARLA)
-    return [folder for folder in found if folder.is_dir()]
+    """Where maps are looked for, in this order: `folders` (of maps, or of a CARLA release), the shipped ones."""
+    found = []
+    for folder in map(Path, folders):
+        inside = folder.expanduser() / _IN_CARLA
+        found.append(inside if inside.is_dir() else folder.expanduser())
+    return [folder for folder in (*found, locate(MAPS)) if folder.is_dir()]
 
 
 def known_maps(folders: tuple[Path | str, ...] = ()) -> dict[str, Path]:
@@ -98,6 +94,6 @@ def _unknown(name: str, maps: dict[str, Path]) -> str:
     near = difflib.get_close_matches(name, maps, n=1)
     hint = f" (did you mean {near[0]!r}?)" if near else ""
     return (
-        f"no map {name!r}{hint}; known: {', '.join(maps)}. Maps of CARLA: set {FOLDERS_VARIABLE} to a folder of "
-        ".xodr files, or CARLA_ROOT to a CARLA release, or give the path of an .xodr or .npz"
+        f"no map {name!r}{hint}; known: {', '.join(maps)}. Maps of CARLA: put a folder of .xodr files, or a CARLA "
+        "release, into routes.folders, or give the path of an .xodr or .npz"
     )

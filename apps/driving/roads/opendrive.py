@@ -26,6 +26,7 @@ from common.errors import DataError, MissingDependency, UsageError
 
 THINNEST = 0.05
 """Metres; lanes that open or close have no width at their tip, and a width must be above 0."""
+LONGEST_ROAD = 1e5
 _EDGE = 1e-3
 _SAMPLE = 2.0
 
@@ -148,6 +149,9 @@ def _lane_pieces(text: str) -> list[LanePiece]:
     if root.tag != "OpenDRIVE":
         raise DataError(f"not OpenDRIVE: its outermost element is <{root.tag}>")
     try:
+        numbers = [int(road.attrib["id"]) for road in root.findall("road")]
+        if len(set(numbers)) < len(numbers):
+            raise DataError("broken OpenDRIVE: two roads have the same id")
         return [piece for road in root.findall("road") for piece in _pieces_of(road)]
     except (TypeError, ValueError, KeyError) as error:
         raise DataError(f"broken OpenDRIVE: a road lacks a number where one belongs ({error})") from error
@@ -155,6 +159,9 @@ def _lane_pieces(text: str) -> list[LanePiece]:
 
 def _pieces_of(road: ElementTree.Element) -> Iterator[LanePiece]:
     number, length = int(road.attrib["id"]), float(road.attrib["length"])
+    # CARLA's reader takes the whole process down where a geometry is missing.
+    if road.find("planView/geometry") is None or not -LONGEST_ROAD < length < LONGEST_ROAD:
+        raise DataError(f"broken OpenDRIVE: road {number} has no geometry or a length of {length} m")
     if road.get("rule") == "LHT":
         raise DataError(f"road {number} drives on the left; only right-hand traffic is supported")
     speeds = [(float(t.get("s", 0)), s) for t in road.findall("type") for s in map(kilometres_per_hour, t) if s]
@@ -205,7 +212,10 @@ def _length(world: Any, piece: LanePiece) -> float:
     steps = max(1, math.ceil((piece.end - piece.start) / _SAMPLE))
     stations = np.linspace(piece.start + _EDGE, piece.end - _EDGE, steps + 1)
     places = [_waypoint(world, piece, float(s)).transform.location for s in stations]
-    return sum(float(a.distance(b)) for a, b in itertools.pairwise(places))
+    length = sum(float(a.distance(b)) for a, b in itertools.pairwise(places))
+    if not math.isfinite(length):
+        raise DataError(f"broken OpenDRIVE: road {piece.key[0]} leads to no finite place")
+    return length
 
 
 def _waypoint(world: Any, piece: LanePiece, s: float) -> Any:

@@ -44,7 +44,9 @@ def lane_runs(roads: RoadNetwork) -> list[tuple[int, int]]:
 
 
 def lane_polygons(roads: RoadNetwork) -> list[NDArray[np.float64]]:
-    """Every lane as `(P, 2)` corners: up its left edge, and down its right one; joined to the lanes that follow."""
+    """Every lane as `(P, 2)` corners, up its left edge and down its right one; once for each lane that it leads to,
+    whose first point it goes up to, so that they leave no gaps.
+    """
     left, right = lane_edges(roads)
     polygons = []
     for first, beyond in lane_runs(roads):

@@ -82,7 +82,7 @@ def _same_grade(reference: Quantity, answer: Quantity) -> float:
 def _percent(reference: Quantity, answer: Quantity) -> float:
     """A share as a percentage and as a plain number: 55 % is 0.55, and probably 55."""
     bare, full = (answer, reference) if reference.unit else (reference, answer)
-    if abs(bare.low - full.low) <= 1e-6 + 0.005 * full.low:
+    if abs(bare.low - full.low) <= 1e-6 + 0.012 * full.low:
         return 1.0
     return 0.7 if abs(bare.low * 0.01 - full.low) <= 1e-6 else 0.0
 
@@ -93,9 +93,9 @@ def _without_unit(reference: Quantity, answer: Quantity) -> float:
         bare, full = (answer, reference) if reference.unit else (reference, answer)
         factors = {
             "[length]": (1e-3, 1e-2),
-            "[mass]": (1e-3, 1.0),
+            "[mass]": (1e-6, 1e-3, 1.0),
             "[length] ** 3": (1e-6,),
-            "[time]": (86400.0, 604800.0),
+            "[time]": (86400.0, 604800.0, 2629800.0, 31557600.0),
         }
         return (
             0.5 if any(abs(bare.low * f - full.low) <= 0.02 * abs(full.low) for f in factors[reference.unit]) else 0.0

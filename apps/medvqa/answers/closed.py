@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from apps.medvqa.answers.meaning import Atom, Meaning
 from apps.medvqa.answers.relations import agreement_of, relation
+from apps.medvqa.answers.terms import ROOT
 
 _AUXILIARY = re.compile(
     r"(?:^|[,.;:]\s*)(?:and\s+|so\s+)?(?:is|are|was|were|am|do|does|did|has|have|had|can|could|should|would|will|may|might|isn't|aren't|doesn't|don't)\b"
@@ -15,6 +16,10 @@ _AUXILIARY = re.compile(
 )
 _WH = re.compile(
     r"^\W*(?:in\s.*?,\s*)?(?:what|which|where|who|when|why|how|name|describe|list|identify|give|state|tell)\b",
+    re.IGNORECASE,
+)
+_HEAD = re.compile(
+    r"^\W*(?:in\s.*?,\s*)?(?:what|which)(?:(?:'s|\s+is|\s+was)\s+(?:the|this)\s+(?:\w+\s+)?(\w+)\W*$|\s+(?:(?:type|kind|sort)\s+of\s+)?(\w+)\b)",
     re.IGNORECASE,
 )
 _OR = re.compile(r"\bor\b", re.IGNORECASE)
@@ -34,6 +39,12 @@ def asks_yes_or_no(question: str) -> bool:
     )
 
 
+def head_noun(question: str) -> str:
+    """The noun that a question asks for: "view" of "What is the view?" and "Which view is this?"; "" where none is."""
+    match = _HEAD.match(question)
+    return (match[1] or match[2]).lower() if match else ""
+
+
 def _or_list(question: str) -> bool:
     """Whether an "or" asks for either: "Is there a fracture or dislocation?"; "Is it left or right?" asks which."""
     return bool(
@@ -46,6 +57,18 @@ def picks_alternative(reference: Meaning, question: Meaning) -> bool:
     offered = {atom.word for atom in question.atoms if atom.choice}
     named = {atom.word for atom in reference.atoms}
     return bool(offered & named) and not offered <= named
+
+
+def says_several(reference: Meaning, answer: Meaning, question: Meaning) -> bool:
+    """Whether an answer takes several of the question's alternatives where the reference takes one."""
+    mine, its = ({atom.word for atom in one.atoms if atom.said} for one in (reference, answer))
+    groups: dict[tuple[str, str], list[str]] = {}
+    for atom in question.atoms:
+        if atom.choice:
+            groups.setdefault((atom.kind, atom.axis), []).append(atom.word)
+    # The alternatives stand last: "is the cyst simple or complex" may begin with a word that is not known either.
+    pairs = [set(words[-2:]) for words in groups.values() if len(set(words)) > 1]
+    return any(pair <= its and len(pair & mine) == 1 for pair in pairs)
 
 
 def options(question: str) -> dict[str, str]:
@@ -88,9 +111,13 @@ def truth_of(meaning: Meaning, question: Meaning) -> tuple[bool | None, bool]:
         return None, True
     if meaning.said:
         said = next(iter(meaning.said))
+        if said and meaning.denied and all(atom.said for atom in question.atoms):
+            # "Yes, but it is not visible."
+            return None, True
         return said, entailed is not None and entailed != said and _firm(meaning, question)
     if meaning.denied and entailed is None:
-        return False, False
+        # "Has it resolved?", "Resolved.": the question's own word denies.
+        return any(not atom.said for atom in question.atoms), False
     if meaning.affirmed and entailed is None:
         return True, False
     return entailed, False
@@ -99,7 +126,12 @@ def truth_of(meaning: Meaning, question: Meaning) -> tuple[bool | None, bool]:
 def _firm(meaning: Meaning, question: Meaning) -> bool:
     """Whether what follows a yes or no is about the very thing that was asked."""
     asked = {atom.word for atom in question.atoms if atom.kind in ("finding", "quality", "state", "word", "modality")}
-    return any(atom.word in asked for atom in meaning.atoms)
+    if any(atom.word == ROOT and not atom.said for atom in question.atoms):
+        # "Is the bone intact?": a finding is about that.
+        return any(atom.kind == "finding" for atom in meaning.atoms)
+    axes = {atom.axis for atom in question.atoms if atom.kind == "quality" and atom.axis}
+    # "Is it benign?", "yes, but malignant": another value of what was asked.
+    return any(atom.word in asked or (atom.kind == "quality" and atom.axis in axes) for atom in meaning.atoms)
 
 
 def entails(meaning: Meaning, question: Meaning) -> bool | None:
@@ -117,12 +149,18 @@ def entails(meaning: Meaning, question: Meaning) -> bool | None:
     for atom in question.atoms:
         if atom.concept is None:
             votes += [one.said == atom.said for one in meaning.atoms if one.concept is None and one.word == atom.word]
+            turned = tuple(f"{prefix}{atom.word}" for prefix in _NOT)
+            votes += [one.said != atom.said for one in meaning.atoms if one.word.startswith(turned)]
     if _absent(meaning) != _absent(question) and any(atom.concept for atom in meaning.atoms):
         # "Agenesis of the corpus callosum" where its presence is asked.
         votes.append(False)
     if not votes:
         return None
     return all(votes)
+
+
+#: Prefixes that deny a word: "irregular" where "regular" is asked.
+_NOT = ("ir", "in", "im", "il", "un", "non", "a", "dis")
 
 
 def _absent(meaning: Meaning) -> bool:

@@ -12,7 +12,7 @@ from apps.medvqa.answers.meaning import Atom, Fact, Meaning
 from apps.medvqa.answers.numerals import LEVELS, SPINE
 from apps.medvqa.answers.quantities import Quantity
 from apps.medvqa.answers.relations import EXTENT, agreement_of, relation
-from apps.medvqa.answers.terms import ROOT
+from apps.medvqa.answers.terms import ROOT, Concept
 from apps.medvqa.answers.text import near, stem
 
 #: What an atom of each kind counts.
@@ -26,7 +26,7 @@ GIVEN = 0.12
 #: The most that an answer with a conflict can earn.
 CAPS = {
     "polarity": 0.0, "side": 0.08, "number": 0.06, "finding": 0.06, "place": 0.1, "value": 0.08, "modality": 0.05,
-    "plane": 0.05, "contradiction": 0.08, "name": 0.15, "sides": 0.45,
+    "plane": 0.05, "contradiction": 0.08, "name": 0.15, "sides": 0.45, "alternative": 0.45, "part": 0.5,
 }  # fmt: skip
 
 
@@ -62,10 +62,11 @@ def compare(reference: Meaning, answer: Meaning, question: Meaning) -> Compariso
     fresh = [atom for atom in reference.atoms if atom.word not in given]
     if not fresh and not reference.quantities:
         given = set()
+    answer = _without_contrast(reference, answer, question)
     candidates = [Fact(tuple(answer.atoms), tuple(answer.quantities))]
     if len(answer.facts) > 1:
         candidates += answer.facts
-    found = [max((_fact(fact, one, given) for one in candidates), key=_rank) for fact in reference.facts]
+    found = [_best(fact, candidates, given) for fact in reference.facts]
     weights = [
         sum(_weight(atom, given) for atom in fact.atoms) + QUANTITY_WEIGHT * len(fact.quantities)
         for fact in reference.facts
@@ -80,6 +81,10 @@ def compare(reference: Meaning, answer: Meaning, question: Meaning) -> Compariso
     result.precision, reasons = precision(reference, answer, question)
     result.reasons += reasons
     score = agreed * result.certainty * result.precision
+    if "sides" not in result.conflicts and (other := _alternative(reference, answer, given)):
+        result.conflicts.add("alternative")
+        result.reasons.append(other)
+        score = min(score, CAPS["alternative"])
     if contradictory(answer):
         result.conflicts.add("contradiction")
         result.reasons.append("the answer contradicts itself")
@@ -89,6 +94,72 @@ def compare(reference: Meaning, answer: Meaning, question: Meaning) -> Compariso
         score = min(score, 0.08)
     result.score = max(0.0, min(1.0, score))
     return result
+
+
+def _alternative(reference: Meaning, answer: Meaning, given: set[str]) -> str:
+    """What another fact of the answer says in the place of one that is right, or "": "a mass in the right lobe and a
+    mass in the left lobe".
+    """
+    if len(answer.facts) < 2:
+        return ""
+    found = [[_fact(right, fact, given) for fact in answer.facts] for right in reference.facts]
+    taken = {number for row in found for number, one in enumerate(row) if not one.conflicts and one.recall >= FOUND}
+    for right, row in zip(reference.facts, found, strict=True):
+        if not any(not one.conflicts and one.recall >= FOUND for one in row):
+            continue
+        for number, one in enumerate(row):
+            if number not in taken and one.conflicts & _IN_PLACE and _same_subject(right, answer.facts[number]):
+                return f"beside it: {one.reasons[0]}"
+    return ""
+
+
+def _same_subject(reference: Fact, answer: Fact) -> bool:
+    """Whether two facts are of the same finding, or both of none."""
+    mine = {atom.word for atom in reference.atoms if names_finding(atom) and atom.said}
+    its = [atom for atom in answer.atoms if names_finding(atom) or atom.kind == "state"]
+    if not mine:
+        return not its
+    return any(atom.word in mine and atom.said for atom in its)
+
+
+#: Share of a fact's weight that makes it the one that was meant.
+FOUND = 0.7
+#: Conflicts of a fact that stands in another one's place.
+_IN_PLACE = frozenset({"side", "number", "place", "part", "value", "modality", "plane"})
+
+
+def _without_contrast(reference: Meaning, answer: Meaning, question: Meaning) -> Meaning:
+    """An answer without what it says to be free of what is asked: "the spleen is enlarged, the liver is normal".
+
+    Only where the reference denies nothing, and a place of the answer is left.
+    """
+    asked = [atom for atom in question.atoms if names_finding(atom)]
+    if not asked or not all(atom.said for atom in [*asked, *reference.atoms]) or len(answer.facts) < 2:
+        return answer
+    kept = tuple(fact for fact in answer.facts if not _is_free(fact, asked))
+    if len(kept) == len(answer.facts) or not any(atom.kind in _PLACES for fact in kept for atom in fact.atoms):
+        return answer
+    return replace(answer, facts=kept)
+
+
+_PLACES = frozenset({"anatomy", "side", "region"})
+
+
+def _is_free(fact: Fact, asked: Sequence[Atom]) -> bool:
+    """Whether a fact says of a place that it has nothing of what is asked."""
+    heads = [atom for atom in fact.atoms if names_finding(atom) or atom.kind == "state"]
+    if not heads or not any(atom.kind in _PLACES for atom in fact.atoms):
+        return False
+    return all(not atom.said or atom.word.startswith("normal") for atom in heads) and any(
+        one.word == ROOT or agreement_of(wanted, one) < 0 for wanted in asked for one in heads if one.concept
+    )
+
+
+def _best(fact: Fact, candidates: Sequence[Fact], given: set[str]) -> Comparison:
+    """The candidate that agrees best; the first one is all of the answer."""
+    found = [_fact(fact, one, given) for one in candidates]
+    # "Consolidation with cavitation" holds what the reference denies, though its first fact alone does not.
+    return found[0] if "polarity" in found[0].conflicts else max(found, key=_rank)
 
 
 def _rank(one: Comparison) -> tuple[float, float]:
@@ -212,10 +283,11 @@ def _shared(
         names = {name for one in places if one.concept for name in one.concept.ancestors}
         if names & set(atom.concept.places):
             return float(value**0.6)
-        if places and not any(_at(place, one) for place in atom.concept.places for one in places):
+        own = [one.word for one in reference.atoms if one.kind == "anatomy"]
+        if places and not any(_at(place, one) for place in [*atom.concept.places, *own] for one in places):
             return _conflict("place", f"{places[0].word} is no place of {atom.word}", result)
         return value
-    if atom.kind == "side":
+    if atom.kind == "side" and its is not None and its.kind == "side":
         mine = _sides(one for one in reference.atoms if one.kind == "side")
         theirs = _sides(same_kind)
         if mine == theirs:
@@ -223,10 +295,25 @@ def _shared(
         result.conflicts.add("sides")
         result.reasons.append("both sides for one" if mine < theirs else "one side for both")
         return value * 0.4
+    if atom.kind == "modality" or (atom.kind == "anatomy" and _only_places(reference) and _only_places(answer)):
+        # A list of which one is right.
+        known = [one.concept for one in reference.atoms if one.kind == atom.kind and one.concept]
+        others = [one for one in same_kind if one.said and not any(_related(mine, one) for mine in known)]
+        return value * (0.5 if atom.said and others else 1.0)
     if atom.axis and atom.kind in ("region", "plane", "quality", "other") and its is not None:
         said = {one.word for one in same_kind if one.axis == atom.axis and one.said == its.said}
         return value * (0.4 if said - {one.word for one in reference.atoms} - {its.word} else 1.0)
     return value
+
+
+def _only_places(fact: Fact) -> bool:
+    return not fact.quantities and all(atom.kind in _PLACES for atom in fact.atoms)
+
+
+def _related(concept: Concept, atom: Atom) -> bool:
+    """Whether an atom is a kind or a part of a concept, or the other way round."""
+    its = atom.concept
+    return its is not None and relation(concept, its) > 0
 
 
 def _at(place: str, atom: Atom) -> bool:
@@ -268,7 +355,16 @@ def _missing(
         return 0.0
     if atom.kind == "modality":
         return _conflict("modality", f"{same_kind[0].word} is no {atom.word}", result)
-    if atom.kind == "anatomy" and not _found(reference, same_kind):
+    if atom.kind == "anatomy" and _found(reference, same_kind):
+        known = [one.concept for one in reference.atoms if one.kind == "anatomy" and one.concept]
+        others = [one for one in same_kind if one.concept and one.said]
+        other = next((one for one in others if not any(_related(place, one) for place in known)), None)
+        return 0.0 if other is None else _conflict("part", f"{other.word} is no {atom.word}", result)
+    if atom.kind == "anatomy":
+        places = {name for one in reference.atoms if one.concept for name in one.concept.places}
+        if any(_at(place, one) for place in places for one in same_kind):
+            # "Renal tumor" for a clear cell carcinoma of the kidney: vaguer, but no other place.
+            return 0.0
         return _conflict("place", f"{same_kind[0].word} is not {atom.word}", result)
     return 0.0
 

@@ -64,9 +64,27 @@ def _is_new(before: Fact, fact: Fact) -> bool:
     """Whether a segment says something of its own, and not more of what was said before."""
     if any(map(names_finding, fact.atoms)) and any(map(names_finding, before.atoms)):
         return True
+    if before.quantities and fact.quantities and _side_of(before) and _side_of(fact) not in ("", _side_of(before)):
+        # "Right 10 cm, left 12 cm": each side has its own number.
+        return True
     heads = {"quality", "state", "modality", "plane"}
     opposed = {atom.said for atom in before.atoms} == {False} and any(atom.said for atom in fact.atoms)
+    if any(names_finding(atom) and atom.said for atom in before.atoms) and _has_place(before) and _has_place(fact):
+        # "The liver is enlarged, the spleen is normal."
+        states = [atom for atom in fact.atoms if atom.kind == "state"]
+        if states and not any(atom.said for atom in states):
+            return True
     return bool(opposed and any(atom.kind in heads | {"finding"} for atom in fact.atoms))
+
+
+def _has_place(fact: Fact) -> bool:
+    return any(atom.kind == "anatomy" for atom in fact.atoms)
+
+
+def _side_of(fact: Fact) -> str:
+    """The left or right that a fact is about; "" where it names none, or both."""
+    found = {atom.word for atom in fact.atoms if atom.word in ("left", "right")}
+    return found.pop() if len(found) == 1 else ""
 
 
 def _settled(atoms: list[Atom], terms: Terms) -> list[Atom]:

@@ -65,7 +65,7 @@ GRADE_WORDS = frozenset(
 )
 #: Names of grades that fit any scale, and other names of a scale.
 ANY_GRADE = frozenset({"", "stage", "grade", "class", "type", "category", "level", "degree", "score", "group", "who"})
-SCALES = {"cn": "nerve", "rad": "birad", "classification": "class", "vertebra": "spine"}
+SCALES = {"cn": "nerve", "rad": "birad", "classification": "class", "vertebra": "spine", "digit": "finger"}
 
 #: Letters of the parts of the spine.
 LEVELS = frozenset("ctls")
@@ -77,7 +77,7 @@ _NERVES = listed("""
 #: Cranial nerves by name; they go by number as often.
 NERVES = {name: float(at) for at, name in enumerate(_NERVES, 1)}
 
-_ROMAN = re.compile(r"(?=[ivx])(x{0,2})(ix|iv|v?i{0,3})([a-d]?)$")
+_ROMAN = re.compile(r"(?=[ivx])(x{0,2})(ix|iv|v?i{0,3})([a-f]?)$")
 _ROMAN_VALUES = {"i": 1, "v": 5, "x": 10}
 _GRADED_NUMBER = re.compile(r"([ivx]+|\d+)([a-f]?)$")
 

@@ -11,7 +11,7 @@ from apps.medvqa.answers.numerals import GRADE_WORDS, NUMBER_WORDS, ORDINALS, UN
 from apps.medvqa.answers.quantities import Quantity
 from apps.medvqa.answers.reading import Reading
 from apps.medvqa.answers.terms import Terms, load_terms
-from apps.medvqa.answers.text import SHORTEST_SLIP, Token, clean, near, shortened, tokens
+from apps.medvqa.answers.text import SHORTEST_SLIP, Token, clean, near, normal, shortened, tokens
 
 #: Words that no misspelling is looked for in, beside those of the tables.
 _KNOWN = (FILLERS, CUE_WORDS, NUMBER_WORDS, ORDINALS, UNIT_NAMES)
@@ -49,12 +49,33 @@ class Parser:
         return self.terms.rewritten(self._corrected(tokens(clean(text))))
 
     def _corrected(self, found: list[Token]) -> list[Token]:
-        return [
-            replace(token, text=self._nearest(token.text))
-            if len(token.text) >= SHORTEST_SLIP and self._unknown(token.text)
-            else token
-            for token in found
-        ]
+        result: list[Token] = []
+        for token in found:
+            if len(token.text) < SHORTEST_SLIP or not self._unknown(token.text):
+                result.append(token)
+            elif parts := self._compound(token.text):
+                result += [Token(part, part) for part in parts]
+            elif rest := self._denied(token.text):
+                result += [Token("non", "non"), replace(token, text=rest)]
+            else:
+                result.append(replace(token, text=self._nearest(token.text)))
+        return result
+
+    def _compound(self, word: str) -> tuple[str, ...]:
+        """The two words of an unknown German compound: "lungenmetastase" is lung and metastasis; () for others."""
+        known = self.terms.compounding
+        for at in range(4, len(word) - 3):
+            if word[at:] in known:
+                stems = (word[:at], word[:at].removesuffix("s"), word[:at].removesuffix("en"), word[:at] + "e")
+                left = next((stem for stem in stems if stem in known), "")
+                if left:
+                    return left, word[at:]
+        return ()
+
+    def _denied(self, word: str) -> str:
+        """What an unknown word denies by its prefix: "cavitating" of "noncavitating"; "" where it denies nothing."""
+        rest = next((normal(word[len(one) :]) for one in ("non", "un") if word.startswith(one)), "")
+        return rest if len(rest) >= SHORTEST_SLIP and rest in self.terms.words else ""
 
     def _unknown(self, word: str) -> bool:
         return word.isalpha() and not any(word in known for known in (self.terms.words, *_KNOWN))

@@ -58,8 +58,12 @@ class Quantity:
         return self.low != self.high
 
 
+#: Nought of what is counted.
+NONE = Quantity(0.0, 0.0)
 #: Names of nerves that stand for something else without the word.
 _OTHER_USES = frozenset({"olfactory", "optic", "facial", "accessory"})
+_ENDINGS = frozenset({"st", "nd", "rd", "th"})
+_TO = frozenset({"to", "through", "-"})
 _JOINERS = frozenset({"x", "×", "*", "by", "-", "to", "and", "through", "/", ":"})
 
 
@@ -95,6 +99,11 @@ def read_quantity(tokens: Sequence[Token], at: int) -> tuple[list[Quantity], int
     value = _value(tokens, at)
     if value is None:
         return _grade(tokens, start)
+    if value[1] == at + 2 and tokens[at + 1].text in _ENDINGS and value[1] < len(tokens):
+        name = tokens[value[1]].text
+        if name in GRADE_WORDS:
+            # "2nd degree" is no angle.
+            return [Quantity(value[0], value[0], "", "grade", name=SCALES.get(name, name))], value[1] + 1
     numbers, spread, at, whole = _series(tokens, sign * value[0], value[1], between)
     if whole is not None:
         return whole
@@ -175,6 +184,20 @@ def _is_tnm(tokens: Sequence[Token], at: int) -> bool:
     return any(_TNM.match(text) and text[0] != tokens[at].text[0] for text in near)
 
 
+_LETTERED = re.compile(r"([a-z]{1,2})(\d)([a-d]?)$")
+
+
+def lettered(text: str, staging: bool) -> Quantity | None:
+    """A grade behind its scale's letters, where a grade is asked for: "F3", "TR5"; of T, N and M where a stage is."""
+    match = _LETTERED.match(text)
+    if match is None:
+        return None
+    letters, value = match[1], float(match[2])
+    if letters[-1] in "tnm" and (len(letters) == 1 or letters[0] in "cpy"):
+        return Quantity(value, value, "", "grade", name=f"tnm {letters[-1]}", suffix=match[3]) if staging else None
+    return None if letters in LEVELS else Quantity(value, value, "", "grade", suffix=match[3])
+
+
 def _introduced(tokens: Sequence[Token], at: int) -> tuple[int, str, bool]:
     bound, about = "", False
     while at < len(tokens):
@@ -211,7 +234,7 @@ def _value(tokens: Sequence[Token], at: int) -> tuple[float, int] | None:
     text = tokens[at].text
     if tokens[at].is_number:
         number = float(text)
-        if at + 1 < len(tokens) and tokens[at + 1].text in ("st", "nd", "rd", "th"):
+        if at + 1 < len(tokens) and tokens[at + 1].text in _ENDINGS:
             return number, at + 2
         return number, at + 1
     if text in NUMBER_WORDS:
@@ -274,11 +297,16 @@ def _grade(tokens: Sequence[Token], at: int) -> tuple[list[Quantity], int] | Non
     word = tokens[at].text
     if word in ORDINALS:
         if at + 1 < len(tokens) and tokens[at + 1].text in GRADE_WORDS:
-            value = ORDINALS[word]
-            return [Quantity(value, value, "", "grade", name=tokens[at + 1].text)], at + 2
+            value, name = ORDINALS[word], tokens[at + 1].text
+            return [Quantity(value, value, "", "grade", name=SCALES.get(name, name))], at + 2
         spine = SPINE.get(tokens[at + 1].text) if at + 1 < len(tokens) else None
         if spine and at + 2 < len(tokens) and tokens[at + 2].text in ("vertebra", "vertebral", "level"):
             return [Quantity(ORDINALS[word], ORDINALS[word], "", "grade", name=spine)], at + 3
+        if at + 2 < len(tokens) and tokens[at + 1].text in _TO and tokens[at + 2].text in ORDINALS:
+            after = at + 3
+            name = tokens[after].text if after < len(tokens) and tokens[after].text in GRADE_WORDS else ""
+            low, high = ORDINALS[word], ORDINALS[tokens[at + 2].text]
+            return [Quantity(low, high, "", "grade", name=SCALES.get(name, name))], after + bool(name)
         name = "nerve" if at + 2 < len(tokens) and tokens[at + 2].text == "nerve" else ""
         return [Quantity(ORDINALS[word], ORDINALS[word], "", "grade", name=name)], at + 1
     if word not in GRADE_WORDS:
@@ -304,7 +332,20 @@ def _grade(tokens: Sequence[Token], at: int) -> tuple[list[Quantity], int] | Non
             high, end = more[0], end + 2
     names = [tokens[place].text for place in range(at, end) if tokens[place].text in GRADE_WORDS]
     name = next((one for one in names if one not in ANY_GRADE), word)
-    return [Quantity(min(value, high), max(value, high), "", "grade", name=SCALES.get(name, name), suffix=suffix)], end
+    first = Quantity(min(value, high), max(value, high), "", "grade", name=SCALES.get(name, name), suffix=suffix)
+    return _more_grades(tokens, end, [first])
+
+
+def _more_grades(tokens: Sequence[Token], end: int, found: list[Quantity]) -> tuple[list[Quantity], int]:
+    """The grades of a list whose word stands before the first: "ribs 5, 6 and 7"; a measure ends it."""
+    while end < len(tokens) and tokens[end].text in (",", "and", "&"):
+        at = end + 1 + (tokens[end].text == "," and end + 1 < len(tokens) and tokens[end + 1].text == "and")
+        more = graded(tokens[at].text) if at < len(tokens) else None
+        if more is None or _unit_at(tokens, at + 1)[0] or tokens[at].text in NUMBER_WORDS:
+            break
+        found.append(replace(found[0], low=more[0], high=more[0], suffix=more[1]))
+        end = at + 1
+    return found, end
 
 
 _LEVEL = re.compile(r"([ctls])(\d{1,2})$")

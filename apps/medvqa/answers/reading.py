@@ -9,9 +9,10 @@ from apps.medvqa.answers.cues import CERTAINTY_OF, FILLERS, NO, YES, Cue, find_c
 from apps.medvqa.answers.dates import read_date
 from apps.medvqa.answers.facts import Segment, assemble
 from apps.medvqa.answers.meaning import CERTAIN, Atom, Meaning
-from apps.medvqa.answers.numerals import GRADE_WORDS, graded
-from apps.medvqa.answers.quantities import Quantity, read_quantity
-from apps.medvqa.answers.senses import NUMBERS, sense_of
+from apps.medvqa.answers.numerals import GRADE_WORDS, NUMBER_WORDS, graded
+from apps.medvqa.answers.quantities import NONE, Quantity, lettered, read_quantity
+from apps.medvqa.answers.relations import EXTENT
+from apps.medvqa.answers.senses import NUMBERS, STAGES, sense_of
 from apps.medvqa.answers.tables import listed
 from apps.medvqa.answers.terms import Sense, Terms
 from apps.medvqa.answers.text import Token, is_unspaced
@@ -30,7 +31,12 @@ _AFFIRMING = frozenset(
 _PRONOUNS = frozenset(listed("it there this they that these he she we i not"))
 _PLAIN, _PLAIN_YES = frozenset({"yes", "no"}), frozenset({("yes",), ("yeah",), ("yep",)})
 _HEADS = frozenset(
-    {*listed(": - is be say answer ( but then maybe perhaps probably possibly either both neither"), chr(34)}
+    {
+        *listed(
+            ": - is be say answer ( but then maybe perhaps probably possibly either both neither actually wait sorry"
+        ),
+        chr(34),
+    }
 )
 
 
@@ -47,7 +53,13 @@ class Reading:
         """Atoms under the negation that is open."""
         self.negated = False
         self.fresh = False
+        self.narrow = False
+        """The negation reaches one word only: "non-obstructing stone" denies no stone."""
+        self.negations = 0
+        """Negations of the clause so far."""
         self.certainty = CERTAIN
+        self.hedged = CERTAIN
+        """The least certain that anything was said to be."""
         self.said: set[bool] = set()
         self.said_certainty = CERTAIN
         self.languages: set[str] = set()
@@ -66,8 +78,11 @@ class Reading:
         self._end_scope()
         if not any(segment.atoms or segment.quantities for segment in self.segments):
             words = {token.text for token in found}
-            if words & _AFFIRMING and not (self.said or self.flags & {"denied", "refusal"}):
+            told = self.said or self.flags & {"denied", "refusal", "noncommittal"}
+            if (words & _AFFIRMING or self.hedged < CERTAIN) and not told:
+                # "Possibly" is a weak yes.
                 self.flags.add("affirmed")
+                self.said_certainty = min(self.said_certainty, self.hedged)
 
     def _step(self, found: Sequence[Token], at: int) -> int:
         token = found[at]
@@ -78,15 +93,23 @@ class Reading:
         answered = self._answer_word(found, at)
         if answered:
             return answered
-        if NUMBERS in self.context and (value := graded(token.text)) and not token.is_number:
+        phrase = self.terms.match(found, self.texts, at)
+        alone = phrase is None or len(phrase.words) == 1
+        if NUMBERS in self.context and alone and (value := graded(token.text)) and not token.is_number:
             self.segments[-1].quantities.append(Quantity(value[0], value[0], "", "grade", suffix=value[1]))
             return at + 1
+        if self.context & {NUMBERS, STAGES} and (grade := lettered(token.text, STAGES in self.context)):
+            self.segments[-1].quantities.append(grade)
+            return at + 1
         cue = find_cue(self.texts, at)
-        phrase = self.terms.match(found, self.texts, at)
         if cue and (phrase is None or len(cue.words) >= len(phrase.words)):
             self._apply(cue, found, at)
             return at + len(cue.words)
         quantity = read_date(found, at) or read_quantity(found, at)
+        if quantity and quantity[0] == [NONE] and self._anything_follows(found, quantity[1]):
+            # "Zero nodules" are no nodules.
+            self._negate(found, quantity[1])
+            return quantity[1]
         if quantity and not (phrase and len(phrase.words) >= max(2, quantity[1] - at) and quantity[1] > at):
             self.segments[-1].quantities += quantity[0]
             self.counted_certainty = min(self.counted_certainty, self.certainty)
@@ -102,6 +125,8 @@ class Reading:
             self._unspaced(token.text)
         elif token.is_word and token.text not in FILLERS:
             self._add(Atom(None, token.text))
+            if self.narrow:
+                self._end_scope()
         return at + 1
 
     def _numbered(self, found: Sequence[Token], after: int) -> int:
@@ -147,6 +172,7 @@ class Reading:
             self._new_segment()
         if cue.kind == "negation":
             self._negate(found, after)
+            self.narrow = self.negated and cue.words == ("non",)
         elif cue.kind == "denial":
             self._deny(found, after)
         elif cue.kind in CERTAINTY_OF:
@@ -173,9 +199,14 @@ class Reading:
             self._deny(found, after)
             return
         self.negated, self.fresh = True, True
+        self.negations += 1
 
     def _deny(self, found: Sequence[Token], after: int) -> None:
         """Turn the atoms of the clause so far."""
+        if self.negated and self.fresh:
+            # "Is not absent", "has not resolved".
+            self._end_scope()
+            return
         if self.negated:
             self._end_scope()
         if not self.clause:
@@ -189,6 +220,7 @@ class Reading:
         self.clause.clear()
 
     def _hedge(self, level: int, found: Sequence[Token], after: int) -> None:
+        self.hedged = min(self.hedged, level)
         if self.negated:
             self._end_scope()
         if self.clause and not self._anything_follows(found, after):
@@ -214,7 +246,7 @@ class Reading:
         if text == "or" and not self.negated:
             self._choose()
         if text == ",":
-            if self.negated and self._new_statement(found, at + 1):
+            if self.negated and (self._new_statement(found, at + 1) or self._list_over(found, at + 1)):
                 self._end_scope()
             self.clause = [] if not self.negated else self.clause
         self._new_segment()
@@ -236,6 +268,33 @@ class Reading:
                 return True
         return False
 
+    def _list_over(self, found: Sequence[Token], at: int) -> bool:
+        """Whether a comma ends what "no" denies: "no nodules, no effusion, edema", "no fracture, small effusion".
+
+        Where an "or" or "nor" follows, the list goes on. Else it ends where each item so far had a "no" of its own, or
+        before an amount, a number or a side: they are said of what is there.
+        """
+        for token in found[at:]:
+            if token.text in _HARD:
+                break
+            if token.text in ("or", "nor"):
+                return False
+        if self.negations > 1:
+            return True
+        if at < len(found) and (found[at].is_number or found[at].text in NUMBER_WORDS):
+            return True
+        phrase = self.terms.match(found, self.texts, at) if at < len(found) else None
+        if phrase is None:
+            # "No stone, simple cyst": a word of its own before the next finding.
+            own = at + 1 < len(found) and found[at].is_word and found[at].text not in FILLERS
+            return own and find_cue(self.texts, at) is None and self.terms.match(found, self.texts, at + 1) is not None
+        if not phrase.senses[0].atoms:
+            return False
+        first = phrase.senses[0].atoms[0][0]
+        if first.kind == "side":
+            return not any(segment.atoms[place].kind == "side" for segment, place in self.scope)
+        return first.axis in EXTENT or first.axis == "multiplicity"
+
     def _add_sense(self, sense: Sense) -> None:
         if sense.language != "en":
             self.languages.add(sense.language)
@@ -244,6 +303,8 @@ class Reading:
             return
         for concept, said in sense.atoms:
             self._add(Atom(concept, concept.name, said))
+        if self.narrow and sense.atoms:
+            self._end_scope()
 
     def _add(self, atom: Atom) -> None:
         segment = self.segments[-1]
@@ -276,13 +337,14 @@ class Reading:
         self._end_scope()
         self.certainty = CERTAIN
         self.choosing = False
+        self.negations = 0
         self.clause.clear()
         self._new_segment()
 
     def _end_scope(self) -> None:
         if self.negated and self.scope:
             self._turn(self.scope)
-        self.negated, self.fresh = False, False
+        self.negated, self.fresh, self.narrow = False, False, False
         self.scope = []
 
     def _turn(self, places: Iterable[tuple[Segment, int]]) -> None:

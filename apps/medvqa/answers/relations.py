@@ -8,6 +8,10 @@ from apps.medvqa.answers.terms import ROOT, Concept
 
 #: What is left of a match for each step towards the general, and towards the more special.
 GENERAL, SPECIAL = 0.48, 0.9
+#: Axes of which "normal size" is the normal value of each.
+SIZES, _NORMAL = frozenset({"size", "caliber", "dilation", "thickness"}), "normal_size"
+#: Values of different axes that say nearly the same: of what is hollow, of what is counted.
+_NEAR = (frozenset({"enlarged", "dilated"}), frozenset({"multiple", "many"}))
 #: Ordinal axes that say how much, in their own words each.
 EXTENT = frozenset({"severity", "magnitude", "amount"})
 
@@ -42,6 +46,11 @@ def agreement_of(reference: Atom, answer: Atom) -> float:
             denied, said = (mine, its) if answer.said else (its, mine)
             return 0.95 if said.name.startswith("normal") or denied.name.startswith("normal") else 0.4
         return 0.0
+    if {mine.name, its.name} in _NEAR:
+        return 0.8 if reference.said == answer.said else -1.0
+    if mine.axis != its.axis and {mine.axis, its.axis} <= SIZES and (mine.name == _NORMAL) != (its.name == _NORMAL):
+        # "Not widened" and "of normal width"; "not dilated" says nothing of "small".
+        return 0.9 if reference.said != answer.said else -1.0
     return _normality(reference, answer)
 
 

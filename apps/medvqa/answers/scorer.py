@@ -9,13 +9,22 @@ from functools import lru_cache
 from pathlib import Path
 
 from apps.medvqa.answers.beyond import CERTAINTY, contradictory
-from apps.medvqa.answers.closed import asks_yes_or_no, options, picked, picks_alternative, truth_of
+from apps.medvqa.answers.closed import (
+    asks_yes_or_no,
+    head_noun,
+    options,
+    picked,
+    picks_alternative,
+    says_several,
+    truth_of,
+)
 from apps.medvqa.answers.compare import CAPS, Comparison, compare, without_given
 from apps.medvqa.answers.extraction import extract
 from apps.medvqa.answers.injection import without_address
-from apps.medvqa.answers.meaning import Fact, Meaning
+from apps.medvqa.answers.meaning import Atom, Fact, Meaning
 from apps.medvqa.answers.numerals import GRADE_WORDS
 from apps.medvqa.answers.parse import as_grade, load_parser
+from apps.medvqa.answers.quantities import NONE
 from apps.medvqa.answers.senses import wanted
 from apps.medvqa.answers.text import clean, tokens
 from common.errors import RewardError
@@ -27,6 +36,10 @@ PARTS = ("form", "recall", "precision", "certainty", "language", "consistent")
 #: What is left of a right answer in another language than question and reference.
 OTHER_LANGUAGE = 0.55
 _SIGNS = frozenset(["<", ">", "<=", ">=", "≤", "≥", "%", ":", "/", "-", "+"])
+#: Signs that say nothing at either end of a text.
+_LOOSE = frozenset([":", "/", "-"])
+#: A longer text is no term, in characters.
+_TERM = 60
 _SENTENCE = re.compile(r"[^.!?;\n。！？]+[.!?;\n。！？]*")
 
 
@@ -121,19 +134,37 @@ class AnswerScorer:
                 return chosen
         asked = self._meaning(question, frozenset()) if not listed else Meaning()
         context = asked.concepts | wanted(question)
-        right = self._meaning(reference, context)
-        said = self._meaning(text, context | right.concepts)
+        right = self._meaning(self._completed(reference, question), context)
+        said = self._meaning(self._completed(text, question), context | right.concepts)
         if said.refused and not right.refused and not said.said and not said.facts:
             return AnswerScore(0.0, text, "the answer says that it does not know", "", _parts(recall=0.0))
         if right.refused and not right.facts:
             score = 1.0 if said.refused else 0.0
             return AnswerScore(score, text, "the reference says that it cannot be told", "", _parts(recall=score))
+        if says_several(right, said, asked):
+            reason = "takes several of the alternatives"
+            return AnswerScore(0.0, text, reason, "contradiction", _parts(recall=0.0, consistent=0.0))
         factor = _language(right, asked, said, question)
         if right.said or (asks_yes_or_no(question) and not picks_alternative(right, asked)):
             closed = self._closed(text, right, said, asked)
             if closed is not None:
                 return _scaled(closed, factor)
         return _scaled(self._open(text, reference, right, said, asked, question), factor)
+
+    def _completed(self, text: str, question: str) -> str:
+        """A text with the noun that is asked for, where the two are one term: the "lateral" to "Which view?"."""
+        noun = head_noun(question)
+        if not noun or len(text) > _TERM:
+            return text
+        found = self.parser.tokens(f"{text.rstrip(' .')} {noun}")
+        texts = tuple(token.text for token in found)
+        if len(found) < 2 or texts[-1] in texts[:-1]:
+            return text
+        for at in range(len(found) - 1):
+            phrase = self.parser.terms.match(found, texts, at)
+            if phrase is not None and at + len(phrase.words) == len(found):
+                return f"{text.rstrip(' .')} {noun}"
+        return text
 
     def _choice(self, text: str, reference: str, listed: dict[str, str]) -> AnswerScore | None:
         """An answer to a question with lettered options."""
@@ -218,12 +249,16 @@ class AnswerScorer:
         if grade is not None and not right.quantities and (graded or not _known(right)):
             right = replace(right, facts=(Fact((), (grade,)),))
         its = as_grade(text, question)
-        if its is not None and not said.quantities and (graded or not _known(said)):
+        # "3B" is read as a 3 elsewhere.
+        if its is not None and (not said.quantities or its.suffix) and (graded or not _known(said)):
             said = replace(said, facts=(Fact((), (its,)),))
         if len(reference.strip(" .")) == 1 and reference.strip(" .").isalpha():
             letter = self._letter(text, reference)
             if letter is not None:
                 return letter
+        nought = right.quantities == [NONE] or (said.quantities == [NONE] and not said.atoms)
+        if nought and _says_none(right) and _says_none(said):
+            return AnswerScore(1.0, text, "none", "", _parts())
         if said.empty or not said.facts:
             return AnswerScore(0.0, text, "the answer says nothing of what is asked", "", _parts(recall=0.0))
         found = compare(right, said, asked)
@@ -245,7 +280,7 @@ class AnswerScorer:
     def _bare(self, text: str, reference: str, right: Meaning, said: Meaning) -> AnswerScore:
         """A reference without any content that is known: a bare yes, a letter, a sign, a word like "none"."""
         if right.said or right.denied or right.affirmed:
-            its = said.said or ({False} if said.denied else {True} if said.affirmed else set())
+            its = said.said or ({False} if _says_none(said) else {True} if said.affirmed else set())
             mine = right.said or ({False} if right.denied else {True})
             same = set(its) == set(mine)
             return AnswerScore(
@@ -270,6 +305,21 @@ def score_answer(answer: object, reference: str | Sequence[str], question: str =
 @lru_cache(maxsize=1)
 def _shipped() -> AnswerScorer:
     return AnswerScorer()
+
+
+def _says_none(meaning: Meaning) -> bool:
+    """Whether a text says that there is none: "none", "0", "neither kidney", "no fractures"."""
+    if meaning.denied or meaning.said == {False}:
+        return True
+    if meaning.quantities:
+        return not meaning.atoms and all(one == NONE for one in meaning.quantities)
+    return bool(meaning.atoms) and all(not atom.said or atom.word == "absent" for atom in _heads(meaning))
+
+
+def _heads(meaning: Meaning) -> list[Atom]:
+    """The atoms that can be denied; where nothing else is said, all of them."""
+    heads = [atom for atom in meaning.atoms if atom.kind not in ("anatomy", "side", "region")]
+    return heads or meaning.atoms
 
 
 def _known(meaning: Meaning) -> bool:
@@ -329,9 +379,13 @@ def _reason(found: Comparison, score: float) -> str:
 
 @lru_cache(maxsize=8192)
 def _plain(text: str) -> str:
-    return " ".join(
-        token.text for token in tokens(clean(text)) if token.text[-1].isalnum() or token.text in _SIGNS
-    ).strip(" :/-")
+    words = [token.text for token in tokens(clean(text)) if token.text[-1].isalnum() or token.text in _SIGNS]
+    # By words, not by characters: the minus of -80 HU is part of its number.
+    while words and words[0] in _LOOSE:
+        del words[0]
+    while words and words[-1] in _LOOSE:
+        del words[-1]
+    return " ".join(words)
 
 
 def _without_question(text: str, question: str) -> str:

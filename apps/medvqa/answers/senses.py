@@ -7,7 +7,7 @@ import re
 from apps.medvqa.answers.terms import ROOT, Concept, Phrase, Sense
 
 #: What a question asks for, beside the concepts it names: it decides between the senses of a word.
-FINDINGS, PLACES, NUMBERS = "?finding", "?place", "?number"
+FINDINGS, PLACES, NUMBERS, STAGES = "?finding", "?place", "?number", "?stage"
 _WANTED = {
     FINDINGS: re.compile(
         r"\b(?:diagnos|disease|disorder|condition|patholog|abnormal|finding|cause|wrong|syndrome)", re.I
@@ -16,6 +16,7 @@ _WANTED = {
         r"\b(?:organs?|structures?|vessels?|arter(?:y|ies)|veins?|chambers?|valves?|bones?|where|located?|part|region|lobes?)\b",
         re.I,
     ),
+    STAGES: re.compile(r"\b(?:stag(?:e|es|ing)|tnm|[a-z]+-?rads)\b", re.I),
     NUMBERS: re.compile(r"\b(?:grades?|stages?|types?|class|category|nerves?|segments?|zones?)\b", re.I),
 }
 

@@ -82,6 +82,8 @@ class Terms:
         self._lengths: dict[str, tuple[int, ...]] = {}
         self._unspaced: dict[str, list[tuple[str, tuple[Sense, ...]]]] = {}
         self.words: set[str] = set()
+        self.compounding: set[str] = set()
+        """Words of a language that writes compounds as one word."""
         self._found: dict[tuple[tuple[str, ...], bool], list[Sense]] = {}
         self._read_concepts(own)
         for path in compounds:
@@ -193,6 +195,8 @@ class Terms:
                 continue
             words = tuple(token.text for token in tokens(clean(form)) if token.text != "-")
             capital = form.isupper() and len(form) > 1 and form.isascii()
+            if len(words) == 1 and sense.language == "de":
+                self.compounding.add(words[0])
             if words:
                 senses = self._found.setdefault((words, capital), [])
                 if sense not in senses:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from apps.medvqa.answers.tables import TABLES, listed, read_table
-from apps.medvqa.answers.tidying import latin, spell_fractions, tidy
+from apps.medvqa.answers.tidying import latin, spell_fractions, spell_powers, tidy
 
 #: Longest text that is looked at, in characters: an answer is no book, and time must stay bounded.
 LONGEST = 4000
@@ -20,6 +20,10 @@ _INVISIBLE = re.compile("[\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u
 _MARKUP = re.compile(r"</?[A-Za-z][A-Za-z0-9]*\s*/?>|[*`#|\\]+|(?<!\w)_+|_+(?!\w)")
 _DASHES = str.maketrans(dict.fromkeys("‐‑‒–—―−﹣－", "-") | {"’": "'", "‘": "'", "“": '"', "”": '"', "⁄": "/"})
 
+#: "Can't" reads as "cannot", "couldn't" as "could not".
+_CANNOT = re.compile(r"\b(can|could)(?:n't|'t)\b", re.IGNORECASE)
+#: French and Italian articles before a vowel: "d'épanchement", "l'aorte".
+_ELIDED = re.compile(r"\b(pas d|[dlnsj]|qu|dell|all|un)'(?=[aeiouhyáàâéèêîôûœ])", re.IGNORECASE)
 _TOKEN = re.compile(
     r"\d+(?:,\d{3})+(?:\.\d+)?|\d+(?:[.,]\d+)?"  # numbers; a comma may be a decimal one
     r"|(?<![\w)\].%°])[-.]\d+(?:[.,]\d+)?"  # -40, .55
@@ -66,7 +70,10 @@ def clean(text: str) -> str:
     """One line of plain text: compatibility forms, mark-up, invisible characters and odd dashes made plain."""
     text = _INVISIBLE.sub("", text[:LONGEST])
     if not text.isascii():
-        text = latin(unicodedata.normalize("NFKC", spell_fractions(text)).translate(_DASHES))
+        text = latin(unicodedata.normalize("NFKC", spell_fractions(spell_powers(text))).translate(_DASHES))
+    if "'" in text:
+        text = _CANNOT.sub(lambda match: f"{match[1]} not" if len(match[1]) > 3 else f"{match[1]}not", text)
+        text = _ELIDED.sub(lambda match: "pas d " if len(match[1]) == 5 else " ", text)
     if "&" in text:
         text = html.unescape(text)
     return tidy(_MARKUP.sub(" ", text))

@@ -32,6 +32,34 @@ _HAS_DIGIT = re.compile(r"\d")
 _ALONE = {"+": "positive", "(+)": "positive", "+ve": "positive", "-": "negative", "(-)": "negative", "-ve": "negative"}
 
 
+#: 1.5 × 10^6, 1.5 x 10⁶, 1.5e6; 1.5 million.
+_POWER_OF_TEN = re.compile(
+    r"\b(?:(\d+(?:\.\d+)?)\s?[x×*·]\s?)?10(?:\s?\^\s?\(?([-+]?\d{1,2})\)?|([⁻]?[⁰¹²³⁴⁵⁶⁷⁸⁹]{1,2}))|\b(\d+(?:\.\d+)?)e([-+]?\d{1,2})\b",
+    re.I,
+)
+_RAISED = str.maketrans("⁻⁰¹²³⁴⁵⁶⁷⁸⁹", "-0123456789")
+_LARGE = re.compile(r"\b(\d+(?:\.\d+)?)\s?(thousand|million|billion)\b", re.I)
+_LARGE_VALUES = {"thousand": 1e3, "million": 1e6, "billion": 1e9}
+#: "2 in", "2 in. long": inches, where no place follows.
+_INCH = re.compile(
+    r"\b(\d+(?:\.\d+)?)\s?(?:in\b\.?(?=\s*(?:$|[,;.x×]|(?:long|wide|thick|across|length|diameter)\b))|\")", re.I
+)
+
+
+def spell_powers(text: str) -> str:
+    """A power of ten as a plain number, before compatibility forms would make 10⁶ a hundred and six."""
+    return _POWER_OF_TEN.sub(_power_of_ten, text)
+
+
+def _power_of_ten(match: re.Match[str]) -> str:
+    factor, exponent = match[1] or match[4] or "1", (match[2] or match[5] or match[3]).translate(_RAISED)
+    return _decimal(float(factor) * 10.0 ** int(exponent))
+
+
+def _decimal(value: float) -> str:
+    return f"{value:.12f}".rstrip("0").rstrip(".") if value < 1 else f"{value:.6f}".rstrip("0").rstrip(".")
+
+
 def spell_fractions(text: str) -> str:
     """A vulgar fraction as a decimal, "1½" as 1.5, before compatibility forms would make it "11/2"."""
     return _FRACTION.sub(lambda match: f"{int(match[1] or 0) + _VULGAR[match[2]]:g}", text)
@@ -47,6 +75,9 @@ def tidy(text: str) -> str:
     if "w" in text or "W" in text:
         text = _GESTATION.sub(lambda match: f"{match[1] or match[3]} weeks {match[2] or match[4]} days", text)
         text = _WEEKS_DAYS.sub(r"\1 weeks \2 days", text)
+    text = spell_powers(text)
+    text = _LARGE.sub(lambda match: _decimal(float(match[1]) * _LARGE_VALUES[match[2].lower()]), text)
+    text = _INCH.sub(r"\1 inch", text)
     text = _CARET.sub(r"\1\2", _POWER.sub(_power, text))
     text = _TNM.sub(r"\1 \2 \3", text)
     return _TIMES.sub(r"\1 fold", text)

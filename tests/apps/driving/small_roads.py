@@ -132,6 +132,11 @@ def crossroads(arm: float = 80.0) -> RoadNetwork:
     return drawing.network(limit=10.0)
 
 
+def arriving(roads: RoadNetwork) -> int:
+    """A point of the `crossroads` 40 m before the junction, on the arm along x."""
+    return roads.nearest(50.0, -WIDTH / 2)
+
+
 def _bend(start: tuple, end: tuple, yaw: float, yaw_end: float) -> np.ndarray:
     """A cubic from a point to another, about a metre between points."""
     reach = math.dist(start, end) * 0.5

@@ -1,4 +1,4 @@
-"""Thresholds of z: fitted where danger is known, measured where they were not fitted, refused where they do not belong."""
+"""Thresholds of z: fitted where danger is known, measured on other pictures, refused where they do not belong."""
 
 from __future__ import annotations
 

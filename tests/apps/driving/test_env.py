@@ -14,6 +14,7 @@ from apps.driving.drivers.rule_based import RuleBased
 from apps.driving.env import DrivingEnv
 from apps.driving.env_config import EnvConfig, RouteConfig, TrafficConfig, ViewConfig
 from common.errors import UsageError
+from common.training.replayed import Replayed
 
 STATE = {
     *("speed", "offset", "heading", "offset_std", "steer", "steer_change", "throttle", "brake", "acceleration"),
@@ -128,6 +129,36 @@ def test_equal_seeds_give_equal_bytes(vehicles):
                 observation, _ = env.reset()
         told.append(story)
     assert told[0] == told[1]
+
+
+@pytest.mark.parametrize("kind", ["continuous", "discrete"])
+@pytest.mark.parametrize("steps", [0, 1, 47])
+def test_a_restored_environment_goes_on_bit_for_bit(kind, steps):
+    def made():
+        config = settings(vehicles=8, bev="masks")
+        config.action.kind = kind
+        return Replayed(DrivingEnv(config))
+
+    rng = np.random.default_rng(5)
+    actions = [int(rng.integers(30)) if kind == "discrete" else rng.uniform(-0.3, 0.6, 2) for _ in range(120)]
+
+    def tell(env, actions):
+        story = []
+        for action in actions:
+            observation, reward, terminated, truncated, info = env.step(action)
+            story.append((reward, repr(info["state"]), *(part.tobytes() for part in observation.values())))
+            if terminated or truncated:
+                story.append(tuple(part.tobytes() for part in env.reset()[0].values()))
+        return story
+
+    env = made()
+    env.reset(seed=11)
+    tell(env, actions[:steps])
+    state = env.get_state()
+    other = made()
+    other.reset(seed=99)
+    other.set_state(state)
+    assert tell(other, actions[steps:]) == tell(env, actions[steps:])
 
 
 def test_ranks_are_set_apart():

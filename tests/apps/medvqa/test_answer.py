@@ -39,6 +39,13 @@ def scripted(monkeypatch: pytest.MonkeyPatch) -> ScriptedModel:
     return model
 
 
+def test_a_picture_that_the_model_does_not_take_is_named(tmp_path: Path, config: MedVqaConfig) -> None:
+    thin = tmp_path / "thin.png"
+    Image.new("L", (3000, 2)).save(thin)
+    with pytest.raises(UsageError, match=r"thin\.png: .*more than 200 times"):
+        run_answer(config, "What is abnormal?", str(thin))
+
+
 @pytest.fixture
 def film(tmp_path: Path) -> Path:
     """A phantom as a PNG file."""

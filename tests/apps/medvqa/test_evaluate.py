@@ -81,6 +81,8 @@ def test_it_is_written_and_read_again(tmp_path, capsys):
     page = (out / "report.html").read_text("utf-8")
     for words in ("Figures", "Calibration of the scorer", "Not for clinical use"):
         assert words in page
+    with pytest.raises(UsageError, match="is a file; name a folder"):
+        run_evaluate(config, str(tmp_path / "said.jsonl"), out=str(tmp_path / "said.jsonl"))
     # Against itself nothing differs.
     assert run_evaluate(config, str(tmp_path / "said.jsonl"), str(out), str(tmp_path / "two"), json_output=True) == 0
     comparison = json.loads(capsys.readouterr().out)["comparison"]

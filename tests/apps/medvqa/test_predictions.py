@@ -78,6 +78,37 @@ def test_an_object_from_id_to_answer(tmp_path: Path, wrap: Any) -> None:
         assert read_predictions(write(tmp_path / "x.json", made), EXAMPLES).answers == ANSWERS
 
 
+def test_a_list_of_texts_is_in_order(tmp_path: Path) -> None:
+    assert read_predictions(write(tmp_path / "x.json", ANSWERS), EXAMPLES).answers == ANSWERS
+
+
+@pytest.mark.parametrize(
+    ("field", "turns"),
+    [
+        ("conversations", lambda said: [{"from": "human", "value": "?"}, {"from": "gpt", "value": said}]),
+        ("messages", lambda said: [{"role": "user", "content": "?"}, {"role": "assistant", "content": said}]),
+        ("filtered_resps", lambda said: [[said]]),
+    ],
+)
+def test_conversations_and_lmms_eval(tmp_path: Path, field: str, turns: Any) -> None:
+    made = [{**row, field: turns(row.pop("x"))} for row in rows("id", "x", target="r")]
+    assert read_predictions(jsonl(tmp_path / "x.jsonl", *made), EXAMPLES).answers == ANSWERS
+
+
+def test_a_conversation_that_the_model_does_not_end(tmp_path: Path) -> None:
+    made = rows("id", "messages")
+    made[1]["messages"] = [{"role": "assistant", "content": "No."}, {"role": "user", "content": "?"}]
+    made[0]["messages"] = made[2]["messages"] = "x"
+    with pytest.raises(DataError, match="line 2: the last turn is by 'user'"):
+        read_predictions(jsonl(tmp_path / "x.jsonl", *made), EXAMPLES)
+
+
+def test_json_under_another_name_is_not_taken_for_lines_of_text(tmp_path: Path) -> None:
+    file = jsonl(tmp_path / "answers", *rows("id", "prediction"))
+    with pytest.raises(DataError, match=r"looks like JSON; name the file \.jsonl"):
+        read_predictions(file, EXAMPLES)
+
+
 def test_csv(tmp_path: Path) -> None:
     assert read_predictions(table(tmp_path / "x.csv", *rows("qid", "prediction")), EXAMPLES).answers == ANSWERS
 
@@ -131,7 +162,7 @@ def test_an_id_twice(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert read_predictions(again, EXAMPLES).repeated == ("7",)
     assert "1 ids come more than once: 7" in " ".join(capsys.readouterr().err.split())
     other = jsonl(tmp_path / "x.jsonl", *made, {**made[0], "pred": "A"})
-    with pytest.raises(DataError, match=r"line 4: a second answer to '7', other than that in x\.jsonl: line 1"):
+    with pytest.raises(DataError, match=r"line 4: a second answer to '7', other than that in line 1"):
         read_predictions(other, EXAMPLES, strict=False)
 
 

@@ -26,8 +26,10 @@ BROKEN = [
     ({"question": "?", "answer": "x"}, "no field 'reference'"),
     ({"question": "?", "reference": "x"}, "no field 'answer'"),
     ({"question": "?", "reference": " ", "answer": "x"}, "reference is empty"),
-    ({"question": "?", "reference": 3, "answer": "x"}, "must be a text or a list"),
-    ({"question": 3, "reference": "x", "answer": "x"}, "'question' must be text"),
+    ({"question": "?", "reference": {"a": 1}, "answer": "x"}, "must be a text or a list"),
+    ({"question": "?", "reference": None, "answer": "x"}, "must be a text or a list"),
+    ({"question": ["x"], "reference": "x", "answer": "x"}, "'question' must be text"),
+    ({"question": "?", "reference": "x", "answer": {"text": "x"}}, "'answer' must be text"),
     ({"question": "?", "reference": "x", "answer": "x", "choices": "ab"}, "'choices' must be a list"),
 ]
 
@@ -61,6 +63,30 @@ def test_a_row_that_cannot_be_scored_has_no_reward_and_a_reason(tmp_path, row, p
     assert found[0]["reward"] is None
     assert problem in found[0]["reason"]
     assert found[1]["reward"] == 1.0
+
+
+def test_bare_numbers_and_truth_values_count_as_text(tmp_path):
+    rows = [
+        {"question": "How many nodules?", "reference": 3, "answer": 3},
+        {"question": "How many nodules?", "reference": "three", "answer": 4},
+        {"question": "Is there a nodule?", "reference": [True], "answer": "yes"},
+        {"question": "Is there a nodule?", "reference": "no", "answer": False},
+    ]
+    for recipe in ("scorer", "configured"):
+        found = scored(tmp_path, rows, recipe)
+        assert [row["answer"] for row in found] == [3, 4, "yes", False]
+        assert found[0]["reward"] > found[1]["reward"] < found[2]["reward"]
+        assert found[3]["reward"] > 0.5
+
+
+def test_fields_that_the_result_replaces_are_told(tmp_path, capsys):
+    scored(tmp_path, [{**ROWS[0], "reward": "mine"}])
+    assert "line 1: reward" in capsys.readouterr().err
+    # A file that was scored before is scored again, in place.
+    again = tmp_path / "out" / "scored.jsonl"
+    assert run_score(MedVqaConfig(), str(again), str(again), json_output=True) == 0
+    assert not capsys.readouterr().err
+    assert next(row for _, row in read_jsonl(again))["reward"] == 1.0
 
 
 def test_the_configured_reward_scores_too(tmp_path):

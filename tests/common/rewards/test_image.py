@@ -265,6 +265,26 @@ class TestContrastiveGoal:
         assert bare(images=pointing(90, 180)).values.tolist() == pytest.approx([-0.5, -1.0], abs=1e-5)
         assert bare.bounds == (-1.5, 1.5)
 
+    def test_the_weights_hold_in_the_clipped_form_too(self) -> None:
+        reward = ContrastiveGoal(Directions(), "0", "90", low=-1.0, high=1.0, weights=(0.5, 2.0))
+        output = reward(images=pointing(60))
+        z = 2 * math.sin(math.radians(60)) - 0.5 * math.cos(math.radians(60))
+        assert output.parts["z"].item() == pytest.approx(z, abs=1e-6)
+        assert output.values.item() == 0.0
+
+    def test_swapping_the_goals_negates_z(self) -> None:
+        first, second = (ContrastiveGoal(Directions(), *goals) for goals in (("0", "90"), ("90", "0")))
+        pictures = pointing(0, 10, 60, 200)
+        torch.testing.assert_close(first(images=pictures).parts["z"], -second(images=pictures).parts["z"])
+
+    @pytest.mark.parametrize(
+        "reward", [ContrastiveGoal(Directions(), "0", "90"), GoalBaseline(Directions(), "0", "90")]
+    )
+    def test_a_picture_that_points_nowhere_is_nan_and_not_safe(self, reward: PictureReward) -> None:
+        output = reward(images=torch.tensor([[0.0, 0.0], [1.0, 0.0]]))
+        assert output.values.isnan().tolist() == [True, False]
+        assert "no number" in output.info["reason"][0]
+
     def test_goals_are_encoded_once(self) -> None:
         clip = Directions()
         reward = ContrastiveGoal(clip, "0", "90")
@@ -287,6 +307,7 @@ class TestContrastiveGoal:
             {"temperature": 0.0},
             {"weights": (-1, 1)},
             {"form": "x"},
+            {"form": "softmax", "weights": (1.0, 2.0)},
         ],
     )
     def test_wrong_options_are_refused(self, options: dict[str, Any]) -> None:

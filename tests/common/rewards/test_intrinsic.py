@@ -84,6 +84,7 @@ class TestRetrieval:
         assert output.values.isnan().tolist() == [False, True, True]
         assert "unknown words" in output.info["label"][1]
         assert "no text" in output.info["label"][2]
+        assert output.info["reason"] == output.info["label"]
         assert reward.queue.counts["failed"] == 1
 
     def test_zero_and_mean_are_for_those_who_ask(self) -> None:

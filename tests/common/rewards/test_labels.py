@@ -162,6 +162,24 @@ def test_nobody_waits_for_a_slow_annotator_and_its_answers_still_count() -> None
     assert queue.labels == {"a": 1.0, "b": 1.0}
 
 
+def test_a_batch_that_hangs_does_not_hold_up_the_others() -> None:
+    clock, stuck = Clock(), Slow()
+
+    def annotator(questions: Sequence[str]) -> dict[str, float | str]:
+        return stuck(questions) if "hang" in questions else dict.fromkeys(questions, 0.0)
+
+    queue = LabelQueue(annotator, batch=1, workers=1, patience=10.0, background=True, clock=clock)
+    queue.ask(["hang"])
+    queue.poll()
+    queue.ask(["a"])
+    queue.poll()
+    assert queue.reason("a") == WAITING
+    clock.now = 11.0
+    settle(queue, 1)
+    assert queue.labels == {"a": 0.0}
+    stuck.free.set()
+
+
 def test_a_checkpoint_keeps_labels_and_asks_the_rest_again() -> None:
     annotator = Scripted({"x": "no"})
     queue = LabelQueue(annotator, tries=1)

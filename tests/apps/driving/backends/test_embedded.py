@@ -3,45 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
-import gc
 import math
-import os
-import pickle
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 
-from apps.driving.backends.base import Backend, BackendError, Control, Frame, Kind, Light, Scenario, Traffic
+from apps.driving.backends.base import Backend, BackendError, Control, Kind, Light, Scenario, Traffic
 from apps.driving.backends.embedded import EmbeddedBackend
 from apps.driving.backends.vehicle import Car
 from apps.driving.geometry import overlaps
 from common.errors import UsageError
-from tests.apps.driving.small_roads import WIDTH, Drawing, crossroads, hill, line, ring, route_from, street
-from tests.conftest import ROOT
-
-FULL = Traffic(vehicles=8, walkers=6, parked=3)
-GO, STAND, STOP = Control(0.0, 0.4), Control(), Control(brake=1.0)
-
-
-def scenario(backend: EmbeddedBackend, node: int = 0, traffic: Traffic | None = None, **more: float) -> Scenario:
-    return Scenario(route_from(backend.roads, node, 200), traffic or Traffic(), **more)  # type: ignore[arg-type]
-
-
-def digest(frame: Frame) -> bytes:
-    """Every byte of a frame."""
-    columns = b"".join(column.tobytes() for column in frame.actors)
-    return repr((frame.frame, frame.time, frame.ego, frame.collisions, frame.light)).encode() + columns
-
-
-def wander(backend: EmbeddedBackend, steps: int, seed: int = 0) -> list[bytes]:
-    rng = np.random.default_rng(seed)
-    frames = []
-    for _ in range(steps):
-        steer, pedals = rng.uniform(-0.3, 0.3), rng.uniform(-0.3, 1.0)
-        frames.append(digest(backend.step(Control(float(steer), max(float(pedals), 0.0), max(-float(pedals), 0.0)))))
-    return frames
+from tests.apps.driving.backends.episodes import FULL, GO, STAND, STOP, digest, scenario
+from tests.apps.driving.small_roads import WIDTH, crossroads, hill, ring, route_from, street
 
 
 def test_it_is_a_backend() -> None:
@@ -164,105 +137,6 @@ def test_a_frame_does_not_change_when_the_world_goes_on() -> None:
     assert [digest(one) for one in frames] == kept
 
 
-def test_equal_scenarios_give_equal_bytes_and_other_seeds_others() -> None:
-    backend, again = EmbeddedBackend(crossroads()), EmbeddedBackend(crossroads())
-    runs = []
-    for one, seed in ((backend, 5), (backend, 5), (again, 5), (again, 6)):
-        first = digest(one.reset(scenario(one, 30, FULL, seed=seed)))
-        runs.append([first, *wander(one, 300)])
-    assert runs[0] == runs[1] == runs[2]
-    assert runs[0] != runs[3]
-
-
-def test_the_global_generators_are_neither_read_nor_moved() -> None:
-    backend = EmbeddedBackend(crossroads())
-    np.random.seed(1)
-    before = pickle.dumps(np.random.get_state())
-    backend.reset(scenario(backend, 30, FULL))
-    one = wander(backend, 100)
-    assert pickle.dumps(np.random.get_state()) == before
-    np.random.seed(2)
-    backend.reset(scenario(backend, 30, FULL))
-    assert wander(backend, 100) == one
-
-
-SCRIPT = """
-import hashlib, sys
-from tests.apps.driving.backends.test_embedded import *
-backend = EmbeddedBackend(crossroads())
-backend.reset(scenario(backend, 30, FULL, seed=5))
-print(hashlib.sha256(b"".join(wander(backend, 300))).hexdigest())
-"""
-
-
-def test_equal_bytes_across_processes() -> None:
-    said = {
-        subprocess.run(
-            [sys.executable, "-c", SCRIPT],
-            env={**os.environ, "PYTHONHASHSEED": seed},
-            cwd=ROOT,
-            capture_output=True,
-            text=True,
-            check=True,
-        ).stdout
-        for seed in ("1", "2")
-    }
-    assert len(said) == 1
-    assert len(said.pop().strip()) == 64
-
-
-@pytest.mark.parametrize("traffic", [Traffic(), FULL])
-def test_a_restored_episode_goes_on_bit_for_bit(traffic: Traffic) -> None:
-    backend = EmbeddedBackend(crossroads())
-    backend.reset(scenario(backend, 30, traffic, seed=2))
-    wander(backend, 150)
-    state = backend.state()
-    on = wander(backend, 300, seed=9)
-    other = EmbeddedBackend(crossroads())
-    other.restore(state)
-    assert wander(other, 300, seed=9) == on
-    backend.restore(state)
-    assert wander(backend, 300, seed=9) == on
-
-
-def test_a_state_is_small_and_fits_its_own_town_only() -> None:
-    backend = EmbeddedBackend(crossroads())
-    backend.reset(scenario(backend, 30, FULL))
-    state = backend.state()
-    assert len(state) < 200_000  # the roads are not in it
-    with pytest.raises(UsageError, match="map"):
-        EmbeddedBackend(ring()).restore(state)
-    with pytest.raises(UsageError, match="dt"):
-        EmbeddedBackend(backend.roads, dt=0.05).restore(state)
-
-
-def test_a_state_without_an_episode_restores_to_none() -> None:
-    backend = EmbeddedBackend(street())
-    state = backend.state()
-    backend.reset(scenario(backend))
-    backend.restore(state)
-    with pytest.raises(BackendError):
-        backend.step(GO)
-
-
-def test_a_thousand_resets_leave_nothing_behind() -> None:
-    backend = EmbeddedBackend(crossroads())
-    start = scenario(backend, 30, Traffic(4, 2, 1))
-    for _ in range(20):
-        backend.reset(start)
-        backend.step(GO)
-    gc.collect()
-    objects, blocks = len(gc.get_objects()), sys.getallocatedblocks()
-    for seed in range(1000):
-        backend.reset(dataclasses.replace(start, seed=seed))
-        backend.step(GO)
-    backend.reset(start)
-    backend.step(GO)
-    gc.collect()
-    assert len(gc.get_objects()) - objects < 50
-    assert sys.getallocatedblocks() - blocks < 2000
-
-
 def test_height_and_slope_come_from_the_road() -> None:
     backend = EmbeddedBackend(hill(grade=0.06))
     frame = backend.reset(scenario(backend, 50))
@@ -271,94 +145,6 @@ def test_height_and_slope_come_from_the_road() -> None:
         frame = backend.step(STAND)  # rolls back
     assert frame.ego.speed < -0.5
     assert frame.ego.z == pytest.approx(0.06 * frame.ego.x, abs=1e-6)
-
-
-def parked_ahead() -> tuple[EmbeddedBackend, Frame]:
-    """A street on which traffic waits behind nothing: the car ahead stands at the ring's only other place."""
-    backend = EmbeddedBackend(street())
-    for seed in range(50):
-        frame = backend.reset(scenario(backend, 0, Traffic(1), seed=seed, ego_speed=14.0))
-        if abs(frame.actors.poses[0, 1] - WIDTH / 2) < 0.1 and frame.actors.poses[0, 0] > 40.0:
-            return backend, frame
-    raise AssertionError("no car was put ahead")
-
-
-def test_a_crash_into_a_car_is_told_once_stops_both_and_is_typed() -> None:
-    backend, frame = parked_ahead()
-    told = []
-    for _ in range(300):
-        frame = backend.step(Control(0.0, 1.0))
-        told += frame.collisions
-        if told:
-            break
-    crash = told[0]
-    assert (crash.other, crash.kind, crash.frame) == (1, Kind.VEHICLE, frame.frame)
-    assert crash.speed > 5.0
-    assert crash.impulse > 0.0
-    assert frame.ego.speed == 0.0
-    other = frame.actors.poses[0]
-    assert abs(other[0] - frame.ego.x) < frame.actors.extents[0, 0] + backend.car.length / 2 + 0.01
-    # Pushing on neither moves through it nor counts again while they touch.
-    x = frame.ego.x
-    for _ in range(20):
-        frame = backend.step(Control(0.0, 1.0))
-        assert not frame.collisions
-        assert frame.ego.x < x + 0.5
-    # And backwards it comes free.
-    for _ in range(40):
-        frame = backend.step(Control(0.0, 1.0, 0.0, True))
-    assert frame.ego.x < x - 3.0
-
-
-def test_traffic_stops_behind_an_ego_that_blocks_the_road() -> None:
-    backend = EmbeddedBackend(ring(40.0))
-    frame = backend.reset(scenario(backend, 100, Traffic(8), seed=1))
-    for _ in range(900):
-        frame = backend.step(STOP)
-        assert not frame.collisions
-    assert frame.actors.speeds.max() < 0.1
-
-
-def test_an_ego_that_brakes_hard_is_not_run_into() -> None:
-    backend = EmbeddedBackend(ring(60.0))
-    for seed in range(5):
-        frame = backend.reset(scenario(backend, 0, Traffic(6), seed=seed))
-        told = []
-        for _ in range(100):
-            # Follows the ring, behind somebody who also follows it.
-            gap = _gap_ahead(frame)
-            steer = 2.88 / 60.0 / 0.55 - 0.4 * (60.0 - math.hypot(frame.ego.x, frame.ego.y))
-            frame = backend.step(Control(min(max(steer, -1), 1), 0.3 if gap > 15 and frame.ego.speed < 7 else 0.0,
-                                         1.0 if gap < 8 else 0.0))  # fmt: skip
-        for _ in range(80):
-            frame = backend.step(STOP)
-            told += frame.collisions
-        assert [event for event in told if event.kind is Kind.VEHICLE] == []
-
-
-def _gap_ahead(frame: Frame) -> float:
-    angle = math.atan2(frame.ego.y, frame.ego.x)
-    others = np.arctan2(frame.actors.poses[:, 1], frame.actors.poses[:, 0])
-    return float((np.mod(others - angle, 2 * math.pi) * 60.0).min())
-
-
-def test_leaving_the_road_touches_the_pavement_once() -> None:
-    backend = EmbeddedBackend(street(), kerb=1.0)
-    backend.reset(scenario(backend, 20, ego_speed=5.0))
-    told, where = [], []
-    for _ in range(60):
-        frame = backend.step(Control(0.15, 0.1))
-        told += frame.collisions
-        where += [frame.ego.y] * len(frame.collisions)
-    assert [(event.kind, event.other) for event in told] == [(Kind.SIDEWALK, -1)]
-    assert WIDTH + 1.0 - 2.6 < where[0] < WIDTH + 1.0
-    assert told[0].speed == pytest.approx(5.0, abs=1.0)
-
-
-def test_without_a_kerb_nothing_is_told() -> None:
-    backend = EmbeddedBackend(street(), kerb=None)
-    backend.reset(scenario(backend, 20, ego_speed=5.0))
-    assert not [event for _ in range(60) for event in backend.step(Control(0.15, 0.1)).collisions]
 
 
 def test_a_long_way_off_the_road_is_no_error() -> None:
@@ -390,19 +176,3 @@ def test_the_car_can_be_another() -> None:
     for _ in range(100):
         frame = backend.step(Control(0.0, 1.0))
     assert frame.ego.speed <= 5.0
-
-
-def test_under_a_bridge_nobody_is_hit() -> None:
-    drawing = Drawing("bridge")
-    drawing.lane(line((-100.0, 0.0), (100.0, 0.0)))
-    over = line((0.0, -400.0), (0.0, 400.0))
-    drawing.lane(np.column_stack([over, np.full(len(over), 6.0)]))
-    backend = EmbeddedBackend(drawing.network(), kerb=None)
-    frame = backend.reset(scenario(backend, 98, Traffic(12), seed=0))
-    passed = 0
-    for _ in range(600):
-        frame = backend.step(STOP)
-        assert not [event for event in frame.collisions if abs(frame.ego.z) < 1.0 and event.speed > 0.0]
-        near = np.hypot(frame.actors.poses[:, 0] - frame.ego.x, frame.actors.poses[:, 1] - frame.ego.y) < 3.0
-        passed += int((near & (frame.actors.poses[:, 2] > 5.0)).sum())
-    assert passed > 0

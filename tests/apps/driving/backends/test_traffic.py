@@ -9,11 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from apps.driving.backends.junctions import EgoClaims
 from apps.driving.backends.lanes import SIDEWAYS, Lanes
 from apps.driving.backends.traffic import HARDEST, Fleet, Others, idm
-from apps.driving.geometry import overlaps
+from apps.driving.backends.ways import Ways
+from apps.driving.geometry import overlaps, wrap
 from apps.driving.roads.network import RoadNetwork
-from tests.apps.driving.small_roads import WIDTH, crossroads, ring, street
+from tests.apps.driving.small_roads import WIDTH, Drawing, arriving, crossroads, line, ring, route_from, street
 
 NOBODY_ELSE = Others(*(np.zeros(0) for _ in Others._fields))
 
@@ -161,6 +163,22 @@ def test_right_turns_of_opposite_arms_do_not_conflict_and_straights_across_do() 
         assert all(index in lanes.conflicts[other] for other in lanes.conflicts[index])
 
 
+def test_left_turns_of_opposite_arms_conflict() -> None:
+    """Their centres stay apart, but the cars, turned towards each other, would not."""
+    roads = crossroads()
+    lanes = Lanes.of(roads)
+    left = []
+    for index, strip in enumerate(lanes.strips):
+        turn = wrap(float(roads.yaw[strip.nodes[-1]] - roads.yaw[strip.nodes[0]]))
+        if strip.junction >= 0 and turn < -1.0:
+            left.append(index)
+    assert len(left) == 4
+    for index in left:
+        start = roads.yaw[lanes.strips[index].nodes[0]]
+        opposite = [one for one in left if abs(wrap(float(roads.yaw[lanes.strips[one].nodes[0]] - start))) > 3.0]
+        assert opposite[0] in lanes.conflicts[index]
+
+
 def test_a_claim_of_the_ego_keeps_others_out() -> None:
     roads = crossroads()
     lanes = Lanes.of(roads)
@@ -172,6 +190,59 @@ def test_a_claim_of_the_ego_keeps_others_out() -> None:
     for _ in range(100):
         fleet.step(0.1, NOBODY_ELSE)
     assert fleet.junctions.inside.any()
+
+
+@pytest.mark.parametrize(("behind", "enters"), [(3.0, False), (30.0, True)])
+def test_nobody_enters_a_junction_without_room_behind_it(behind: float, enters: bool) -> None:
+    roads = crossroads()
+    fleet = cars(roads, spread(roads, 1))
+    place = 10.0 + behind + 2.3
+    turn = np.arange(4) * math.pi / 2
+    x, y = place * np.cos(turn) - WIDTH / 2 * np.sin(turn), place * np.sin(turn) + WIDTH / 2 * np.cos(turn)
+    wall = Others(x, y, 0 * x, turn, 0 * x, 0 * x + 2.3, 0 * x + 0.9)
+    inside = False
+    for _ in range(600):
+        fleet.step(0.1, wall)
+        inside |= bool(np.abs(fleet.poses[0, :2]).max() < 9.0)
+    assert inside == enters
+
+
+def test_a_junction_of_several_strips_is_one_passage() -> None:
+    drawing = Drawing("fork")
+    first = drawing.lane(line((0.0, 0.0), (50.0, 0.0)))
+    into = drawing.lane(line((51.0, 0.0), (60.0, 0.0)), junction=1)
+    ways = [drawing.lane(line((61.0, y), (70.0, y)), junction=1) for y in (0.0, 0.5)]
+    ends = [drawing.lane(line((71.0, y), (120.0, y))) for y in (0.0, 0.5)]
+    drawing.join(first, into)
+    for way, end in zip(ways, ends, strict=True):
+        drawing.join(into, way)
+        drawing.join(way, end)
+    ways_ = Ways(Lanes.of(drawing.network()), [0], np.random.default_rng(0))
+    [passage] = ways_.passages[0]
+    assert len(passage.strips) == 2
+    assert (passage.enter, passage.leave) == pytest.approx((51.0, 70.0), abs=0.2)
+    assert ways_.end[0] == pytest.approx(120.0, abs=0.3)
+
+
+def test_claims_of_the_ego() -> None:
+    roads = crossroads()
+    start = arriving(roads)
+    route = route_from(roads, start, 80)
+    inside = np.flatnonzero(roads.junction[route.nodes] >= 0)
+    strip = int(Lanes.of(roads).strip_of[route.nodes[inside[0]]])
+
+    def held(metres: float, speed: float, aside: float = 0.0) -> tuple[int, ...]:
+        index = int(np.clip(inside[0] + metres, 0, len(route.xyz) - 1))
+        x, y = route.xyz[index, :2]
+        return EgoClaims(Lanes.of(roads), route).held(x, y + aside, speed, 2.35)
+
+    assert held(-20.0, 5.0) == ()  # too far
+    assert held(-10.0, 5.0) == (strip,)
+    assert held(-20.0, 12.0) == (strip,)  # faster
+    assert held(-4.0, 0.2) == ()  # stands before it
+    assert held(3.0, 0.0) == (strip,)  # stands in it
+    assert held(float(len(inside)) + 6.0, 5.0) == ()  # is through
+    assert held(-10.0, 5.0, aside=20.0) == ()  # who knows
 
 
 def test_at_the_end_of_the_road_a_car_leaves_and_comes_back() -> None:

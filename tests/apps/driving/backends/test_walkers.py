@@ -10,7 +10,7 @@ from apps.driving.backends.pavements import ASIDE, Pavements
 from apps.driving.backends.traffic import Others
 from apps.driving.backends.walkers import FASTEST, Walkers
 from apps.driving.roads.network import RoadNetwork
-from tests.apps.driving.small_roads import WIDTH, crossroads, street
+from tests.apps.driving.small_roads import WIDTH, crossroads, hill, street
 
 ZEBRA = np.array([[[100.0, -WIDTH - 0.5, 0.0], [103.0, -WIDTH - 0.5, 0.0], [103.0, WIDTH + 0.5, 0.0],
                    [100.0, WIDTH + 0.5, 0.0]]])  # fmt: skip
@@ -142,6 +142,13 @@ def test_drivers_expect_crossing_people_further_on() -> None:
     assert (long[people.crossing] > 0.4).all()
     assert (long[~people.crossing] == 0.25).all()
     assert np.hypot(x - people.poses[:, 0], y - people.poses[:, 1])[~people.crossing].max() == 0.0
+
+
+def test_people_on_a_slope_walk_at_its_height() -> None:
+    people = crowd(hill(grade=0.08), 12)
+    for _ in range(300):
+        people.step(0.1, NO_CARS)
+        assert people.poses[:, 2] == pytest.approx(0.08 * people.poses[:, 0], abs=0.1)
 
 
 def test_people_are_seeded() -> None:

@@ -101,7 +101,7 @@ class TestRevolve:
 class TestRoach:
     def test_the_formula(self) -> None:
         rows = state(speed=[6.0, 3.0], offset=[0.4, 0.0], heading=[-0.1, 0.0], steer_change=[0.02, 0.0])
-        rows["hazard"] = torch.tensor([1e3, 2.5])
+        rows["hazard"] = torch.tensor([1e3, 5.5])
         assert Roach()(state=rows).values.tolist() == pytest.approx([math.cos(0.1) - 0.2 - 0.1 - 0.1, 1], abs=1e-5)
 
     def test_a_crash_costs_its_speed(self) -> None:
@@ -116,9 +116,9 @@ class TestProgress:
         rows = state(progress_change=change.tolist(), progress=change.cumsum(0).tolist())
         assert Progress(scale=1.0)(state=rows).values.sum().item() == pytest.approx(change.sum().item(), rel=1e-5)
 
-    def test_the_bad_end_is_the_penalty(self) -> None:
+    def test_a_bad_end_costs_the_penalty_and_keeps_what_was_gained(self) -> None:
         rows = state(terminated=[1, 1], success=[0, 1], progress_change=0.01, progress=1.0)
-        assert Progress()(state=rows).values.tolist() == pytest.approx([-10, 1])
+        assert Progress()(state=rows).values.tolist() == pytest.approx([-9, 1], abs=1e-5)
 
     def test_settings_that_cannot_be(self) -> None:
         for options in ({"scale": 0.0}, {"gamma": 1.5}, {"penalty": 1.0}):

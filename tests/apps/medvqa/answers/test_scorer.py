@@ -47,8 +47,44 @@ SAME = [
     ("pneumo\u200bnia", "pneumonia", ""),
     ("5 mg", "0.005 g", "Which dose?"),
     ("75%", "three quarters", ""),
+    ("-80 Hounsfield units", "-80 HU", "What is the attenuation?"),
+    ("consolidation, not cavitating", "non-cavitating consolidation", ""),
+    ("noncalcified nodule", "nodule without calcification", ""),
+    ("small left effusion without pneumothorax", "No pneumothorax, small left effusion", ""),
+    ("mild atelectasis without nodule or effusion", "no nodules, no effusion, mild atelectasis", ""),
+    ("resolved", "yes", "Has the haematoma resolved?"),
+    ("the ureter is patent", "no", "Is the ureter obstructed?"),
+    ("normal aortic calibre", "the aorta is not dilated", "Is the aorta dilated?"),
+    ("benign", "no malignancy", ""),
+    ("The thymus is not absent", "yes", "Is the thymus present?"),
+    ("lateral view", "lateral", "What is the view?"),
+    ("venous", "venous phase", "Which phase was acquired?"),
+    ("none", "0", "How many stents are there?"),
+    ("0", "no stones", "How many stones?"),
+    ("neither kidney", "neither", "Which kidney is dilated?"),
+    ("2nd degree", "second degree", "What degree of burn?"),
+    ("ribs 5, 6, 7 and 8", "ribs 5-8", "Which ribs?"),
+    ("2B", "stage IIb", "Which stage?"),
+    ("stage 3", "F3", "Which stage of fibrosis?"),
+    ("1.5 million", "1.5 x 10^6", "What is the count?"),
+    ("2 in", "5.08 cm", "How long is it?"),
+    ("left 12 cm, right 10 cm", "right 10 cm, left 12 cm", "How long are the kidneys?"),
+    ("nothing to suggest a fracture", "no", "Is there a fracture?"),
+    ("a tear of the spleen", "splenic tear", "What abnormality is seen in the spleen?"),
+    ("pas d'épanchement", "non", "Y a-t-il un épanchement pleural ?"),
 ]
 OPPOSITE = [
+    ("80 HU", "-80 HU", "What is the attenuation?", "number"),
+    ("consolidation with cavitation", "consolidation without cavitation", "", "polarity"),
+    ("definitely not", "yes", "Is there a fracture?", "polarity"),
+    ("it cannot be a lipoma", "yes", "Could this be a lipoma?", "polarity"),
+    ("Yes, it is fractured.", "yes", "Is the bone intact?", "contradiction"),
+    ("yes, but it is not visible", "yes", "Is the appendix visible?", "contradiction"),
+    ("yes, but malignant", "yes", "Is the lesion benign?", "contradiction"),
+    ("yes... actually no", "yes", "Is there a fracture?", "contradiction"),
+    ("simple and complex", "simple", "Is the cyst simple or complex?", "contradiction"),
+    ("The liver is enlarged; the spleen is normal.", "spleen", "Which organ is enlarged?", ""),
+    ("right to left", "left to right", "Which way is the midline shifted?", "side"),
     ("pneumothorax", "no pneumothorax", "", "polarity"),
     ("no pneumothorax", "pneumothorax", "", "polarity"),
     ("the heart is enlarged", "heart of normal size", "", ""),
@@ -99,6 +135,16 @@ def test_a_conflict_caps_the_score(answer: str, reference: str, question: str, v
         ("pneumonia", "pneumonia or tumour", "pneumonia", "What is the diagnosis?"),
         ("yes", "I do not know", "yes", "Is there a mass?"),
         ("fracture", "Fraktur", "fracture", "What is shown?"),
+        ("Lungenmetastasen", "Lebermetastasen", "lung metastases", "What is seen?"),
+        ("перелом", "пневмония", "fracture", "What is shown?"),
+        ("otosclerosis", "otosclerosis can't be ruled out", "otosclerosis", "What is the diagnosis?"),
+        ("simple cyst without stones", "stone without cyst", "no stone, simple cyst", "What is seen?"),
+        ("yes", "possibly", "yes", "Is there a stroke?"),
+        ("possibly", "no", "yes", "Is there a stroke?"),
+        ("L 12 cm, R 10 cm", "right 12 cm, left 10 cm", "right 10 cm, left 12 cm", "How long are the kidneys?"),
+        ("65", "75", "65 years", "How old is the patient?"),
+        ("subarachnoid bleeding", "intracranial hemorrhage", "subarachnoid hemorrhage", "What kind of bleeding?"),
+        ("intracranial bleeding", "epidural hematoma", "subarachnoid hemorrhage", "What is shown?"),
     ],
 )
 def test_better_answers_score_more(better: str, worse: str, reference: str, question: str) -> None:
@@ -289,3 +335,39 @@ def test_a_long_answer_takes_bounded_time() -> None:
     began = time.process_time()
     assert score("pneumonia, " * 10_000, "edema") <= WRONG
     assert time.process_time() - began < 2.0
+
+
+@pytest.mark.parametrize(
+    ("question", "reference", "both"),
+    [
+        ("Which modality is shown?", "x-ray", "X-ray. CT."),
+        ("Which organ is abnormal?", "liver", "liver and spleen"),
+        ("Where are the stones?", "neck of the gallbladder", "neck of the gallbladder, body of the gallbladder"),
+        (
+            "Describe the finding.",
+            "mass in the right frontal lobe",
+            "mass in the right frontal lobe, mass in the left",
+        ),
+        (
+            "Describe the image.",
+            "10 mm cyst in the left kidney",
+            "10 mm cyst in the left kidney, 30 mm cyst in the left",
+        ),
+        (
+            "What is seen?",
+            "fracture of the distal third",
+            "fracture of the distal third, fracture of the proximal third",
+        ),
+    ],
+)
+def test_the_right_answer_beside_another_one_in_its_place_earns_less_than_half(
+    question: str, reference: str, both: str
+) -> None:
+    assert score_answer(reference, reference, question).score == 1.0
+    assert score_answer(both, reference, question).score <= 0.5
+
+
+def test_another_part_of_the_right_organ_is_not_right() -> None:
+    found = score_answer("gallbladder neck", "gallbladder body", "Where are the gallstones?")
+    assert found.score <= 0.5
+    assert found.veto in ("part", "place")

@@ -1,0 +1,104 @@
+"""The command line of driving: `python -m apps.driving`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from apps.driving.config import DrivingConfig
+from common.cli import JSON, OPTIONAL, App, Flag, Verb
+
+RUN = "python -m apps.driving"
+POLICY = Flag(
+    "--policy", "rule-based, random, a run folder or a saved policy", {"default": "rule-based", "metavar": "NAME"}
+)
+SIMULATOR = (
+    Flag(
+        "--backend", "simulator in place of the configured one", {"choices": ["embedded", "carla", "auto"], **OPTIONAL}
+    ),
+    Flag("--host", "of the CARLA server", OPTIONAL),
+    Flag("--port", "of the CARLA server", {"type": int, "default": None}),
+)
+
+APP = App(
+    name="apps.driving",
+    summary="Driving with language goals as reward: the same environment on a laptop and on CARLA.\n"
+    "Figures of the embedded simulator are no CARLA figures.",
+    config=DrivingConfig,
+    default_config=Path(__file__).resolve().parents[2] / "configs" / "driving" / "pocket.yaml",
+    verbs=(
+        Verb(
+            "train",
+            "PPO or SAC, then the driver beside a random and a rule-based one on held-out routes",
+            "apps.driving.train:run_train",
+            (
+                Flag("--resume", "run folder to go on with", {**OPTIONAL, "metavar": "RUN"}),
+                Flag("--name", "name of the run folder; the date and time where not given", OPTIONAL),
+                Flag(
+                    "--dry_run", "check config, maps, simulator and reward without training", {"action": "store_true"}
+                ),
+                JSON,
+            ),
+            (
+                f"{RUN} train",
+                f"{RUN} train --reward.recipe progress --control.steps 50000",
+                f"{RUN} train --config configs/driving/compare-rewards.yaml",
+                f"{RUN} train --resume runs/driving/RUN",
+            ),
+        ),
+        Verb(
+            "evaluate",
+            "the field's figures with 95 % intervals on fixed routes, with trajectories and films",
+            "apps.driving.evaluate:run_evaluate",
+            (
+                Flag(
+                    "--policy",
+                    "rule-based, random, a run folder or a saved policy; several with commas between them",
+                    {"default": "rule-based", "metavar": "NAMES"},
+                ),
+                Flag("--compare", "another policy, or an evaluation.json: paired test", OPTIONAL),
+                Flag("--out", "folder for evaluation.json, report.html and every episode", OPTIONAL),
+                *SIMULATOR,
+                JSON,
+            ),
+            (
+                f"{RUN} evaluate --policy rule-based,random --out evaluation",
+                f"{RUN} evaluate --policy runs/driving/RUN --compare rule-based --evaluate.vehicles [20]",
+            ),
+        ),
+        Verb(
+            "drive",
+            "drive one route and watch",
+            "apps.driving.drive:run_drive",
+            (
+                POLICY,
+                *SIMULATOR,
+                Flag("--town", "map to drive on", OPTIONAL),
+                Flag("--route", "name of a fixed route of it", OPTIONAL),
+                Flag("--vehicles", "other cars", {"type": int, "default": 10}),
+                Flag("--walkers", "people on foot", {"type": int, "default": 0}),
+                Flag("--record", "film to write: .mp4 or .gif", {**OPTIONAL, "metavar": "FILE"}),
+                Flag(
+                    "--parts",
+                    "recipe of the reward whose parts are shown",
+                    {**OPTIONAL, "dest": "reward", "metavar": "RECIPE"},
+                ),
+                JSON,
+            ),
+            (
+                f"{RUN} drive --town village --record drive.gif",
+                f"{RUN} drive --policy runs/driving/RUN --backend carla --host 127.0.0.1 --port 2000 --town Town02",
+            ),
+        ),
+        Verb(
+            "pretrain",
+            "make the pocket CLIP of bird's-eye views from nothing",
+            "apps.driving.pretrain:run_pretrain",
+            (),
+            (f"{RUN} pretrain",),
+        ),
+    ),
+)
+
+if __name__ == "__main__":
+    sys.exit(APP.main())

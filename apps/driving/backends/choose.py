@@ -1,0 +1,98 @@
+"""The simulator that a configuration asks for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, get_args
+
+from apps.driving.backends.backend_config import BackendConfig, Kind
+from apps.driving.backends.base import Backend
+from apps.driving.backends.carla_backend import CarlaBackend, load_carla
+from apps.driving.backends.carla_probe import look as look_at_port
+from apps.driving.backends.embedded import EmbeddedBackend
+from apps.driving.backends.supervisor import Look
+from apps.driving.roads.library import map_folders
+from apps.driving.roads.network import RoadNetwork
+from apps.driving.roads.opendrive import digest_of
+from common.errors import MissingDependency, UsageError
+
+
+def make_backend(
+    config: BackendConfig,
+    roads: RoadNetwork,
+    *,
+    opendrive: str | None = None,
+    carla: Any = None,
+    look: Look = look_at_port,
+    say: Callable[[str], None] = lambda line: None,
+) -> Backend:
+    """A backend that is not connected yet.
+
+    Where "auto" finds nobody it says so and takes the embedded simulator, within a tenth of a second; what it finds
+    decides once, here, and not anew in every episode. It never starts a server.
+
+    Args:
+        config: kind and settings.
+        roads: network that the routes lie in.
+        opendrive: its OpenDRIVE text, for a map that a CARLA server does not have; None looks for the `.xodr` of that
+            name and digest where maps are kept.
+        carla: module of the client; None imports the real one.
+        look: who listens on a port.
+        say: shows a line to the user.
+
+    Raises:
+        UsageError: the settings make no sense.
+        MissingDependency: "carla" is asked for and the client is not installed.
+    """
+    if config.kind not in get_args(Kind):
+        raise UsageError(f"simulator.kind is {config.kind!r}; it must be one of: {', '.join(get_args(Kind))}")
+    if config.kind == "fake":
+        return _fake(config, roads, opendrive or opendrive_of(roads), say)
+    if config.kind == "carla" or (config.kind == "auto" and _finds_carla(config, carla, look, say)):
+        text = opendrive or opendrive_of(roads)
+        return CarlaBackend(roads, config.carla, config.dt, opendrive=text, carla=carla, look=look, say=say)
+    return EmbeddedBackend(roads, config.dt, config.ticks, kerb=config.kerb)
+
+
+def opendrive_of(roads: RoadNetwork) -> str | None:
+    """The OpenDRIVE text that a network was made from, where its file is found; else None."""
+    for folder in map_folders():
+        path = folder / f"{roads.name}.xodr"
+        if path.is_file():
+            text = path.read_text(encoding="utf-8-sig", errors="replace")
+            if digest_of(text) == roads.digest:
+                return text
+    return None
+
+
+def _finds_carla(config: BackendConfig, carla: Any, look: Look, say: Callable[[str], None]) -> bool:
+    server = config.carla
+    found = look(server.host, server.port, server.answer_timeout)
+    reason = "" if found.kind == "carla" else found.explain(server.host, server.port)
+    if not reason and carla is None:
+        try:
+            load_carla()
+        except MissingDependency as error:
+            reason = f"{found.explain(server.host, server.port)}, but {error}"
+    if reason:
+        say(f"{reason}: driving on the embedded simulator")
+    return not reason
+
+
+def _fake(config: BackendConfig, roads: RoadNetwork, opendrive: str | None, say: Callable[[str], None]) -> Backend:
+    from apps.driving.backends.fake_carla import FakeCarla, FakeServer
+
+    server = FakeServer(roads, {roads.name: opendrive or "", "Town10HD_Opt": ""}, roads.name)
+    # Without the text there is nothing to compare the routes' map with.
+    settings = config.carla if opendrive is not None else replace(config.carla, map_check="name")
+    return CarlaBackend(
+        roads,
+        settings,
+        config.dt,
+        opendrive=opendrive,
+        carla=FakeCarla(server),
+        name="fake",
+        look=server.look,
+        say=say,
+    )

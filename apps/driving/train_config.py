@@ -1,0 +1,39 @@
+"""What can be set about training; nothing here imports anything heavy."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass
+class LearnConfig:
+    """How the reward reaches the policy.
+
+    Args:
+        environments: driven side by side.
+        processes: each environment in a process of its own.
+        relabel: rewards are computed at the end of a rollout, in large batches, and not step by step.
+        stride: pictures are looked at every so many steps; the value holds in between.
+        failed_share: the run stops where the reward failed on more than this share of steps.
+        check: a few random steps are scored before training, as `check_reward` does.
+    """
+
+    environments: int = 8
+    processes: bool = False
+    relabel: bool = True
+    stride: int = 1
+    failed_share: float = 0.2
+    check: bool = True
+
+
+@dataclass
+class CompareConfig:
+    """Several runs of one config, side by side; empty lists mean one run with the settings above.
+
+    Args:
+        recipes: rewards to train with.
+        seeds: seeds to train with.
+    """
+
+    recipes: list[str] = field(default_factory=list)
+    seeds: list[int] = field(default_factory=list)
