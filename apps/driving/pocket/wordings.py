@@ -193,8 +193,10 @@ PAIRS: tuple[Pair, ...] = (
         ("the car is in danger", "a car is driving dangerously", "this is dangerous", "the car must brake"),
     ),
 )
-#: Wordings that are never trained on, by the pair whose place they take in the figures.
+#: Wordings that are never trained on: how far the model's language reaches.
 UNHEARD: tuple[Pair, ...] = (
-    Pair("collision", "traffic", ("no accident, the road is free",), ("a crash with another car",)),
-    Pair("lane", "lane", ("the car stays in the lane",), ("the car drives beside its lane",)),
+    Pair("collision, unheard 1", "traffic", ("no accident, the road is free",), ("a crash with another car",)),
+    Pair("collision, unheard 2", "traffic", ("a free road",), ("the car crashes into another car",)),
+    Pair("collision, unheard 3", "traffic", ("nothing is ahead",), ("there is an accident ahead",)),
+    Pair("lane, unheard", "lane", ("the car stays in the lane",), ("the car drives beside its lane",)),
 )

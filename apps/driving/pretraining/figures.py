@@ -17,7 +17,7 @@ from apps.driving.pocket.captions import truths, write
 from apps.driving.pocket.scenes import Scenes
 from apps.driving.pocket.wordings import PAIRS, UNHEARD, Pair
 from common.ranks import auc, spearman
-from common.stats import Interval, bootstrap, bootstrap_columns
+from common.stats import Interval, bootstrap, bootstrap_columns, wilson
 
 if TYPE_CHECKING:
     from apps.driving.calibration import Calibration
@@ -36,6 +36,8 @@ TOLD = {
     "direction": ("wrong way",),
 }
 RESAMPLES = 500
+#: Fewer dangerous scenes give no figure.
+FEW = 10
 
 
 def to_tensor(pictures: NDArray[np.uint8]) -> Tensor:
@@ -90,17 +92,21 @@ def ranking(clip: Clip, pair: Pair, seen: Tensor, scenes: Scenes, seed: int) -> 
 
     Returns:
         `right`: the chance that z of a dangerous scene is above z of a safe one, of all scenes; `driven`: of those
-        that nothing was staged in; `rank`: Spearman's correlation of z with danger; and the texts.
+        that nothing was staged in, None for too few; `rank`: Spearman's correlation of z with danger; and the texts.
     """
     z, danger = gap(clip, pair, seen), scenes.danger(pair.aspect).astype(float)
     sure = (danger >= DANGEROUS) | (danger <= SAFE)
     driven = sure & ~scenes.placed
+    count = int((danger[driven] >= DANGEROUS).sum())
     return {
+        "danger": pair.aspect,
         "positive": pair.positive[0],
         "negative": pair.negative[0],
         "right": told(z[sure], danger[sure] >= DANGEROUS, scenes.episodes[sure], seed),
-        "driven": told(z[driven], danger[driven] >= DANGEROUS, scenes.episodes[driven], seed),
-        "dangerous, driven": int((danger[driven] >= DANGEROUS).sum()),
+        "driven": told(z[driven], danger[driven] >= DANGEROUS, scenes.episodes[driven], seed)
+        if count >= FEW
+        else None,
+        "dangerous, driven": count,
         "rank": bootstrap_columns([z, danger], spearman, RESAMPLES, seed, groups=scenes.episodes),
     }
 
@@ -152,7 +158,7 @@ def calibrated(
     driven = safe & ~scenes.placed
 
     def mean(values: Floats, rows: NDArray[np.bool_]) -> Interval:
-        return bootstrap(values[rows], n=RESAMPLES, seed=seed, groups=scenes.episodes[rows])
+        return share(values[rows], scenes.episodes[rows], seed)
 
     alarm, alarm_empty = (said >= DANGEROUS).astype(float), (said_empty >= DANGEROUS).astype(float)
 
@@ -173,6 +179,16 @@ def calibrated(
         "said": mean(said, bad),
         "said, others gone": mean(said_empty, bad),
     }
+
+
+def share(values: Floats, episodes: NDArray[np.int32], seed: int) -> Interval:
+    """A mean, with episodes resampled; where all values are 0 or all are 1, Wilson's interval for so many episodes."""
+    found = bootstrap(values, n=RESAMPLES, seed=seed, groups=episodes)
+    if found.mean in (0.0, 1.0):
+        units = len(np.unique(episodes))
+        bounds = wilson(round(found.mean * units), units)
+        return Interval(found.mean, bounds.low, bounds.high, found.n)
+    return found
 
 
 def speed(clip: Clip, batch: int = 32, seconds: float = 2.0) -> float:

@@ -16,7 +16,7 @@ pytest.importorskip("open_clip")
 
 from apps.driving.pocket.wordings import PAIRS
 from apps.driving.pretraining.clip import ClipLearner, _shared, clip_tokenizer, write_clip
-from apps.driving.pretraining.figures import features, gap
+from apps.driving.pretraining.figures import features, gap, share
 
 SMALL = PretrainConfig(width=4, embedding=32, text_width=32, text_layers=1, batch_size=16, steps=40)
 
@@ -100,3 +100,10 @@ def test_the_longest_caption_fits_the_context(scenes, tokenizer):
     texts = [write(scenes.facts_at(row % len(scenes)), rng).text for row in range(400)]
     goals = [text for pair in PAIRS for text in (*pair.positive, *pair.negative)]
     assert max(len(ids) for ids in tokenizer(texts + goals)["input_ids"]) <= SMALL.context_length
+
+
+def test_a_share_without_exceptions_still_has_an_interval():
+    none, some = share(np.zeros(60), np.repeat(np.arange(30), 2), 0), share(np.tile([0.0, 1.0], 30), np.arange(60), 0)
+    assert (none.mean, none.low, none.n) == (0.0, 0.0, 60)
+    assert 0.05 < none.high < 0.2
+    assert some.low < 0.5 < some.high

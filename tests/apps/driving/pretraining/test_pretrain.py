@@ -44,6 +44,7 @@ def test_it_writes_weights_thresholds_figures_and_a_card(made):
     assert set(figures["ranking"]) == {pair.name for pair in PAIRS}
     for one in figures["ranking"].values():
         assert 0 <= one["right"]["low"] <= one["right"]["mean"] <= one["right"]["high"] <= 1
+        assert (one["driven"] is None) == (one["dangerous, driven"] < 10)
     card = (made / "README.md").read_text()
     assert "no benchmark results" in card
     assert "nan" not in card.lower()
