@@ -110,7 +110,8 @@ def card(config: PretrainConfig, command: str, figures: Mapping[str, Any]) -> st
         f"trained from nothing on {config.scenes:,} captioned scenes of the embedded simulator "
         "(`apps/driving/pocket`): pictures of 64 by 64 pixels and 32 m (`apps.driving.pocket.moments.pocket_view`), "
         "from drives of good, faulty and clueless drivers on the maps town, ring, highway and hills, about two thirds "
-        "of them with a car, a person or the ego put elsewhere. Danger is exact: see `apps/driving/pocket/dangers.py`.",
+        "of them with a car, a person or the ego put elsewhere. Danger is exact: see "
+        "`apps/driving/pocket/dangers.py`.",
         "",
         "To train with it: the environment's `picture` as there, `reward.thresholds.file` one of the files below. Its "
         "language is small: goals in other words than the captions' may say nothing (see *never trained on*).",
