@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
+from functools import cache
 
 import cv2
 import numpy as np
@@ -43,6 +44,12 @@ BAND = 1.6
 CORNERS = np.array(((1.0, 1.0), (1.0, -1.0), (-1.0, -1.0), (-1.0, 1.0)))
 
 
+@cache
+def _one_thread() -> None:
+    """Pictures so small are drawn sooner by one thread; said once, so that who wants more can say so afterwards."""
+    cv2.setNumThreads(1)
+
+
 class View:
     """Draws what lies around the car, which looks upwards.
 
@@ -51,6 +58,7 @@ class View:
     """
 
     def __init__(self, config: ViewConfig) -> None:
+        _one_thread()
         self.config = config
         self.scale = config.size / config.metres
         # The car's place in the picture, in pixels from the left and from above.

@@ -17,8 +17,8 @@ from common.errors import UsageError
 from common.training.replayed import Replayed
 
 STATE = {
-    *("speed", "offset", "heading", "offset_std", "steer", "steer_change", "throttle", "brake", "acceleration"),
-    *("progress", "progress_change", "distance", "lane_width", "speed_limit", "off_route", "collision"),
+    *("speed", "offset", "heading", "offset_std", "steer", "steer_change", "steer_std", "throttle", "brake"),
+    *("acceleration", "progress", "progress_change", "distance", "lane_width", "speed_limit", "off_route", "collision"),
     *("collision_speed", "red_light", "success", "terminated", "truncated", "hazard", "time", "step"),
 }
 
