@@ -33,7 +33,7 @@ def annotate(picture: NDArray[np.uint8], frame: Frame, progress: float, offset: 
     for number, line in enumerate(lines, 1):
         cv2.putText(image, line, (10, 20 * number), cv2.FONT_HERSHEY_SIMPLEX, SIZE, WHITE, 1, cv2.LINE_AA)
     cv2.rectangle(image, (0, height - 6), (width, height), DARK, -1)
-    cv2.rectangle(image, (0, height - 6), (round(width * min(max(progress, 0.0), 1.0)), height), BAR, -1)
+    image[height - 6 :, : round(width * min(max(progress, 0.0), 1.0))] = BAR
     if frame.collisions:
         cv2.rectangle(image, (0, 0), (width - 1, height - 1), HIT, 6)
     return image
