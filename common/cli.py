@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from common.config import add_config, nearest, parse
-from common.errors import TouchstoneError, UsageError
+from common.errors import MissingDependency, TouchstoneError, UsageError
 
 if TYPE_CHECKING:
     from jsonargparse import ArgumentParser
@@ -38,6 +38,9 @@ class Flag:
 
 #: Settings of an option that is a text and may be left out.
 OPTIONAL: dict[str, Any] = {"type": str, "default": None}
+#: Packages whose absence is a mistake of ours, and those that are not called as they are imported.
+OURS = frozenset({"apps", "common"})
+PACKAGES = {"cv2": "opencv-python-headless", "stable_baselines3": "stable-baselines3", "PIL": "pillow"}
 JSON = Flag("--json", "print JSON instead of tables", {"action": "store_true", "dest": "json_output"})
 
 
@@ -118,7 +121,13 @@ class App:
         config: Any
         config, flags = parse(parser, self.config, arguments)
         module, function = verb.target.split(":")
-        result = getattr(importlib.import_module(module), function)(config, **flags)
+        try:
+            result = getattr(importlib.import_module(module), function)(config, **flags)
+        except ModuleNotFoundError as error:
+            package = (error.name or "").split(".")[0]
+            if not package or package in OURS:
+                raise
+            raise MissingDependency(PACKAGES.get(package, package), self.name.rsplit(".", 1)[-1]) from error
         return int(result or 0)
 
     def _parser(self, verb: Verb) -> ArgumentParser:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from apps.driving import dry_run_reward
 from apps.driving.config import DrivingConfig
-from common.errors import UsageError
 from common.training import dry_run
 from common.training.dry_run import Check, NotChecked, show
 
@@ -22,31 +22,30 @@ def check(config: DrivingConfig) -> list[Check]:
             ("environment", lambda: _environment(config)),
             ("simulator", lambda: _simulator(config)),
             ("batches", lambda: _batches(config)),
-            ("reward", lambda: _reward(config)),
+            ("clip", lambda: dry_run_reward.clip(config)),
+            ("reward", lambda: dry_run_reward.reward(config)),
             ("memory", lambda: _memory(config)),
             ("run folder", lambda: dry_run.folder(config.runs)),
         )
     )
 
 
-def _known(config: DrivingConfig, names: list[str]) -> list[str]:
+def _here(config: DrivingConfig, names: list[str]) -> None:
+    """Raise `NotChecked` where a map may lie in a folder that is not on this machine."""
     from apps.driving.roads.library import known_maps
 
     folders = tuple(config.env.routes.folders)
-    absent = [folder for folder in folders if not Path(folder).expanduser().is_dir()]
-    if absent:
-        raise NotChecked(
-            f"{', '.join(map(str, absent))}: not on this machine; put CARLA's maps there, or set routes.folders"
-        )
     known = known_maps(folders)
-    return [name for name in names if name in known or Path(name).is_file()]
+    absent = [folder for folder in folders if not Path(folder).expanduser().is_dir()]
+    if absent and not all(name in known or Path(name).is_file() for name in names):
+        raise NotChecked(f"{', '.join(absent)}: not on this machine; put CARLA's maps there, or set routes.folders")
 
 
 def _maps(config: DrivingConfig) -> str:
     from apps.driving.roads.library import load_roads
 
     names = config.env.routes.maps
-    _known(config, names)
+    _here(config, names)
     sizes = [len(load_roads(name, tuple(config.env.routes.folders))) for name in names]
     return f"{', '.join(names)}: {sum(sizes):,} points of lanes"
 
@@ -54,14 +53,14 @@ def _maps(config: DrivingConfig) -> str:
 def _heldout(config: DrivingConfig) -> str:
     from apps.driving.evaluating import cases
 
-    _known(config, config.evaluate.maps)
+    _here(config, config.evaluate.maps)
     return f"{len(cases(config.evaluate, config.env.routes.folders))} episodes on {', '.join(config.evaluate.maps)}"
 
 
 def _overlap(config: DrivingConfig) -> str:
     from apps.driving.train import refuse_overlap
 
-    _known(config, [*config.env.routes.maps, *config.evaluate.maps])
+    _here(config, [*config.env.routes.maps, *config.evaluate.maps])
     refuse_overlap(config)
     return "no map is both trained on and measured on"
 
@@ -69,7 +68,7 @@ def _overlap(config: DrivingConfig) -> str:
 def _environment(config: DrivingConfig) -> str:
     from apps.driving.env import DrivingEnv
 
-    _known(config, config.env.routes.maps)
+    _here(config, config.env.routes.maps)
     env = DrivingEnv(config.env)
     shapes = ", ".join(f"{name} {space.shape}" for name, space in env.observation_space.items())
     return f"observation {shapes}; action {env.action_space}"
@@ -86,8 +85,9 @@ def _simulator(config: DrivingConfig) -> str:
     server = config.simulator.carla
     found = look(server.host, server.port, server.answer_timeout)
     if found.kind != "carla":
+        starts = f"; {server.server.command[0]} would be started" if server.server.command else ""
         raise NotChecked(
-            f"{found.explain(server.host, server.port)}; ports {server.port} to {last.carla.port} are used"
+            f"{found.explain(server.host, server.port)}{starts}; ports {server.port} to {last.carla.port + 2} are used"
         )
     return f"carla on {server.host}, ports {server.port} to {last.carla.port}"
 
@@ -100,18 +100,6 @@ def _batches(config: DrivingConfig) -> str:
         rollouts, batches = -(-control.steps // rollout), rollout // control.ppo.batch_size
         return f"PPO: {rollouts} rollouts of {rollout:,} steps, {batches} batches each"
     return f"SAC: {control.steps:,} steps, {control.sac.updates} updates every {control.sac.collect}"
-
-
-def _reward(config: DrivingConfig) -> str:
-    from apps.driving.train import build_reward
-
-    clip = config.reward.clip
-    folder = clip.name.removeprefix("local-dir:")
-    reward, encode = build_reward(config)
-    if encode is not None and clip.name.startswith("local-dir:") and not Path(folder).is_dir():
-        raise UsageError(f"{folder}: no CLIP there; make the pocket CLIP with python -m apps.driving pretrain")
-    sees = f"looks at pictures through {clip.name}" if encode is not None else "looks at no pictures"
-    return f"recipe {config.reward.recipe}, between {reward.bounds[0]:g} and {reward.bounds[1]:g}; {sees}"
 
 
 def _memory(config: DrivingConfig) -> str:

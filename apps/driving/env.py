@@ -20,8 +20,10 @@ from apps.driving.actions import Actions
 from apps.driving.backends.base import Backend, BackendLost, Frame, Scenario, Traffic
 from apps.driving.env_config import EnvConfig, ViewConfig
 from apps.driving.episode import Summary
+from apps.driving.observation import camera
 from apps.driving.observation.bev import View
-from apps.driving.observation.measures import MEASURES, NEIGHBOUR, Way, hazard, in_ego_frame, measures, neighbours
+from apps.driving.observation.measures import Way, hazard, in_ego_frame, measures, neighbours, spread
+from apps.driving.observation.space import space
 from apps.driving.progress import RouteTracker
 from apps.driving.roads.network import RoadNetwork
 from apps.driving.roads.routes import Route
@@ -31,7 +33,7 @@ from common.errors import UsageError
 
 Observation = dict[str, NDArray[Any]]
 
-#: Steps whose distances from the lane's centre stability is measured on, as in VLM-RL.
+#: Steps whose distances from the lane's centre, and whose steers, are spread over, as in VLM-RL.
 STEADY = 30
 #: Stands for "nothing on the way" where a number must be finite, in metres.
 CLEAR = 1e3
@@ -77,8 +79,9 @@ class DrivingEnv(gymnasium.Env[Observation, Any]):
         self._make_backend = backend or _embedded
         self._backends: dict[str, Backend] = {}
         self._ended = True
-        self.views = {name: View(one) for name, one in self._wanted() if one.kind != "none"}
-        self.observation_space: spaces.Dict = self._space()  # type: ignore[assignment]
+        self.views = {name: View(one) for name, one in self._wanted() if one.kind in ("masks", "rgb")}
+        bev = self.views["bev"].shape if "bev" in self.views else None
+        self.observation_space: spaces.Dict = space(self.config.observation, bev)  # type: ignore[assignment]
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -117,6 +120,7 @@ class DrivingEnv(gymnasium.Env[Observation, Any]):
         self.tracker.start(ego.x, ego.y, ego.yaw)
         self.termination = Termination(self.config.end, self.dt)
         self.offsets: deque[float] = deque(maxlen=STEADY)
+        self.steers: deque[float] = deque(maxlen=STEADY)
         self.actions.reset()
         self.summary = Summary(self.route, self.backend.name, scenario.traffic, scenario.seed)
         self._steer = ego.steer
@@ -186,7 +190,9 @@ class DrivingEnv(gymnasium.Env[Observation, Any]):
 
     def _info(self, state: dict[str, float]) -> dict[str, Any]:
         info: dict[str, Any] = {"state": state}
-        if "image" in self.views:
+        if self.config.picture.kind == "camera":
+            info["image"] = camera.picture(self.frame, self.config.picture.size)
+        elif "image" in self.views:
             info["image"] = self.views["image"].draw(self.tracker.place.s)
         return info
 
@@ -214,15 +220,17 @@ class DrivingEnv(gymnasium.Env[Observation, Any]):
         frame, tracker = self.frame, self.tracker
         ego, place = frame.ego, tracker.place
         self.offsets.append(abs(place.offset))
+        self.steers.append(ego.steer)
         steer, self._steer = self._steer, ego.steer
         hit = frame.collisions[0] if frame.collisions else None
         return {
             "speed": ego.speed,
             "offset": place.offset,
             "heading": place.heading,
-            "offset_std": _spread(self.offsets),
+            "offset_std": spread(self.offsets),
             "steer": ego.steer,
             "steer_change": ego.steer - steer,
+            "steer_std": spread(self.steers),
             "throttle": ego.throttle,
             "brake": ego.brake,
             "acceleration": ego.acceleration,
@@ -257,8 +265,11 @@ class DrivingEnv(gymnasium.Env[Observation, Any]):
         return observation, 0.0, False, True, info
 
     def _backend(self, roads: RoadNetwork) -> Backend:
-        """The simulator of a road network; only one is held at a time where they are dear."""
+        """The simulator of a road network."""
         if roads.digest not in self._backends:
+            if any(one.name != "embedded" for one in self._backends.values()):
+                # A server has one map at a time, and whoever leaves it sets back what he found.
+                self.close()
             backend = self._make_backend(roads)
             backend.connect()
             self._backends[roads.digest] = backend
@@ -269,31 +280,8 @@ class DrivingEnv(gymnasium.Env[Observation, Any]):
         low, high = zip(bounds.vehicles, bounds.walkers, bounds.parked, strict=True)
         return Traffic(*(int(one) for one in rng.integers(low, high, endpoint=True)))
 
-    def _space(self) -> spaces.Dict:
-        config = self.config.observation
-
-        def numbers(*shape: int) -> spaces.Box:
-            return spaces.Box(-np.inf, np.inf, shape, np.float32)
-
-        found: dict[str, spaces.Space[Any]] = {
-            "measures": numbers(len(MEASURES)),
-            "waypoints": numbers(config.waypoints, 2),
-        }
-        if config.neighbours:
-            found["neighbours"] = numbers(config.neighbours, len(NEIGHBOUR))
-        if "bev" in self.views:
-            found["bev"] = spaces.Box(0, 255, self.views["bev"].shape, np.uint8)
-        return spaces.Dict(found)
-
 
 def _embedded(roads: RoadNetwork) -> Backend:
     from apps.driving.backends.embedded import EmbeddedBackend
 
     return EmbeddedBackend(roads)
-
-
-def _spread(values: deque[float]) -> float:
-    """Standard deviation of a few numbers; 0 for one."""
-    count = len(values)
-    mean = sum(values) / count
-    return math.sqrt(sum((one - mean) ** 2 for one in values) / count)

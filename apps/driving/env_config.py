@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+from common.errors import UsageError
+
 KMH = 1 / 3.6
 
 
@@ -13,15 +15,16 @@ class ViewConfig:
     """A bird's-eye view around the car, which looks upwards in it.
 
     Attributes:
-        kind: `none`, `masks` (binary pictures: road, lane lines, route, then one for each moment of `history`) or
-            `rgb`.
+        kind: `none`, `masks` (binary pictures: road, lane lines, route, then one for each moment of `history`), `rgb`,
+            or, for `env.picture` only, `camera`: the right half of what CARLA's camera saw, as VLM-RL's reward looks
+            at it, of which only the size is set here.
         size: its height and width in pixels.
         metres: that its height shows.
         behind: share of its height that lies behind the car.
         history: steps ago of the moments of traffic that masks show, oldest first; 1 is now.
     """
 
-    kind: Literal["none", "masks", "rgb"] = "none"
+    kind: Literal["none", "masks", "rgb", "camera"] = "none"
     size: int = 96
     metres: float = 38.4
     behind: float = 40 / 192
@@ -136,3 +139,7 @@ class EnvConfig:
     picture: ViewConfig = field(default_factory=ViewConfig)
     target_speed: float = 25.0 * KMH
     penalty: float = -10.0
+
+    def __post_init__(self) -> None:
+        if self.observation.bev.kind == "camera":
+            raise UsageError("observation.bev.kind is camera; only env.picture can be: choose none, masks or rgb")

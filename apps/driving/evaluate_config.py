@@ -16,7 +16,8 @@ class EvaluateConfig:
 
     Attributes:
         maps: names of maps, or paths of `.xodr` and `.npz` files.
-        routes: `evaluation` for the fixed routes that come with the maps, or a route file.
+        routes: `evaluation` for the fixed routes that come with the maps, `planned` for ten that are planned on each
+            map with a fixed seed, or a route file.
         routes_per_map: the first so many of them; 0 takes all.
         vehicles: traffic densities: each route is driven with each of these numbers of other cars.
         walkers: pedestrians in every episode.

@@ -19,11 +19,16 @@ from apps.driving.evaluate_config import EvaluateConfig
 from apps.driving.journal import Journal
 from apps.driving.measures import vlm_rl
 from apps.driving.measures.episodes import Case, Episode
+from apps.driving.roads.network import RoadNetwork
 from apps.driving.roads.routes import Route
 from apps.driving.route_source import EVALUATION
 from apps.driving.simulators import Simulator
 from common import ui
 from common.errors import UsageError
+
+#: In place of a file: routes planned on the spot, the same ones every time; how many, of what length in m, the seed.
+PLANNED = "planned"
+PLANS = (10, (150.0, 400.0), 0)
 
 
 @dataclass(frozen=True)
@@ -155,18 +160,25 @@ def fixed_routes(config: EvaluateConfig, folders: Sequence[str] = ()) -> dict[tu
         DataError: a map has no routes.
     """
     from apps.driving.roads.library import load_roads
-    from apps.driving.roads.route_files import evaluation_routes, read_routes
 
     if not config.maps:
         raise UsageError("evaluate.maps is empty; name a map, for instance village")
-    if config.routes != EVALUATION and len(config.maps) > 1:
+    if config.routes not in (EVALUATION, PLANNED) and len(config.maps) > 1:
         raise UsageError(f"{config.routes} is a file of one map's routes, but evaluate.maps names {config.maps}")
     found = {}
     for name in config.maps:
         roads = load_roads(name, tuple(folders))
-        routes = evaluation_routes(roads) if config.routes == EVALUATION else read_routes(config.routes, roads)
-        found.update({(roads.name, route.name): route for route in routes})
+        found.update({(roads.name, route.name): route for route in _routes(config.routes, roads)})
     return found
+
+
+def _routes(routes: str, roads: RoadNetwork) -> list[Route]:
+    from apps.driving.roads.planner import random_routes
+    from apps.driving.roads.route_files import evaluation_routes, read_routes
+
+    if routes == EVALUATION:
+        return evaluation_routes(roads)
+    return random_routes(roads, *PLANS) if routes == PLANNED else read_routes(routes, roads)
 
 
 def cases(config: EvaluateConfig, folders: Sequence[str] = ()) -> list[Case]:

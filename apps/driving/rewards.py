@@ -3,6 +3,35 @@
 Every recipe reads `state` (`info["state"]` of the environment, one row a transition), `images` where it looks at
 pictures (`(B, 3, H, W)` RGB in [0, 1], the view from above) and, RoboCLIP alone, `group`: the number of a row's
 episode. They know no RL library.
+
+Entries of `state`, each a 1-D float32 tensor (of the environment itself, a float):
+
+==================== ============================================================================================
+speed                along the nose, m/s; negative in reverse
+offset               from the lane's centre on the route, m; to the right is positive
+heading              of the nose against the route, rad, in (-pi, pi]
+offset_std           spread of |offset| over the last 30 steps, m
+steer                as the simulator applied it, -1 (left) to 1 (right)
+steer_change         since the step before
+steer_std            spread of the steer over the last 30 steps
+throttle, brake      as applied, 0 to 1
+acceleration         along the nose, m/s^2
+progress             share of the route driven after the step, 0 to 1
+progress_change      of this step, 0 or more; the steps' sum is the route completion
+distance             metres of route gained in this step
+lane_width           m
+speed_limit          m/s
+off_route            0 or 1
+collision            0 or 1: one began in this step
+collision_speed      of the ego just before it, m/s; 0 without one
+red_light            0 or 1: a red light was run in this step
+success              0 or 1: the goal was reached
+terminated           0 or 1: the episode ended by the driver's doing, good or bad
+truncated            0 or 1: it was cut off (time limit, a lost simulator)
+hazard               m to the nearest participant on the way ahead; 1000 where there is none
+time                 s since the reset
+step                 number of the step in the episode
+==================== ============================================================================================
 """
 
 from __future__ import annotations

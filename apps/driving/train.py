@@ -117,7 +117,7 @@ def refuse_overlap(config: DrivingConfig) -> None:
         )
 
 
-def build_reward(config: DrivingConfig) -> tuple[Reward, Callable[..., Any] | None]:
+def build_reward(config: DrivingConfig, clip: Clip | None = None) -> tuple[Reward, Callable[..., Any] | None]:
     """The reward, and what turns pictures into the features that it reads, each once.
 
     Raises:
@@ -125,14 +125,14 @@ def build_reward(config: DrivingConfig) -> tuple[Reward, Callable[..., Any] | No
     """
     from apps.driving.rewards import build, configured_clip
 
-    clip: Clip = configured_clip(config.reward)
+    clip = clip or configured_clip(config.reward)
     reward = build(config.reward, clip)
     if "images" not in reward.needs:
         return reward, None
-    if config.env.picture.kind != "rgb":
+    if config.env.picture.kind not in ("rgb", "camera"):
         raise UsageError(
-            f"the reward {config.reward.recipe} looks at pictures; set env.picture.kind to rgb (it is "
-            f"{config.env.picture.kind})"
+            f"the reward {config.reward.recipe} looks at pictures; set env.picture.kind to rgb or, on CARLA, camera "
+            f"(it is {config.env.picture.kind})"
         )
     return reward, clip.image
 

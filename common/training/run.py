@@ -18,7 +18,10 @@ from typing import Any
 from common.errors import TouchstoneError, UsageError
 from common.files import append_jsonl, read_json, read_jsonl, write_json, write_jsonl, write_text
 
-VERSIONED = ("torch", "transformers", "trl", "peft", "accelerate", "datasets", "tokenizers", "numpy", "sqlglot")
+VERSIONED = (
+    *("torch", "numpy", "transformers", "tokenizers", "datasets", "accelerate", "trl", "peft", "sqlglot"),
+    *("stable-baselines3", "gymnasium"),
+)
 CHECKPOINT = "checkpoint-"
 COMPLETE = "complete.json"
 

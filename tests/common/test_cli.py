@@ -70,6 +70,20 @@ def test_expected_errors_are_one_line_and_an_exit_code(app, capsys, arguments, c
     assert "Traceback" not in printed
 
 
+def test_a_package_that_is_absent_is_named_with_the_extra_that_brings_it(app, capsys, monkeypatch):
+    def absent(name):
+        raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+    def run(config, word, times):
+        absent(word)
+
+    monkeypatch.setattr(sys.modules[__name__], "run_echo", run)
+    assert app.main(["echo", "cv2.aruco"]) == 2
+    assert "'opencv-python-headless'; install it with: pip install 'touchstone-rl[app]'" in capsys.readouterr().err
+    with pytest.raises(ModuleNotFoundError, match=r"apps\.nothing"):
+        app.main(["echo", "apps.nothing"])
+
+
 def test_help_teaches(app, capsys):
     assert app.main([]) == 2
     assert app.main(["--help"]) == 0

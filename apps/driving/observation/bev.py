@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
+from functools import cache
 
 import cv2
 import numpy as np
@@ -40,7 +41,16 @@ DRAWN = {Kind.VEHICLE: VEHICLE, Kind.WALKER: WALKER, Kind.STATIC: STANDING}
 EGO_EXTENT = (2.3, 1.0)
 #: Width of the route's band in metres.
 BAND = 1.6
+#: Pixels beside the point at which the map is looked at. Where pixels lie half-way between the map's (a start in the
+#: middle of a lane along an axis), cv2 rounds to even: every other row would be left out, and lane lines with it.
+ASIDE = 1 / 256
 CORNERS = np.array(((1.0, 1.0), (1.0, -1.0), (-1.0, -1.0), (-1.0, 1.0)))
+
+
+@cache
+def _one_thread() -> None:
+    """Pictures so small are drawn sooner by one thread; said once, so that who wants more can say so afterwards."""
+    cv2.setNumThreads(1)
 
 
 class View:
@@ -51,6 +61,7 @@ class View:
     """
 
     def __init__(self, config: ViewConfig) -> None:
+        _one_thread()
         self.config = config
         self.scale = config.size / config.metres
         # The car's place in the picture, in pixels from the left and from above.
@@ -112,7 +123,7 @@ class View:
         # Rows: pixels to the right and downwards of a point that lies at (x, y) from the car.
         self.matrix = np.array(((-sine, cosine), (-cosine, -sine))) * scale
         self.place = np.array((ego.x, ego.y))
-        base = (ego.x - self.map.x) * scale, (ego.y - self.map.y) * scale
+        base = (ego.x - self.map.x) * scale + ASIDE, (ego.y - self.map.y) * scale + ASIDE
         self.warp = np.array(
             (
                 (-sine, -cosine, base[0] + cosine * self.row + sine * self.column),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 
 import numpy as np
 from numpy.typing import NDArray
@@ -107,3 +108,10 @@ def hazard(way: NDArray[np.float64], actors: Actors, spacing: float, half_width:
     blocked = (squares <= reach[:, None] ** 2).any((0, 1))
     first = int(blocked.argmax())
     return (first + 1) * spacing if blocked[first] else math.inf
+
+
+def spread(values: Collection[float]) -> float:
+    """Standard deviation of a few numbers; 0 for one."""
+    count = len(values)
+    mean = sum(values) / count
+    return math.sqrt(sum((one - mean) ** 2 for one in values) / count)

@@ -12,6 +12,9 @@ from apps.driving.env_config import KMH
 WHITE = (240, 240, 240)
 BAR = (70, 200, 110)
 HIT = (235, 60, 60)
+DARK = (20, 20, 20)
+#: Of the text, as cv2 counts it.
+SIZE = 0.48
 
 
 def annotate(picture: NDArray[np.uint8], frame: Frame, progress: float, offset: float) -> NDArray[np.uint8]:
@@ -24,12 +27,13 @@ def annotate(picture: NDArray[np.uint8], frame: Frame, progress: float, offset: 
         f"{ego.speed / KMH:4.1f} km/h  {pedals}  steer {ego.steer:+.2f}",
         f"{frame.time:5.1f} s  offset {offset:+.2f} m",
     )
+    # A box and no outline: cv2 5 draws a thicker text wider, and the outline would lie beside its letters.
+    longest = max(cv2.getTextSize(line, cv2.FONT_HERSHEY_SIMPLEX, SIZE, 1)[0][0] for line in lines)
+    cv2.rectangle(image, (0, 0), (longest + 20, 20 * len(lines) + 8), DARK, -1)
     for number, line in enumerate(lines, 1):
-        place = (10, 20 * number)
-        cv2.putText(image, line, place, cv2.FONT_HERSHEY_SIMPLEX, 0.48, (0, 0, 0), 3, cv2.LINE_AA)
-        cv2.putText(image, line, place, cv2.FONT_HERSHEY_SIMPLEX, 0.48, WHITE, 1, cv2.LINE_AA)
-    cv2.rectangle(image, (0, height - 6), (width, height), (20, 20, 20), -1)
-    cv2.rectangle(image, (0, height - 6), (round(width * min(max(progress, 0.0), 1.0)), height), BAR, -1)
+        cv2.putText(image, line, (10, 20 * number), cv2.FONT_HERSHEY_SIMPLEX, SIZE, WHITE, 1, cv2.LINE_AA)
+    cv2.rectangle(image, (0, height - 6), (width, height), DARK, -1)
+    image[height - 6 :, : round(width * min(max(progress, 0.0), 1.0))] = BAR
     if frame.collisions:
         cv2.rectangle(image, (0, 0), (width - 1, height - 1), HIT, 6)
     return image

@@ -12,14 +12,14 @@ from gymnasium.utils.env_checker import check_env
 from apps.driving.backends.base import NOBODY, BackendLost, Collision, Ego, Frame, Kind
 from apps.driving.drivers.rule_based import RuleBased
 from apps.driving.env import DrivingEnv
-from apps.driving.env_config import EnvConfig, RouteConfig, TrafficConfig, ViewConfig
+from apps.driving.env_config import EnvConfig, ObservationConfig, RouteConfig, TrafficConfig, ViewConfig
 from common.errors import UsageError
 from common.training.replayed import Replayed
 
 STATE = {
-    *("speed", "offset", "heading", "offset_std", "steer", "steer_change", "throttle", "brake", "acceleration"),
-    *("progress", "progress_change", "distance", "lane_width", "speed_limit", "off_route", "collision"),
-    *("collision_speed", "red_light", "success", "terminated", "truncated", "hazard", "time", "step"),
+    *("speed", "offset", "heading", "offset_std", "steer", "steer_change", "steer_std", "throttle", "brake"),
+    *("acceleration", "progress", "progress_change", "distance", "lane_width", "speed_limit", "off_route"),
+    *("collision", "collision_speed", "red_light", "success", "terminated", "truncated", "hazard", "time", "step"),
 }
 
 
@@ -277,6 +277,69 @@ def test_a_lost_simulator_is_not_the_drivers_fault():
     assert (reward, terminated, truncated) == (0.0, False, True)
     assert info["backend_lost"] == "the server hangs"
     assert env.observation_space.contains(observation)
+
+
+def test_a_server_is_left_before_another_town_is_driven_on_it():
+    told = []
+
+    class Server(Scripted):
+        name = "carla"
+
+        def __init__(self, town):
+            super().__init__([{"ahead": 0.5}])
+            self.town = town
+
+        def connect(self):
+            told.append(("connects", self.town))
+
+        def close(self):
+            told.append(("leaves", self.town))
+
+    config = settings()
+    config.routes = RouteConfig(maps=["town", "ring"], pool=4)
+    env = DrivingEnv(config, backend=lambda roads: Server(roads.name))
+    towns = []
+    for seed in range(8):
+        towns.append(env.reset(seed=seed)[1]["town"])
+        env.step(np.zeros(2))
+    env.close()
+    assert set(towns) == {"town", "ring"}
+    held = [town for number, town in enumerate(towns) if number == 0 or towns[number - 1] != town]
+    assert told == [(what, town) for town in held for what in ("connects", "leaves")]
+
+
+def test_the_spread_of_the_steer_is_that_of_the_last_thirty_steps():
+    env = DrivingEnv(settings(end_off_route=False, stuck_seconds=0.0))
+    env.reset(seed=2)
+    steers = [0.0]
+    for step in range(50):
+        state = env.step(np.array([math.sin(step / 3), 0.0]))[4]["state"]
+        steers.append(state["steer"])
+        assert state["steer_std"] == pytest.approx(np.std(steers[-30:]), abs=1e-12)
+    assert state["steer_std"] > 0.1
+
+
+def test_the_reward_can_look_at_the_right_half_of_the_simulators_own_camera():
+    class WithCamera(Scripted):
+        def frame(self, *moment):
+            camera = np.zeros((60, 81, 3), np.uint8)
+            camera[:, :40] = (200, 0, 0)
+            camera[:30, 40:] = (0, 120, 0)
+            return super().frame(*moment)._replace(camera=camera)
+
+    config = settings()
+    config.picture = ViewConfig("camera", size=16)
+    env = DrivingEnv(config, backend=lambda roads: WithCamera([{"ahead": 0.5}]))
+    picture = env.reset(seed=0)[1]["image"]
+    assert (picture.shape, picture.dtype) == ((3, 16, 16), np.uint8)
+    assert not picture[[0, 2]].any()
+    assert (picture[1, :7] == 120).all()
+    assert not picture[1, 9:].any()
+
+    with pytest.raises(UsageError, match=r"simulator\.carla\.camera"):
+        DrivingEnv(config).reset(seed=0)
+    with pytest.raises(UsageError, match=r"bev\.kind is camera"):
+        EnvConfig(observation=ObservationConfig(bev=ViewConfig("camera")))
 
 
 def test_standing_still_is_aligned_and_finite():

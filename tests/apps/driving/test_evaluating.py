@@ -8,9 +8,11 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from apps.driving.backends.backend_config import BackendConfig
@@ -43,6 +45,15 @@ def test_each_route_is_driven_in_each_density_with_each_seed(random_drives):
     assert {one.case.route for one in random_drives} == set(names)
     assert {one.case.vehicles for one in random_drives} == {0, 3}
     assert {(one.backend, one.policy) for one in random_drives} == {("embedded", "random")}
+
+
+def test_routes_are_planned_the_same_way_every_time_where_a_map_has_none():
+    planned = replace(SMALL, maps=["town", "ring"], routes="planned")
+    one, other = fixed_routes(planned), fixed_routes(planned)
+    assert Counter(town for town, _ in one) == {"town": 10, "ring": 10}
+    assert list(one) == list(other)
+    assert all(np.array_equal(one[key].nodes, other[key].nodes) for key in one)
+    assert all(150 <= route.length <= 400 for route in one.values())
 
 
 def test_equal_seeds_give_equal_episodes(random_drives):
