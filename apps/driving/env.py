@@ -46,7 +46,7 @@ CORRIDOR = 1.1
 class DrivingEnv(gymnasium.Env[Observation, Any]):
     """Drive a route.
 
-    Observation: a dictionary of `measures` `(8,)`, `waypoints` `(P, 2)`, `neighbours` `(K, 8)` where K > 0, and `bev`
+    Observation: a dictionary of `measures` `(9,)`, `waypoints` `(P, 2)`, `neighbours` `(K, 8)` where K > 0, and `bev`
     where wanted (`(C, H, W)` masks or `(3, H, W)` RGB, uint8). Action: steer and pedals in [-1, 1], or a number of a
     pair. Reward: the metres of route gained in units of what the target speed covers in a step, so about 1 a step, and
     `penalty` instead where the episode ends badly; richer rewards go around it (`apps.driving.rewards`), for which
@@ -205,15 +205,18 @@ class DrivingEnv(gymnasium.Env[Observation, Any]):
         config = self.config.observation
         ego, tracker, actors = self.frame.ego, self.tracker, self.frame.actors
         ahead = self.way.ahead(tracker.place.s, config.waypoints, config.spacing)
+        reach = config.waypoints * config.spacing
+        blocked = hazard(ahead, actors, config.spacing, CORRIDOR)
+        free = min(blocked / reach, 1.0)
         found: Observation = {
-            "measures": measures(ego, tracker.place, tracker.remaining, tracker.tolerance),
-            "waypoints": (in_ego_frame(ahead, ego) / (config.waypoints * config.spacing)).astype(np.float32),
+            "measures": measures(ego, tracker.place, tracker.remaining, tracker.tolerance, free),
+            "waypoints": (in_ego_frame(ahead, ego) / reach).astype(np.float32),
         }
         if config.neighbours:
             found["neighbours"] = neighbours(ego, actors, config)
         if "bev" in self.views:
             found["bev"] = self.views["bev"].draw(tracker.place.s)
-        return found, hazard(ahead, actors, config.spacing, CORRIDOR)
+        return found, blocked
 
     def _state(self, gained: float, blocked: float, ending: Ending) -> dict[str, float]:
         """What rewards read; see `apps.driving.rewards`."""

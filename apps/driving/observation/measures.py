@@ -13,7 +13,7 @@ from apps.driving.env_config import ObservationConfig
 from apps.driving.progress import Place
 from apps.driving.roads.routes import Route
 
-MEASURES = ("steer", "pedals", "speed", "yaw rate", "offset", "heading", "lane width", "left of the route")
+MEASURES = ("steer", "pedals", "speed", "yaw rate", "offset", "heading", "lane width", "left of the route", "free way")
 NEIGHBOUR = ("there", "ahead", "right", "cosine", "sine", "speed", "half length", "half width")
 #: Metres between the points that waypoints are taken from.
 FINE = 0.5
@@ -43,8 +43,16 @@ class Way:
         return self.points[first : first + count * stride : stride]
 
 
-def measures(ego: Ego, place: Place, left: float, tolerance: float) -> NDArray[np.float32]:
-    """`(8,)` the car's own state, each about within [-1, 1]; see `MEASURES`."""
+def measures(ego: Ego, place: Place, left: float, tolerance: float, free: float) -> NDArray[np.float32]:
+    """`(9,)` the car's own state, each about within [-1, 1]; see `MEASURES`.
+
+    Args:
+        ego: the car.
+        place: on its route.
+        left: metres of the route.
+        tolerance: metres from the lane's centre at which the car is off the route.
+        free: share of the waypoints ahead before the first that somebody stands in, 1 where none is.
+    """
     return np.array(
         (
             ego.steer,
@@ -55,6 +63,7 @@ def measures(ego: Ego, place: Place, left: float, tolerance: float) -> NDArray[n
             place.heading / math.pi,
             place.lane_width / CAR,
             min(left / 100.0, 1.0),
+            free,
         ),
         np.float32,
     )

@@ -53,7 +53,7 @@ def test_waypoints_of_a_bend_lie_on_it():
 
 def test_the_cars_own_state_is_in_the_order_of_its_names():
     place = Place(0, 0.0, -1.5, math.pi / 2, 3.5)
-    seen = measures(ego(speed=5.0, steer=-0.2, throttle=0.0, brake=0.6), place, 40.0, 3.0)
+    seen = measures(ego(speed=5.0, steer=-0.2, throttle=0.0, brake=0.6), place, 40.0, 3.0, 0.25)
     found = dict(zip(MEASURES, seen, strict=True))
     assert found == pytest.approx(
         {
@@ -65,6 +65,7 @@ def test_the_cars_own_state_is_in_the_order_of_its_names():
             "heading": 0.5,
             "lane width": 0.7,
             "left of the route": 0.4,
+            "free way": 0.25,
         }
     )
 
