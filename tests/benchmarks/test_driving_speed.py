@@ -97,7 +97,7 @@ def ours(made: EnvConfig) -> float:
 
 
 def highway(name: str, steps: int = 30) -> tuple[float, float]:
-    """Seconds of a step of highway-env as it comes (cars, numbers to see), resets left out; seconds that it simulates."""
+    """Seconds of a step of highway-env as it comes (cars, numbers to see), resets left out; seconds it simulates."""
     gymnasium = pytest.importorskip("gymnasium")
     pytest.importorskip("highway_env")
     env: Any = gymnasium.make(name).unwrapped
