@@ -81,7 +81,7 @@ APP = App(
                 Flag(
                     "--parts",
                     "recipe of the reward whose parts are shown",
-                    {**OPTIONAL, "dest": "reward", "metavar": "RECIPE"},
+                    {**OPTIONAL, "metavar": "RECIPE"},
                 ),
                 JSON,
             ),

@@ -52,15 +52,14 @@ def run_drive(
     route: str | None = None,
     vehicles: int = 10,
     walkers: int = 0,
-    seed: int = 0,
     record: str | None = None,
-    reward: str | None = None,
+    parts: str | None = None,
     json_output: bool = False,
 ) -> int:
     """Drive one route, with a status line while it lasts and the summary at its end.
 
     Args:
-        config: the settings.
+        config: the settings; `seed` is that of route and traffic.
         policy: rule-based, random, a run folder or a saved policy.
         backend: embedded, carla or auto, in place of the configured one.
         host: of the CARLA server.
@@ -69,9 +68,8 @@ def run_drive(
         route: name of one of the map's fixed routes; the seed picks one where not given.
         vehicles: other cars.
         walkers: pedestrians.
-        seed: of route and traffic.
         record: .mp4 or .gif file to write.
-        reward: recipe whose value and parts are shown; the environment's own where not given.
+        parts: recipe whose value and parts are shown; the environment's own where not given.
         json_output: print the summary as JSON.
 
     Returns:
@@ -86,6 +84,7 @@ def run_drive(
     from apps.driving.roads.library import load_roads
     from apps.driving.simulators import chosen
 
+    seed = config.seed
     if seed < 0:
         raise UsageError(f"--seed is {seed}; it must be 0 or more")
     town = town or next(iter(config.evaluate.maps), "town")
@@ -93,7 +92,7 @@ def run_drive(
     roads = load_roads(town, tuple(folders))
     driver = load_driver(policy, config.env)
     own = env_of(driver, config.env)
-    scorer, picture = _scorer(config, reward)
+    scorer, picture = _scorer(config, parts)
     settings = replace(
         own, routes=RouteConfig(maps=[town], folders=folders, pool=PLANNED), end=config.evaluate.end, picture=picture
     )

@@ -59,3 +59,4 @@ class DriveSettings(Settings, Protocol):
     """What `drive` reads beside them."""
 
     reward: RewardConfig
+    seed: int

@@ -24,12 +24,13 @@ from apps.driving.reward_config import RewardConfig
 from common.errors import UsageError
 
 
-def settings(seconds=4.0):
+def settings(seconds=4.0, seed=0):
     return SimpleNamespace(
         env=EnvConfig(),
         simulator=BackendConfig(),
         evaluate=EvaluateConfig(maps=["town"], end=EndConfig(seconds=seconds)),
         reward=RewardConfig(),
+        seed=seed,
     )
 
 
@@ -133,7 +134,7 @@ def test_a_lost_simulator_is_no_fault_of_the_driver(env):
 
 def test_one_drive_is_told_in_a_line_and_filmed(tmp_path, capsys):
     path = tmp_path / "film.gif"
-    assert run_drive(settings(), seed=1, vehicles=2, record=str(path)) == 0
+    assert run_drive(settings(seed=1), vehicles=2, record=str(path)) == 0
     told = capsys.readouterr()
 
     assert "rule-based on town-" in told.err
@@ -157,7 +158,7 @@ def test_the_summary_comes_as_json(capsys):
 def test_equal_seeds_drive_the_same_and_the_policy_is_the_one_asked_for(capsys):
     told = []
     for _ in range(2):
-        run_drive(settings(), policy="random", seed=4, json_output=True)
+        run_drive(settings(seed=4), policy="random", json_output=True)
         told.append(json.loads(capsys.readouterr().out))
 
     assert told[0] == told[1]
@@ -175,7 +176,7 @@ def test_a_recipes_parts_are_shown(monkeypatch):
         return lines[-1]
 
     monkeypatch.setattr(module, "status", kept)
-    run_drive(settings(1.0), reward="hand_written", vehicles=0, json_output=True)
+    run_drive(settings(1.0), parts="hand_written", vehicles=0, json_output=True)
 
     assert len(lines) == 10
     assert all("centring" in line and "reward +" in line for line in lines)
@@ -209,14 +210,18 @@ def test_the_end_line_tells_what_was_hit():
         ({"route": "nowhere"}, "no route 'nowhere' in 'town'; there are town-"),
         ({"town": "towm"}, "did you mean 'town'"),
         ({"record": "a.avi"}, "an .mp4 or a .gif"),
-        ({"seed": -1}, "--seed is -1"),
         ({"policy": "nobody"}, "no policy 'nobody'"),
-        ({"reward": "nothing"}, "unknown reward recipe"),
+        ({"parts": "nothing"}, "unknown reward recipe"),
     ],
 )
 def test_wrong_wishes_are_told(arguments, told):
     with pytest.raises(UsageError, match=told):
         run_drive(settings(), **arguments)
+
+
+def test_a_seed_below_0_is_told():
+    with pytest.raises(UsageError, match="--seed is -1"):
+        run_drive(settings(seed=-1))
 
 
 def test_without_a_server_carla_is_told_to_be_absent():
