@@ -82,12 +82,11 @@ def build_page(workbench: Workbench) -> gradio.Blocks:
                 wish = _wish_controls()
                 drive = gr.Button("Drive", variant="primary", elem_id="drive")
                 message = gr.HTML(visible=False, padding=False, elem_id="message")
+                recipes, first = workbench.recipes(), workbench.recipe()
+                recipe = gr.Dropdown(recipes, value=first, label="Reward whose parts are shown", elem_id="recipe")
             with gr.Column(scale=7, min_width=420):
                 film = gr.HTML(padding=False, elem_id="film")
-        recipe = gr.Dropdown(
-            workbench.recipes(), value=workbench.recipe(), label="Reward whose parts are shown", elem_id="recipe"
-        )
-        curves = gr.HTML(padding=False, elem_id="curves")
+                curves = gr.HTML(padding=False, elem_id="curves")
         gr.Markdown(f"## Other language goals\n\n{LANGUAGE}", elem_classes="page-title")
         gr.HTML(handlers.blind(), padding=False, visible=workbench.sight is None, elem_id="blind")
         goals, compare, examples, remark, likeness = _goal_controls(workbench)
@@ -149,11 +148,13 @@ def _goal_controls(workbench: Workbench) -> tuple[list[Any], Any, Any, Any, Any]
             compare = gr.Button("Compare", variant="primary", scale=1, min_width=110, elem_id="compare")
         remark = gr.HTML(visible=False, padding=False, elem_id="remark")
         likeness = gr.HTML(padding=False, elem_id="goals")
+        # What must not be tells the pairs apart; both would be cut where they are listed.
         examples = gr.Dataset(
-            components=[gr.Textbox(visible=False), gr.Textbox(visible=False)],
-            headers=["should look like", "must not be"],
-            samples=[list(pair) for pair in to_try()],
-            label="Goals to try",
+            components=[gr.Textbox(visible=False)],
+            headers=["must not be"],
+            samples=[[against] for _, against in to_try()],
+            label="Goals to try, by what must not be",
+            type="index",
             elem_id="examples",
         )
     return [positive, negative], compare, examples, remark, likeness

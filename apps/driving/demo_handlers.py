@@ -7,7 +7,7 @@ from typing import Any
 
 from apps.driving import demo_view as view
 from apps.driving.filming import Film
-from apps.driving.sight import MAKE
+from apps.driving.sight import MAKE, to_try
 from apps.driving.workbench import Wish, Workbench
 from common.errors import TouchstoneError
 
@@ -90,9 +90,9 @@ class Handlers:
         except TouchstoneError as error:
             return gr.skip(), _failed(error)
 
-    def choose(self, film: Film | None, row: list[str]) -> Any:
+    def choose(self, film: Film | None, row: int) -> Any:
         """The pair of goals that was clicked."""
-        positive, negative = row
+        positive, negative = to_try()[row]
         return positive, negative, *self.goals(film, positive, negative)
 
     def blind(self) -> str:

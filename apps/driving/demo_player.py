@@ -15,10 +15,11 @@ HEAD = """
 (() => {
   const root = document.documentElement;
   const read = new WeakMap();
-  let step = 0, playing = 0;
+  let step = 0, playing = 0, begun;
 
   const data = (element, name) => {
-    if (!read.has(element)) read.set(element, {});
+    // An element may be given other data: it is known by the key that came with it.
+    if (read.get(element)?.key !== element.dataset.key) read.set(element, {key: element.dataset.key});
     const known = read.get(element);
     if (!(name in known)) known[name] = JSON.parse(element.dataset[name]);
     return known[name];
@@ -68,11 +69,11 @@ HEAD = """
   function play() {
     const box = film();
     if (!box) return;
-    const last = Number(box.dataset.steps) - 1;
+    const last = Number(box.dataset.steps) - 1, key = box.dataset.key;
     const from = step >= last ? 0 : step;
     const since = performance.now();
     const tick = (now) => {
-      if (film() !== box) return stop();
+      if (film()?.dataset.key !== key) return stop();
       const at = from + Math.max(now - since, 0) / 1000 / Number(box.dataset.dt);
       show(at);
       if (at >= last) return stop();
@@ -103,7 +104,12 @@ HEAD = """
   document.addEventListener('pointermove', (event) => { if (event.buttons & 1) seek(event); });
 
   window.driveFilm = {
-    begin: () => requestAnimationFrame(() => { stop(); show(0); }),
+    // A drive that could not be driven leaves the film where it was.
+    begin: () => requestAnimationFrame(() => {
+      const key = film()?.dataset.key;
+      if (key !== begun) { stop(); step = 0; begun = key; }
+      show(step);
+    }),
     refresh: () => requestAnimationFrame(() => show(step)),
   };
 })();

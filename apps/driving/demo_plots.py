@@ -6,6 +6,7 @@ the page's script (`apps.driving.demo_player`), which reads them from the plot i
 
 from __future__ import annotations
 
+import hashlib
 import html
 import json
 import math
@@ -39,8 +40,9 @@ CSS = """
 .plot svg .rule { stroke: var(--body-text-color-subdued); stroke-width: 1px; stroke-dasharray: 4 4; opacity: 0.6; }
 .ink-0 { --ink: #b45309; } .ink-1 { --ink: #2f7fd1; } .ink-rest { --ink: #a8a29e; }
 .dark .ink-0 { --ink: #f0a33c; } .dark .ink-1 { --ink: #6db1f2; }
-.plot .edge { position: absolute; left: 0.3rem; font-size: 0.66rem; line-height: 1; pointer-events: none;
-  color: var(--body-text-color-subdued); font-variant-numeric: tabular-nums; }
+.plot .edge { position: absolute; left: 0.2rem; padding: 0.08rem 0.15rem; border-radius: 3px; font-size: 0.66rem;
+  background: color-mix(in srgb, var(--background-fill-secondary) 75%, transparent); line-height: 1;
+  pointer-events: none; color: var(--body-text-color-subdued); font-variant-numeric: tabular-nums; }
 .plot .edge.high { top: 0.2rem; } .plot .edge.low { bottom: 0.2rem; }
 .plot .now { position: absolute; top: 0; bottom: 0; width: 0; border-left: 2px solid var(--body-text-color);
   left: calc(var(--now, 0) * 100%); pointer-events: none; opacity: 0.75; }
@@ -109,13 +111,19 @@ def plot_html(plot: Plot) -> str:
         f'<span class="edge {side}">{_text(_number(value, plot.digits), plot.digits)}</span>'
         for side, value in (("high", high), ("low", low))
     )
-    values = html.escape(json.dumps(shown, separators=(",", ":")), quote=True)
+    values = json.dumps(shown, separators=(",", ":"))
+    data = f'data-values="{html.escape(values, quote=True)}" data-key="{key_of(values)}" data-digits="{plot.digits}"'
     return (
-        f'<figure class="plot{" tall" if plot.tall else ""}" data-values="{values}" data-digits="{plot.digits}">'
+        f'<figure class="plot{" tall" if plot.tall else ""}" {data}>'
         f'<figcaption><span class="name">{html.escape(plot.title)}</span>{numbers}</figcaption>'
         f'<div class="area"><svg viewBox="0 0 {WIDTH:.0f} {HEIGHT:.0f}" preserveAspectRatio="none" aria-hidden="true">'
         f'{rules}{curves}</svg>{ends}<i class="now"></i></div></figure>'
     )
+
+
+def key_of(data: str) -> str:
+    """Tells data apart from other data that a page may have shown in the same place."""
+    return hashlib.blake2b(data.encode(), digest_size=8).hexdigest()
 
 
 def _scale(plot: Plot) -> tuple[float, float]:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from apps.driving import demo_plots
-from apps.driving.demo_plots import Line, Plot, plots_html
+from apps.driving.demo_plots import Line, Plot, key_of, plots_html
 from apps.driving.env_config import KMH
 from apps.driving.filming import SIDE, Film, Moment
 from apps.driving.measures.episodes import Episode
@@ -65,7 +65,8 @@ CSS = (
 .ending p { margin: 0.25rem 0 0; font-size: 0.9rem; line-height: 1.5; overflow-wrap: anywhere; }
 .legend { margin-top: 0.7rem; font-size: 0.8rem; line-height: 1.5; color: var(--body-text-color-subdued); }
 .said { margin: 0.3rem 0 0.7rem; font-size: 0.9rem; line-height: 1.55; overflow-wrap: anywhere; }
-.said button { font: inherit; color: var(--link-text-color); text-decoration: underline; cursor: pointer; }
+.said button { font: inherit !important; color: var(--link-text-color); text-decoration: underline; cursor: pointer;
+  background: none !important; border: 0 !important; padding: 0 !important; }
 """
     + demo_plots.CSS
 )
@@ -87,11 +88,12 @@ def moment_html(moment: Moment) -> str:
 
 def film_html(film: Film) -> str:
     """The film with its bar, and what came of the drive."""
-    frames = _escape(json.dumps([base64.b64encode(one).decode("ascii") for one in film.pictures]))
+    frames = json.dumps([base64.b64encode(one).decode("ascii") for one in film.pictures])
     last = film.steps - 1
     return (
         f'<div class="film" data-steps="{film.steps}" data-dt="{film.dt}" data-shown="{json.dumps(film.shown)}" '
-        f'data-frames="{frames}"><div class="screen">{_image(film.pictures[0])}<div class="bar">'
+        f'data-key="{key_of(frames)}" data-frames="{_escape(frames)}"><div class="screen">'
+        f'{_image(film.pictures[0])}<div class="bar">'
         '<button type="button" class="play">Play</button>'
         f'<input type="range" class="scrub" min=0 max="{last}" value=0 step=1 aria-label="Moment of the drive">'
         f'<span class="clock">{film.dt:.1f} s</span></div></div>'
@@ -138,7 +140,7 @@ def reward_html(film: Film, paid: Paid) -> str:
             "km/h",
             1,
         ),
-        Plot("Offset from the lane's centre, right is +", [Line("", states["offset"])], "m", rules=(0.0,)),
+        Plot("Offset, right is +", [Line("", states["offset"])], "m", rules=(0.0,)),
         *(_part(name, values, paid.recipe in SYNTHESES) for name, values in paid.parts.items()),
     ]
     return f'<p class="said">{told}</p>{plots_html(plots)}'
@@ -156,7 +158,7 @@ def goals_html(found: Likeness, own: Likeness, dt: float) -> str:
     lines = [Line("these goals", found.z)]
     if typed:
         lines.append(Line("the reward's own", own.z, "rest"))
-    plots = [Plot("z", lines, digits=3, rules=found.limits or (0.0,), tall=True)]
+    plots = [Plot("z", lines, digits=3, rules=found.limits or (), tall=True)]
     if found.safety is not None:
         plots.append(Plot("c: 1 safe, 0 dangerous", [Line("", found.safety)], bounds=(0.0, 1.0), tall=True))
     cosines = [Line("positive", found.towards, "1"), Line("negative", found.against, "0")]

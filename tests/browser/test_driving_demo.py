@@ -68,13 +68,13 @@ class Page:
     def choose(self, name: str, label: str) -> None:
         """An entry of a menu, by what it says."""
         self.find(f"#{name} input").click()
-        entry = "//ul[@role='listbox']//li[starts-with(normalize-space(.), $label)]".replace("$label", f"'{label}'")
+        entry = f"//ul[@role='listbox']//li[starts-with(@aria-label, '{label}')]"
         self.wait.until(lambda _: self.driver.find_elements(By.XPATH, entry), f"{name} never offered {label}")[
             0
         ].click()
 
     def chosen(self, name: str) -> str:
-        return self.read("return document.querySelector(`#${arguments[0]} input`).value", name)
+        return self.read("return document.querySelector(`#${arguments[0]} :is(textarea, input)`).value", name)
 
     def drive(self) -> None:
         """Have it driven, and wait until the new film is there."""
@@ -208,7 +208,8 @@ def test_goals_that_are_none_are_said_readably(page: Page) -> None:
 
 
 def test_a_pair_of_goals_is_taken_by_a_click(page: Page) -> None:
-    page.find("#examples tbody tr:nth-child(3)").click()
+    buttons = "[...document.querySelectorAll('#examples button')]"
+    page.read(f"{buttons}.find(one => one.innerText.trim() === arguments[0]).click()", "the car is a wrong-way driver")
     page.wait.until(lambda _: page.chosen("positive") == "the car drives along its route")
     page.wait_text("goals", "the car is a wrong-way driver")
     assert page.text("remark") == ""
@@ -225,7 +226,12 @@ def test_town_route_traffic_and_driver_are_those_chosen(page: Page) -> None:
     assert "random drove" in page.text("film")
     assert "village-0-002" in page.text("film")
     assert "3 other cars and 1 person on foot" in page.text("film")
-    assert page.now() == 0.0
+    page.wait.until(lambda _: page.now() == 0.0, "a new film does not begin at its beginning")
+    # Where a page's parts are used again, nothing of the film before may stay.
+    page.seek(7)
+    for within, title in (("curves", "Speed"), ("curves", "goal c"), ("goals", "z")):
+        plot = page.plotted(within, title)
+        assert [float(one) for one in plot["shown"]] == [line[min(7, len(line) - 1)] for line in plot["values"]]
 
 
 def test_a_wrong_seed_is_said_readably_and_the_film_stays(page: Page) -> None:
