@@ -8,6 +8,7 @@ APPS = {
     "text2sql": "question + schema -> SQL: SFT, then GRPO with an execution-first, multilingual reward",
     "captioning": "picture -> sentence, without paired data: text-only initialisation, then CLIP's rewards",
     "medvqa": "medical picture + question -> answer: SFT, then GRPO with a reward that reads polarity, side, numbers",
+    "driving": "route + view from above -> steer and pedals: PPO or SAC, language goals through CLIP as reward",
 }
 
 

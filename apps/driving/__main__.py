@@ -97,6 +97,16 @@ APP = App(
             (),
             (f"{RUN} pretrain",),
         ),
+        Verb(
+            "demo",
+            "watch a drive with the reward's parts under it, and type other language goals, in the browser",
+            "apps.driving.demo:run_demo",
+            (
+                Flag("--port", "port to serve on", {"type": int, "default": 7860}),
+                Flag("--share", "make a public link", {"action": "store_true"}),
+            ),
+            (f"{RUN} demo --port 7860", f"{RUN} demo --reward.recipe roach --evaluate.end.seconds 60"),
+        ),
     ),
 )
 

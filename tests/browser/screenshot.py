@@ -1,4 +1,4 @@
-"""Photographs the demos: `python -m tests.browser.screenshot [text2sql|captioning|medvqa] [FILE.png]`.
+"""Photographs the demos: `python -m tests.browser.screenshot [text2sql|captioning|medvqa|driving] [FILE.png]`.
 
 Without an app it is text2sql, without a file `docs/images/<app>-demo.png`.
 """
@@ -151,6 +151,28 @@ def medvqa(path: Path) -> None:
         photograph(driver, path)
 
 
+def driving(path: Path) -> None:
+    """Photograph a drive through the town among others, at the moment that its own goals find most dangerous."""
+    from apps.driving.config import DrivingConfig
+    from apps.driving.demo import build_page, build_workbench, launch
+    from tests.browser.test_driving_demo import Page
+
+    workbench = build_workbench(load(DrivingConfig, ROOT / "configs" / "driving" / "pocket.yaml"))
+    if workbench.sight is None:
+        sys.exit(f"the language goals are off: {workbench.blind}")
+    blocks = build_page(workbench)
+    with serving(blocks, launch) as address, tempfile.TemporaryDirectory() as folder, chromium(Path(folder)) as driver:
+        page = Page(driver, address)
+        page.number("vehicles", 25)
+        page.drive()
+        page.find("#goals [data-seek]").click()
+        page.fill("positive", "the car keeps its lane")
+        page.fill("negative", "the car has left its lane")
+        page.click("compare")
+        page.wait_text("goals", "the reward's own")
+        photograph(driver, path)
+
+
 def main() -> None:
     """Photograph the demo that is named."""
     arguments = sys.argv[1:]
@@ -159,7 +181,7 @@ def main() -> None:
     PHOTOGRAPHERS[app](path)
 
 
-PHOTOGRAPHERS = {"text2sql": text2sql, "captioning": captioning, "medvqa": medvqa}
+PHOTOGRAPHERS = {"text2sql": text2sql, "captioning": captioning, "medvqa": medvqa, "driving": driving}
 
 
 if __name__ == "__main__":
