@@ -15,7 +15,7 @@ import torch
 from apps.medvqa.audit import COMPARED, assay_reward, audit_rewards, drawn, load_pool, run_audit
 from apps.medvqa.auditing import assay
 from apps.medvqa.auditing.hacks import HACKS
-from apps.medvqa.auditing.heat_map import Line, heat_map
+from common.heat_map import Line, heat_map
 from apps.medvqa.auditing.mutations import FACTS
 from apps.medvqa.auditing.result import RewardAssay
 from apps.medvqa.auditing.subjects import Made, facts, spoken, subjects, trials
