@@ -85,7 +85,7 @@ def score(reward: Reward, columns: Columns) -> tuple[Floats, float]:
 
 def sums(values: Floats, groups: Sequence[int]) -> Floats:
     """Undiscounted return of each drive or act; NaN where a step could not be scored."""
-    found: Floats = np.bincount(np.asarray(groups), values)
+    found: Floats = np.asarray(np.bincount(np.asarray(groups), values), np.float64)
     return found
 
 

@@ -25,7 +25,7 @@ _OVERVIEW_NOTE = (
     f"Killed: costs at least {MARGIN:.0%} of what good driving earns beyond standing still over the same time; good > "
     "wrong: chance that good driving earns more than a wrong act of any scene; rank: Spearman correlation of return "
     "and driving score over whole drives; pairs: two drives of one route that the return orders as the score does; "
-    "scenes alike: good and wrong driving within 5 % of the whole range; steps alike: share of the most frequent value."
+    "scenes alike: good and wrong driving within 5 % of the range; steps alike: share of the most frequent value."
 )
 _HOW = (
     "Percent of trials, with 95 % Wilson intervals; n is their number. Where good driving earns no more than standing "
@@ -121,7 +121,7 @@ def kill_map(found: DrivingAudit, title: str = "") -> Figure:
 def kill_title(found: DrivingAudit) -> str:
     """What the picture shows, for a picture that stands alone."""
     return (
-        f"Wrong ways to drive that cost {MARGIN:.0%} or more of what good driving earns beyond standing still, % (95 % "
+        f"Wrong ways to drive that cost {MARGIN:.0%} or more of what good driving earns beyond standing still, % (95% "
         f"interval); {_subtitle(found)}"
     )
 
