@@ -135,7 +135,6 @@ APP = App(
                 Flag("--routes", "fixed routes to plan on each map", {"type": int, "default": 0}),
                 Flag("--shortest", "metres of the shortest", {"type": float, "default": 150.0}),
                 Flag("--longest", "metres of the longest", {"type": float, "default": 400.0}),
-                Flag("--seed_of_routes", "decides which", {"type": int, "default": 0, "dest": "seed"}),
                 JSON,
             ),
             (

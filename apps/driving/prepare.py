@@ -25,6 +25,7 @@ class Settings(Protocol):
     """The part of the application's settings that the verb reads."""
 
     env: EnvConfig
+    seed: int
 
 
 def run_prepare(
@@ -34,7 +35,6 @@ def run_prepare(
     routes: int = 0,
     shortest: float = 150.0,
     longest: float = 400.0,
-    seed: int = 0,
     json_output: bool = False,
 ) -> int:
     """Read `source` and write `OUT/<map>.npz`, `OUT/<map>.json` (routes) and `OUT/report.json`.
@@ -42,13 +42,13 @@ def run_prepare(
     The folder can then be named in `env.routes.folders`, and a route file in `env.routes.file` or `evaluate.routes`.
 
     Args:
-        config: `env.routes.folders` are looked through for the maps of leaderboard routes.
+        config: `seed` decides which routes are planned (equal seeds give equal files); `env.routes.folders` are looked
+            through for the maps of leaderboard routes.
         source: an `.xodr` or `.npz`, a folder of them, the folder of a CARLA release, or a leaderboard route XML.
         out: folder to write to.
         routes: fixed routes to plan on each map.
         shortest: metres of the shortest.
         longest: metres of the longest.
-        seed: decides which; equal seeds give equal files.
         json_output: print the report as JSON.
 
     Returns:
@@ -65,7 +65,7 @@ def run_prepare(
     if path.suffix.lower() == ".xml":
         report = _leaderboard(path, folder, tuple(config.env.routes.folders))
     else:
-        report = _maps(_files(path), folder, routes, (shortest, longest), seed, json_output)
+        report = _maps(_files(path), folder, routes, (shortest, longest), config.seed, json_output)
     write_json(folder / REPORT, {"source": str(path), **report})
     if json_output:
         ui.print_json({**report, "out": str(folder)})
