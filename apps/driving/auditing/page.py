@@ -32,7 +32,8 @@ _HOW = (
     "(no unit), any loss counts as a kill. *Played*: a puppet drives three seconds through the environment itself, "
     "which says what that comes to; an act that ends the episode earns nothing more, and what is lost after the three "
     "seconds is not counted. *Edited*: single transitions of good driving on the embedded simulator with one thing "
-    "made wrong; the picture stays, so a reward that looks at nothing else cannot tell."
+    "made wrong; the picture stays, so a reward that looks at nothing else cannot tell. Good driving keeps "
+    "`env.target_speed`: a reward that was made for another speed is judged by this one."
 )
 _NONE = Interval(math.nan, math.nan, math.nan, 0)
 Cells = Callable[["RewardAssay"], Mapping[str, "Cell"]]
