@@ -19,6 +19,8 @@ SIMULATOR = (
     Flag("--host", "of the CARLA server", OPTIONAL),
     Flag("--port", "of the CARLA server", {"type": int, "default": None}),
 )
+#: Settings of an option that must be given.
+_NEEDED = {"type": str, "required": True}
 
 APP = App(
     name="apps.driving",
@@ -88,6 +90,56 @@ APP = App(
             (
                 f"{RUN} drive --town village --record drive.gif",
                 f"{RUN} drive --policy runs/driving/RUN --backend carla --host 127.0.0.1 --port 2000 --town Town02",
+            ),
+        ),
+        Verb(
+            "score",
+            "reward, parts and reason for transitions in a JSONL file",
+            "apps.driving.score:run_score",
+            (
+                Flag("--pairs", "JSONL with state and, where the reward looks, image", _NEEDED),
+                Flag("--out", "JSONL to write: each row with reward, parts and reason", _NEEDED),
+                Flag("--recipe", "reward recipe in place of the configured one", {**OPTIONAL, "metavar": "NAME"}),
+                JSON,
+            ),
+            (f"{RUN} score --pairs steps.jsonl --out scored.jsonl --recipe vlm_rl_no_clip",),
+        ),
+        Verb(
+            "audit",
+            "what would this reward teach: wrong ways to drive, and whole drives against the driving score",
+            "apps.driving.audit:run_audit",
+            (
+                Flag("--rows", "scenes that acts are played in", {"type": int, "default": 60}),
+                Flag("--drives", "routes that every driver drives", {"type": int, "default": 8}),
+                Flag(
+                    "--recipes",
+                    "recipes to compare with, with commas; all that need no picture where not given",
+                    {**OPTIONAL, "metavar": "NAMES"},
+                ),
+                Flag("--out", "folder of audit.json, report.html and kills.png", {**OPTIONAL, "metavar": "FOLDER"}),
+                JSON,
+            ),
+            (f"{RUN} audit", f"{RUN} audit --reward.recipe progress --recipes carl,roach --out audit"),
+        ),
+        Verb(
+            "prepare",
+            "make road networks of OpenDRIVE maps, check them, plan fixed routes, read leaderboard routes",
+            "apps.driving.prepare:run_prepare",
+            (
+                Flag(
+                    "--source",
+                    "an .xodr or .npz, a folder of them, a CARLA release, or a leaderboard route XML",
+                    {**_NEEDED, "metavar": "PATH"},
+                ),
+                Flag("--out", "folder to write to", {**_NEEDED, "metavar": "FOLDER"}),
+                Flag("--routes", "fixed routes to plan on each map", {"type": int, "default": 0}),
+                Flag("--shortest", "metres of the shortest", {"type": float, "default": 150.0}),
+                Flag("--longest", "metres of the longest", {"type": float, "default": 400.0}),
+                JSON,
+            ),
+            (
+                f"{RUN} prepare --source CARLA_0.9.16 --out maps --routes 10",
+                f"{RUN} prepare --source routes_training.xml --out routes --env.routes.folders [maps]",
             ),
         ),
         Verb(

@@ -8,7 +8,7 @@ import numpy as np
 
 from apps.driving.env_config import RouteConfig
 from apps.driving.roads.network import RoadNetwork
-from apps.driving.roads.routes import Route
+from apps.driving.roads.routes import SHORTEST_ROUTE, Route, RouteError
 from common.errors import UsageError
 
 #: In place of a file: the fixed routes that are shipped with each map.
@@ -71,9 +71,15 @@ class RouteSource:
         """A route itself, or by its name in the route file.
 
         Raises:
+            RouteError: it is too short to be driven.
             UsageError: there is none of that name.
         """
         if isinstance(route, Route):
+            # Planned ones are long enough; this one may have been made by hand.
+            if route.length < SHORTEST_ROUTE:
+                raise RouteError(
+                    f"route {route.name!r} is {route.length:.1f} m long; at least {SHORTEST_ROUTE:g} m are needed"
+                )
             return route
         found = next((one for one in self._fixed if one.name == route), None)
         if found is None:

@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from apps.driving.roads.assembly import assemble
 from apps.driving.roads.lane_changes import Changes, find_changes
 from apps.driving.roads.network import RoadNetwork
+from apps.driving.roads.routes import SHORTEST_ROUTE as SHORTEST_ROUTE
 from apps.driving.roads.routes import Route, RouteError
 from common.errors import MissingDependency, UsageError
 
@@ -28,7 +29,6 @@ EVERY = 4
 """Points between places where a change may begin."""
 KEPT = 2048
 """Routes that one planner remembers."""
-SHORTEST_ROUTE = 5.0
 
 
 class Planner:

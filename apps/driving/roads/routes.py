@@ -10,6 +10,9 @@ from numpy.typing import NDArray
 
 from common.errors import UsageError
 
+#: Shorter routes, in metres, are refused: the car would stand at the goal.
+SHORTEST_ROUTE = 5.0
+
 
 class RouteError(UsageError, ValueError):
     """There is no such way, or none that can be driven; the message names the next step."""

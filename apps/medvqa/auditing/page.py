@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from apps.medvqa.auditing.assay import MARGIN
-from apps.medvqa.auditing.heat_map import Line, heat_map
 from apps.medvqa.auditing.mutations import FACTS
+from common.heat_map import Line, heat_map
 from common.stats import Interval
 
 if TYPE_CHECKING:

@@ -9,81 +9,19 @@ import numpy as np
 import pytest
 from gymnasium.utils.env_checker import check_env
 
-from apps.driving.backends.base import NOBODY, BackendLost, Collision, Ego, Frame, Kind
+from apps.driving.backends.base import BackendLost, Collision, Kind
 from apps.driving.drivers.rule_based import RuleBased
 from apps.driving.env import DrivingEnv
-from apps.driving.env_config import EnvConfig, ObservationConfig, RouteConfig, TrafficConfig, ViewConfig
+from apps.driving.env_config import EnvConfig, ObservationConfig, RouteConfig
 from common.errors import UsageError
 from common.training.replayed import Replayed
+from tests.apps.driving.scripted import drive, scripted, settings
 
 STATE = {
     *("speed", "offset", "heading", "offset_std", "steer", "steer_change", "steer_std", "throttle", "brake"),
     *("acceleration", "progress", "progress_change", "distance", "lane_width", "speed_limit", "off_route"),
     *("collision", "collision_speed", "red_light", "success", "terminated", "truncated", "hazard", "time", "step"),
 }
-
-
-def settings(vehicles=0, bev="none", picture="none", **end):
-    config = EnvConfig(traffic=TrafficConfig(vehicles=[vehicles, vehicles]), routes=RouteConfig(pool=4))
-    config.observation.bev = ViewConfig(bev, size=32)
-    config.picture = ViewConfig(picture, size=48)
-    for name, value in end.items():
-        setattr(config.end, name, value)
-    return config
-
-
-def drive(env, actions):
-    """Infos of a drive until it ends."""
-    infos = []
-    for action in actions:
-        *_, terminated, truncated, info = env.step(action)
-        infos.append(info)
-        if terminated or truncated:
-            break
-    return infos
-
-
-class Scripted:
-    """A simulator that tells a prepared story along the route: metres ahead, metres to the right, turn, collisions."""
-
-    name = "scripted"
-    dt = 0.1
-
-    def __init__(self, moments):
-        self.moments = list(moments)
-
-    def connect(self):
-        pass
-
-    def close(self):
-        pass
-
-    def reset(self, scenario):
-        self.route, self.number, self.ahead = scenario.route, 0, 0.0
-        return self.frame(0.0, 0.0, 0.0, ())
-
-    def step(self, control):
-        moment = self.moments[min(self.number, len(self.moments) - 1)]
-        if isinstance(moment, Exception):
-            raise moment
-        self.number += 1
-        self.ahead += moment.get("ahead", 0.0)
-        return self.frame(self.ahead, moment.get("right", 0.0), moment.get("turn", 0.0), moment.get("hits", ()))
-
-    def frame(self, ahead, right, turn, hits):
-        s, xyz = self.route.s, self.route.xyz
-        x, y, z = (float(np.interp(ahead, s, xyz[:, axis])) for axis in range(3))
-        yaw = float(self.route.yaw[min(int(np.searchsorted(s, ahead)), len(s) - 1)])
-        x, y = x - right * math.sin(yaw), y + right * math.cos(yaw)
-        moment = self.moments[min(max(self.number - 1, 0), len(self.moments) - 1)]
-        speed = moment.get("speed", moment.get("ahead", 0.0) / self.dt) if isinstance(moment, dict) else 0.0
-        return Frame(self.number, self.number * self.dt, Ego(x, y, z, yaw + turn, speed), NOBODY, tuple(hits))
-
-
-def scripted(moments, **end):
-    env = DrivingEnv(settings(**end), backend=lambda roads: Scripted(moments))
-    env.reset(seed=0)
-    return env
 
 
 @pytest.mark.filterwarnings("ignore:.*[Bb]ox observation space m.*", "ignore:.*not within the observation.*")

@@ -15,7 +15,6 @@ import torch
 from apps.medvqa.audit import COMPARED, assay_reward, audit_rewards, drawn, load_pool, run_audit
 from apps.medvqa.auditing import assay
 from apps.medvqa.auditing.hacks import HACKS
-from apps.medvqa.auditing.heat_map import Line, heat_map
 from apps.medvqa.auditing.mutations import FACTS
 from apps.medvqa.auditing.result import RewardAssay
 from apps.medvqa.auditing.subjects import Made, facts, spoken, subjects, trials
@@ -25,7 +24,6 @@ from apps.medvqa.data import Example
 from apps.medvqa.pocket import is_right, load_pocket
 from common.errors import DataError, UsageError
 from common.rewards.base import Reward, RewardOutput
-from common.stats import Interval
 
 EXAMPLES = drawn(load_pocket("train", 300, pictures=False), 60)
 THOSE = subjects(EXAMPLES, "reasoning")
@@ -222,24 +220,6 @@ def test_the_pool_is_read_without_pictures(shared: Path) -> None:
     assert len(load_pool(config, 10)) == 20
     config.train.format, config.train.path, config.train.limit = "vqa_rad", str(shared / "data/vqa_rad"), 0
     assert len(load_pool(config, 10)) == 2248
-
-
-def test_heat_map_shows_every_figure() -> None:
-    none = Interval(math.nan, math.nan, math.nan, 0)
-    lines = [
-        Line("side", "left ↔ right", [Interval(0.5, 0.25, 0.75, 12), none]),
-        Line("side", "both", [Interval(1.0, 0.9, 1.0, 30), Interval(0.0, 0.0, 0.1, 30)]),
-    ]
-    figure = heat_map(lines, ["ours", "other"], strong="ours", title="Kill rates")
-    (axes,) = figure.axes
-    written = [text.get_text() for text in axes.texts]
-    assert written == ["side", "50", "25–75", "–", "100", "90–100", "0", "0–10"]
-    assert [label.get_text() for label in axes.get_yticklabels()] == ["left ↔ right (n 12)", "both (n 30)"]
-    assert [label.get_fontweight() for label in axes.get_xticklabels()] == ["bold", "normal"]
-    faces = [patch.get_facecolor() for patch in axes.patches]
-    assert len(set(faces)) == 4, "a half, nothing to show, all and none"
-    inks = {text.get_color() for text in axes.texts if text.get_text() not in ("side",)}
-    assert "black" not in inks, "a report turns black into the page's text colour, which a cell's text must not follow"
 
 
 def test_the_pocket_world(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,0 +1,1 @@
+"""What `audit` plays to a reward, measures of it, and shows."""
