@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -51,6 +51,10 @@ class Habits:
 class RuleBased:
     """Drives along the waypoints and keeps its distance.
 
+    Attributes:
+        env: what it drives in: as configured, but that it steers evenly and sees its neighbours, whatever the policy
+            beside it does.
+
     Args:
         config: of the environment it drives in.
         habits: how.
@@ -62,6 +66,11 @@ class RuleBased:
         self.config = config
         self.habits = habits or Habits()
         sight = config.observation
+        self.env = replace(
+            config,
+            action=replace(config.action, kind="continuous"),
+            observation=replace(sight, neighbours=sight.neighbours or SEEN),
+        )
         self.reach = sight.waypoints * sight.spacing
         self.spacing = sight.spacing
 
@@ -144,5 +153,7 @@ class RuleBased:
         return found
 
 
+#: Neighbours that it sees where the configured environment shows none.
+SEEN = 6
 #: From the middle of the car to its front, in m.
 EGO_FRONT = 2.35

@@ -160,3 +160,23 @@ def test_the_exit_code_tells_what_failed_from_what_was_not_checked(capsys):
     assert run_train(load(DrivingConfig, TOWN02, ["--simulator.carla.port=9"]), dry_run=True) == 0
     assert "not checked" in capsys.readouterr().out
     assert run_train(load(DrivingConfig, TOWN02, ["--control.sac.tau=2"]), dry_run=True) == 2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("file", "simulator", "few"),
+    [
+        (TOWN02, "fake", {"sac.learning_starts": 64, "sac.batch_size": 8, "sac.updates": 2, "sac.buffer_size": 1000}),
+        (SMALL, "embedded", {"ppo.rollout": 128, "ppo.epochs": 1}),
+    ],
+    ids=lambda one: one.stem if isinstance(one, Path) else "",
+)
+def test_a_carla_recipe_runs_to_its_report(file, simulator, few, clip, maps, tmp_path):
+    """With few steps; the fake of CARLA's client has a camera, the embedded simulator has none."""
+    shorter = {"evaluate.routes_per_map": 1, "evaluate.vehicles": "[0]", "evaluate.end.seconds": 3, "threads": 1}
+    shorter |= {"control.steps": 256, "control.save_every": 0, "control.device": "cpu", "runs": tmp_path}
+    shorter |= {f"control.{name}": value for name, value in few.items()}
+    options = [*maps, *clip["vlm_rl"], f"--simulator.kind={simulator}", "--simulator.carla.server.command=[]"]
+    config = load(DrivingConfig, file, [*options, *(f"--{name}={value}" for name, value in shorter.items())])
+    assert run_train(config, name="run") == 0
+    assert (tmp_path / "run" / "report.html").is_file()

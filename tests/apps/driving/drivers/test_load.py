@@ -23,6 +23,17 @@ def test_the_random_driver_acts_in_the_environments_own_way():
     assert driver.act({}) in range(len(TABLE))
 
 
+def test_the_rule_based_driver_steers_and_sees_whatever_the_policy_beside_it_does():
+    config = EnvConfig(action=ActionConfig(kind="discrete", smoothing=0.5))
+    config.observation.neighbours = 0
+    own = env_of(load_driver("rule-based", config), config)
+
+    assert (own.action.kind, own.action.smoothing) == ("continuous", 0.5)
+    assert own.observation.neighbours > 0
+    assert (config.action.kind, config.observation.neighbours) == ("discrete", 0)
+    assert env_of(load_driver("rule-based", EnvConfig()), config) == EnvConfig()
+
+
 def test_the_random_driver_begins_anew_with_every_episode():
     driver = load_driver("random", EnvConfig())
     begin(driver, 5)
