@@ -12,10 +12,10 @@ from gymnasium.utils.env_checker import check_env
 from apps.driving.backends.base import BackendLost, Collision, Kind
 from apps.driving.drivers.rule_based import RuleBased
 from apps.driving.env import DrivingEnv
-from apps.driving.env_config import EnvConfig, ObservationConfig, RouteConfig
+from apps.driving.env_config import EnvConfig, ObservationConfig, RouteConfig, ViewConfig
 from common.errors import UsageError
 from common.training.replayed import Replayed
-from tests.apps.driving.scripted import drive, scripted, settings
+from tests.apps.driving.scripted import Scripted, drive, scripted, settings
 
 STATE = {
     *("speed", "offset", "heading", "offset_std", "steer", "steer_change", "steer_std", "throttle", "brake"),
