@@ -82,7 +82,8 @@ def limits(pixels: Any, kind: str) -> tuple[float, float]:
     import numpy as np
 
     if kind == "auto":
-        low, high = np.percentile(pixels, _PERCENTILES)
+        # In floats: numpy interpolates between whole numbers in their own type, which may be too small for their gap.
+        low, high = np.percentile(np.asarray(pixels, np.float64), _PERCENTILES)
         if high > low:
             return float(low), float(high)
     return float(np.min(pixels)), float(np.max(pixels))

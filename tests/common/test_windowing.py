@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from pydicom.pixels.processing import apply_windowing
 
@@ -34,6 +34,7 @@ def test_a_brain_window_by_hand() -> None:
     np.testing.assert_allclose(windowing.window([-1e9, 5, 1e9], 5, 2, "SIGMOID"), [0, 0.5, 1], atol=1e-12)
 
 
+@example([0, -(2**31)], "auto")
 @given(st.lists(st.integers(-(2**31), 2**31 - 1), min_size=1, max_size=30), st.sampled_from(["auto", "full"]))
 def test_any_picture_is_shown_without_a_window(values: list[int], kind: str) -> None:
     shown = windowing.apply(np.array(values, dtype=np.int32), kind, hounsfield=False)

@@ -26,7 +26,7 @@ _CANNOT = re.compile(r"\b(can|could)(?:n't|'t)\b", re.IGNORECASE)
 _ELIDED = re.compile(r"\b(pas d|[dlnsj]|qu|dell|all|un)'(?=[aeiouhyáàâéèêîôûœ])", re.IGNORECASE)
 _TOKEN = re.compile(
     r"\d+(?:,\d{3})+(?:\.\d+)?|\d+(?:[.,]\d+)?"  # numbers; a comma may be a decimal one
-    r"|(?<![\w)\].%°])[-.]\d+(?:[.,]\d+)?"  # -40, .55
+    r"|(?<![\w)\].%°])(?:-\d+(?:[.,]\d+)?|\.\d+)"  # -40, .55
     r"|[a-zµμ°]+\d+[a-z]?(?![a-z])"  # t2, l4, cd20, t2a
     r"|[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff]+"  # scripts without spaces come as one run
     r"|[^\W\d_]+(?:'[^\W\d_]+)?"  # words of any other script

@@ -28,14 +28,24 @@ def components(roads: RoadNetwork, connection: str) -> np.ndarray:
     return connected_components(graph, connection=connection)[1]
 
 
-def test_maps_come_out_byte_for_byte(tmp_path: Path) -> None:
+def test_maps_come_out_as_they_are_shipped(tmp_path: Path) -> None:
     pytest.importorskip("carla", reason="the networks are made with CARLA's client library")
     pytest.importorskip("scenariogeneration", reason="maps are drawn with scenariogeneration")
     assert main(["--out", str(tmp_path / "maps"), "--routes", str(tmp_path / "routes")]) == 0
     for folder, shipped in ((tmp_path / "maps", MAPS), (tmp_path / "routes", ROUTES)):
         made = sorted(file.name for file in folder.iterdir())
         assert made == sorted(file.name for file in locate(shipped).iterdir())
-        assert [name for name in made if (folder / name).read_bytes() != (locate(shipped) / name).read_bytes()] == []
+        assert [name for name in made if content(folder / name) != content(locate(shipped) / name)] == []
+
+
+def content(file: Path) -> object:
+    """What a file holds: of an archive its arrays, for Pythons differ in its headers; of a card all but sums and sizes."""
+    if file.suffix == ".npz":
+        with np.load(file, allow_pickle=False) as arrays:
+            return {name: (arrays[name].dtype.str, arrays[name].tobytes()) for name in arrays.files}
+    if file.suffix == ".md":
+        return re.sub(r"[0-9a-f]{64}|\d+ \+ \d+", "", file.read_text())
+    return file.read_bytes()
 
 
 def test_other_maps_can_be_exported(tmp_path: Path) -> None:

@@ -329,6 +329,12 @@ def test_any_text_is_scored(answer: str, reference: str) -> None:
     assert math.isfinite(score(answer, reference))
 
 
+@pytest.mark.parametrize("text", [".¼", "..5.5", "½½", ".0.0.0", "-.5.5"])
+def test_odd_numbers_are_scored(text: str) -> None:
+    assert 0 <= score(text, "0.25 cm") <= 1
+    assert 0 <= score("0", text) <= 1
+
+
 def test_a_long_answer_takes_bounded_time() -> None:
     import time
 
