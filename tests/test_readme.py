@@ -51,8 +51,8 @@ SMALL = {
         "drive": "--evaluate.end.seconds 4",
     },
 }
-# A server (tests/browser, or CARLA's), a run that must exist (test_train_resumes), an hour of CLIPs (test_pretrain), and
-# what writes into the checkout.
+# A server (tests/browser, or CARLA's), a run that must exist (test_train_resumes), an hour of CLIPs (test_pretrain),
+# and what writes into the checkout.
 NOT_RUN = ("demo", "--resume", "captioning pretrain", "runs/", "driving pretrain", "carla", "roads.build")
 
 
