@@ -49,6 +49,7 @@ SMALL = {
         "compare": "--comparison.recipes [progress,tirl]",
         "evaluate": "--evaluate.routes_per_map 1 --evaluate.vehicles [0] --evaluate.end.seconds 4",
         "drive": "--evaluate.end.seconds 4",
+        "audit": "--rows 4 --drives 2 --recipes progress,tirl",
     },
 }
 # A server (tests/browser, or CARLA's), a run that must exist (test_train_resumes), an hour of CLIPs (test_pretrain),
