@@ -15,7 +15,10 @@ from PIL import Image
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-PAGES = (ROOT / "README.md", *(ROOT / "apps" / app / "README.md" for app in ("text2sql", "captioning", "medvqa")))
+PAGES = (
+    ROOT / "README.md",
+    *(ROOT / "apps" / app / "README.md" for app in ("text2sql", "captioning", "medvqa", "driving")),
+)
 PREFIX = "python -m apps"
 
 # Long work is made short by options a user has too; what is run is otherwise what the page says.
@@ -40,9 +43,18 @@ SMALL = {
         "audit": "--rows 20",
         "pretrain": "--pretrain.vision_steps 2 --pretrain.language_steps 2 --pretrain.examples 64 --heldout.limit 8",
     },
+    "apps.driving": {
+        "train": "--control.steps 512 --control.ppo.rollout 64 --control.eval_every 0 --evaluate.routes_per_map 1"
+        " --evaluate.vehicles [0] --evaluate.end.seconds 4",
+        "compare": "--comparison.recipes [progress,tirl]",
+        "evaluate": "--evaluate.routes_per_map 1 --evaluate.vehicles [0] --evaluate.end.seconds 4",
+        "drive": "--evaluate.end.seconds 4",
+        "audit": "--rows 4 --drives 2 --recipes progress,tirl",
+    },
 }
-# A server (tests/browser), a run that must exist (test_train_resumes), an hour of CLIPs (test_pretrain).
-NOT_RUN = ("demo", "--resume", "captioning pretrain")
+# A server (tests/browser, or CARLA's), a run that must exist (test_train_resumes), an hour of CLIPs (test_pretrain),
+# and what writes into the checkout.
+NOT_RUN = ("demo", "--resume", "captioning pretrain", "runs/", "driving pretrain", "carla", "roads.build")
 
 
 def commands() -> list[str]:
@@ -95,7 +107,11 @@ def test_command_runs(command, tmp_path):
     if "../shared" in command and not (ROOT.parent / "shared").is_dir():
         pytest.skip("the public data is not beside this checkout")
     words = [str(ROOT / word) if word.startswith(("../shared", "configs/", "assets/")) else word for word in words]
+    if module == "apps.driving" and verb == "train" and not (ROOT / "assets" / "driving" / "clip").is_dir():
+        pytest.skip("no pocket CLIP in this checkout")
     words += SMALL.get(module, {}).get(verb, "").split()
+    if "compare-" in command:
+        words += SMALL.get(module, {}).get("compare", "").split()
     if verb in ("train", "pretrain"):
         words += ["--runs", str(tmp_path / "runs")]
     done = subprocess.run(

@@ -24,7 +24,7 @@ speed_limit          m/s
 off_route            0 or 1
 collision            0 or 1: one began in this step
 collision_speed      of the ego just before it, m/s; 0 without one
-red_light            0 or 1: a red light was run in this step
+red_light            0 or 1: a red light was run in this step; the environment says 0, for it watches none yet
 success              0 or 1: the goal was reached
 terminated           0 or 1: the episode ended by the driver's doing, good or bad
 truncated            0 or 1: it was cut off (time limit, a lost simulator)
