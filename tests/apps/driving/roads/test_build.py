@@ -39,7 +39,7 @@ def test_maps_come_out_as_they_are_shipped(tmp_path: Path) -> None:
 
 
 def content(file: Path) -> object:
-    """What a file holds: of an archive its arrays, for Pythons differ in its headers; of a card all but sums and sizes."""
+    """What a file holds: of an archive its arrays, for Pythons differ in its headers; of a card no sums and sizes."""
     if file.suffix == ".npz":
         with np.load(file, allow_pickle=False) as arrays:
             return {name: (arrays[name].dtype.str, arrays[name].tobytes()) for name in arrays.files}
