@@ -14,8 +14,7 @@ from common import ui
 from common.errors import UsageError
 from common.files import write_json
 from common.stats import Interval, mean_interval_over_seeds
-from common.training.comparison import begin
-from common.training.comparison import resume as go_on
+from common.training.comparison import begin, reopen
 from common.training.run import plain
 from common.training.workers import ALONE, Workers
 
@@ -108,16 +107,13 @@ def resume(folder: Path, json_output: bool, workers: Workers = ALONE) -> int:
     """
     from apps.captioning.training_report import show
 
-    def one(config: CaptioningConfig) -> int:
-        result = train_one(config, resume=folder, workers=workers)
-        workers.main_only(lambda: show(result, json_output))
-        return 0
-
-    def several(config: CaptioningConfig) -> int:
+    config, whole = reopen(folder, CaptioningConfig)
+    if whole:
         _check_alone(workers)
         return _finish(config, folder, json_output)
-
-    return go_on(folder, CaptioningConfig, several, one)
+    result = train_one(config, resume=folder, workers=workers)
+    workers.main_only(lambda: show(result, json_output))
+    return 0
 
 
 def _check_alone(workers: Workers) -> None:

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from apps.driving.config import DrivingConfig
-from apps.driving.measures.episodes import Episode
 from apps.driving.measures.figures import figures
 from apps.driving.train import Result, train_one
-from common import ui
-from common.files import write_json
+from apps.driving.training_report import show
 from common.stats import Interval, mean_interval_over_seeds
-from common.training.comparison import begin, run_all
-from common.training.comparison import resume as go_on
+from common.training.comparison import Training
 
 #: One trained run by (recipe, seed).
 Results = Mapping[tuple[str, int], Result]
@@ -28,35 +25,6 @@ SHOWN = (
 )
 
 
-def run_comparison(config: DrivingConfig, name: str | None, json_output: bool) -> int:
-    """Train every recipe with every seed of `config.comparison`, then compare them on the same held-out routes."""
-    return _finish(config, begin(config, config.runs, name), json_output)
-
-
-def resume(folder: Path, json_output: bool) -> int:
-    """Go on with an interrupted run or comparison, with the settings it was started with."""
-    from apps.driving.training_report import show
-
-    def one(config: DrivingConfig) -> int:
-        show(train_one(config, resume=folder), json_output)
-        return 0
-
-    return go_on(folder, DrivingConfig, lambda config: _finish(config, folder, json_output), one)
-
-
-def _finish(config: DrivingConfig, folder: Path, json_output: bool) -> int:
-    results = run_all(config, folder, "apps.driving", train_one)
-    summary = summarise(results)
-    write_json(folder / "comparison.json", summary)
-    _write_report(results, summary, folder)
-    if json_output:
-        ui.print_json(summary)
-    else:
-        ui.table("Held-out routes", _columns(), _rows(summary), _caption(summary))
-        ui.say(f"report: {folder / 'report.html'}")
-    return 0
-
-
 def summarise(results: Results) -> dict[str, Any]:
     """Every figure as mean over seeds with Student's interval; of the drivers beside them, which are not trained, the
     interval over routes.
@@ -65,17 +33,13 @@ def summarise(results: Results) -> dict[str, Any]:
     seeds = list(dict.fromkeys(seed for _, seed in results))
     rows: dict[str, Any] = {}
     for recipe in recipes:
-        own = [_figures(results[recipe, seed].trained.episodes) for seed in seeds]
+        own = [figures(results[recipe, seed].trained.episodes) for seed in seeds]
         rows[recipe] = {
             name: mean_interval_over_seeds([one[name].mean for one in own]).to_dict() for name, _, _ in SHOWN
         } | {"seeds": {str(seed): one["driving_score"].mean for seed, one in zip(seeds, own, strict=True)}}
     first = next(iter(results.values()))
-    beside = {one.name: {name: _figures(one.episodes)[name].to_dict() for name, _, _ in SHOWN} for one in first.beside}
+    beside = {one.name: {name: figures(one.episodes)[name].to_dict() for name, _, _ in SHOWN} for one in first.beside}
     return {"seeds": seeds, "episodes": len(first.trained.episodes), "recipes": rows, "beside": beside}
-
-
-def _figures(episodes: Sequence[Episode]) -> dict[str, Interval]:
-    return figures(episodes)
 
 
 def _columns() -> list[str]:
@@ -98,13 +62,17 @@ def _caption(summary: Mapping[str, Any]) -> str:
     )
 
 
-def _write_report(results: Results, summary: Mapping[str, Any], folder: Path) -> Path:
+def _table(summary: Mapping[str, Any]) -> tuple[str, list[str], list[list[Any]], str]:
+    return "Held-out routes", _columns(), _rows(summary), _caption(summary)
+
+
+def write_comparison_report(results: Results, summary: Mapping[str, Any], folder: Path) -> Path:
     """The page of a comparison: the table, and every run's curve."""
     from common.plots import lines
     from common.report import Report
 
     report = Report("Driving: rewards compared", f"seeds {', '.join(map(str, summary['seeds']))}")
-    report.section("Result").table(_columns(), _rows(summary), _caption(summary))
+    report.section("Result").table(*_table(summary)[1:])
     curves: dict[str, list[list[tuple[float, float]]]] = {}
     for (recipe, _), result in results.items():
         points = [
@@ -117,3 +85,6 @@ def _write_report(results: Results, summary: Mapping[str, Any], folder: Path) ->
     if curves:
         report.section("Learning").figure(lines(curves, "steps", "held-out route completion"), "A line a seed.")
     return report.save(folder / "report.html")
+
+
+TRAINING = Training("apps.driving", DrivingConfig, train_one, show, summarise, write_comparison_report, _table)

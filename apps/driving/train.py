@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 from apps.driving.config import DrivingConfig
 from apps.driving.env_config import ViewConfig
 from common.errors import UsageError
-from common.training.run import set_threads
 
 if TYPE_CHECKING:
     from stable_baselines3.common.vec_env import VecEnv
@@ -46,18 +45,12 @@ def run_train(
     json_output: bool = False,
 ) -> int:
     """Train one run, or every recipe and seed that `comparison` lists."""
-    from apps.driving import comparison, training_report
+    from apps.driving import comparison
     from apps.driving import dry_run as checks
 
     if dry_run:
         return checks.show(checks.check(config), json_output)
-    set_threads(config.threads)
-    if resume is not None:
-        return comparison.resume(Path(resume), json_output)
-    if config.comparison.recipes or config.comparison.seeds:
-        return comparison.run_comparison(config, name, json_output)
-    training_report.show(train_one(config, name=name), json_output)
-    return 0
+    return comparison.TRAINING.start(config, resume, name, json_output)
 
 
 def train_one(

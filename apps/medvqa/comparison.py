@@ -9,46 +9,13 @@ from typing import Any
 from apps.medvqa.config import MedVqaConfig
 from apps.medvqa.measures.evaluation import NAMES
 from apps.medvqa.train import Result, train_one
-from apps.medvqa.training_report import gain
-from common import ui
-from common.files import write_json
+from apps.medvqa.training_report import gain, show
 from common.stats import Interval, mean_interval_over_seeds
-from common.training.comparison import begin, run_all
-from common.training.comparison import resume as go_on
+from common.training.comparison import Training
 
 #: One trained run by (recipe, seed).
 Results = Mapping[tuple[str, int], Result]
 _COLUMNS = ("recipe", "before", "after", "gain", "held-out combinations", "closed", "flat groups, %", "alarms")
-
-
-def run_comparison(config: MedVqaConfig, name: str | None, json_output: bool) -> int:
-    """Train every recipe with every seed of `config.comparison`, then compare them on the same held-out questions."""
-    return _finish(config, begin(config, config.runs, name), json_output)
-
-
-def resume(folder: Path, json_output: bool) -> int:
-    """Go on with an interrupted run or comparison, with the settings it was started with."""
-    from apps.medvqa.training_report import show
-
-    def one(config: MedVqaConfig) -> int:
-        show(train_one(config, resume=folder), json_output)
-        return 0
-
-    return go_on(folder, MedVqaConfig, lambda config: _finish(config, folder, json_output), one)
-
-
-def _finish(config: MedVqaConfig, folder: Path, json_output: bool) -> int:
-    results = run_all(config, folder, "apps.medvqa", train_one)
-    summary = summarise(results)
-    write_json(folder / "comparison.json", summary)
-    write_comparison_report(results, summary, folder)
-    if json_output:
-        ui.print_json(summary)
-    else:
-        title = f"Held-out {NAMES[summary['metric']]}, %, {len(summary['seeds'])} seeds"
-        ui.table(title, _COLUMNS, _rows(summary))
-        ui.say(f"report: {folder / 'report.html'}")
-    return 0
 
 
 def summarise(results: Results) -> dict[str, Any]:
@@ -92,6 +59,11 @@ def _over_seeds(values: list[float]) -> dict[str, Any]:
     return mean_interval_over_seeds(values).to_dict()
 
 
+def _table(summary: Mapping[str, Any]) -> tuple[str, tuple[str, ...], list[tuple[Any, ...]], str]:
+    title = f"Held-out {NAMES[summary['metric']]}, %, {len(summary['seeds'])} seeds"
+    return title, _COLUMNS, _rows(summary), ""
+
+
 def _rows(summary: Mapping[str, Any]) -> list[tuple[Any, ...]]:
     def shown(value: Mapping[str, Any] | None) -> str:
         return Interval.from_dict(dict(value)).text(100, 1) if value else "–"
@@ -130,3 +102,6 @@ def _curve(result: Result, metric: str) -> list[tuple[float, float]]:
     key = f"heldout/{metric}"
     start = (0.0, 100 * result.before.metric(metric).mean)
     return [start, *((float(row["step"]), 100 * row[key]) for row in result.run.rows("grpo") if key in row)]
+
+
+TRAINING = Training("apps.medvqa", MedVqaConfig, train_one, show, summarise, write_comparison_report, _table)

@@ -8,43 +8,12 @@ from typing import Any
 
 from apps.text2sql.config import Text2SqlConfig
 from apps.text2sql.train import Result, train_one
-from apps.text2sql.training_report import gain, languages_of
-from common import ui
-from common.files import write_json
+from apps.text2sql.training_report import gain, languages_of, show
 from common.stats import Interval, mean_interval_over_seeds
-from common.training.comparison import begin, run_all
-from common.training.comparison import resume as go_on
+from common.training.comparison import Training
 
 #: One trained run by (recipe, seed).
 Results = Mapping[tuple[str, int], Result]
-
-
-def run_comparison(config: Text2SqlConfig, name: str | None, json_output: bool) -> int:
-    """Train every recipe with every seed of `config.comparison`, then compare them on the same held-out questions."""
-    return _finish(config, begin(config, config.runs, name), json_output)
-
-
-def resume(folder: Path, json_output: bool) -> int:
-    """Go on with an interrupted run or comparison, with the settings it was started with."""
-    from apps.text2sql.training_report import show
-
-    def one(config: Text2SqlConfig) -> int:
-        show(train_one(config, resume=folder), json_output)
-        return 0
-
-    return go_on(folder, Text2SqlConfig, lambda config: _finish(config, folder, json_output), one)
-
-
-def _finish(config: Text2SqlConfig, folder: Path, json_output: bool) -> int:
-    results = run_all(config, folder, "apps.text2sql", train_one)
-    summary = summarise(results)
-    write_json(folder / "comparison.json", summary)
-    write_comparison_report(results, summary, folder)
-    if json_output:
-        ui.print_json(summary)
-    else:
-        _print(summary, folder)
-    return 0
 
 
 def summarise(results: Results) -> dict[str, Any]:
@@ -79,10 +48,9 @@ def _over_seeds(values: list[float]) -> dict[str, Any]:
     return mean_interval_over_seeds(values).to_dict()
 
 
-def _print(summary: Mapping[str, Any], folder: Path) -> None:
+def _table(summary: Mapping[str, Any]) -> tuple[str, tuple[str, ...], list[tuple[Any, ...]], str]:
     columns = ("recipe", "before", "after", "gain", "least gain of a language", "alarms")
-    ui.table(f"Held-out execution accuracy, {len(summary['seeds'])} seeds", columns, _rows(summary))
-    ui.say(f"report: {folder / 'report.html'}")
+    return f"Held-out execution accuracy, {len(summary['seeds'])} seeds", columns, _rows(summary), ""
 
 
 def _rows(summary: Mapping[str, Any]) -> list[tuple[Any, ...]]:
@@ -140,3 +108,6 @@ def _curve(result: Result) -> list[tuple[float, float]]:
     key = "heldout/execution_accuracy"
     start = (0.0, 100 * result.before.accuracy().mean)
     return [start, *((float(row["step"]), 100 * row[key]) for row in result.run.rows("grpo") if key in row)]
+
+
+TRAINING = Training("apps.text2sql", Text2SqlConfig, train_one, show, summarise, write_comparison_report, _table)

@@ -14,7 +14,6 @@ from apps.text2sql.config import Text2SqlConfig
 from apps.text2sql.data import Example
 from common.errors import TouchstoneError, UsageError
 from common.files import write_json
-from common.training.run import set_threads
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -42,19 +41,12 @@ def run_train(
     json_output: bool = False,
 ) -> int:
     """Train one run, or every recipe and seed that `comparison` lists."""
-    from apps.text2sql import comparison, training_report
+    from apps.text2sql import comparison
     from apps.text2sql import dry_run as checks
 
     if dry_run:
         return checks.show(checks.check(config), json_output)
-    set_threads(config.threads)
-    if resume is not None:
-        return comparison.resume(Path(resume), json_output)
-    if config.comparison.recipes or config.comparison.seeds:
-        return comparison.run_comparison(config, name, json_output)
-    result = train_one(config, name=name)
-    training_report.show(result, json_output)
-    return 0
+    return comparison.TRAINING.start(config, resume, name, json_output)
 
 
 def train_one(

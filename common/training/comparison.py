@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from copy import deepcopy
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 from common import ui
 from common.config import load
 from common.errors import UsageError
-from common.files import write_text
+from common.files import write_json, write_text
 from common.training.run import plain, set_threads
 
 SETTINGS = "comparison.yaml"
@@ -69,16 +69,8 @@ def run_all(
     return results
 
 
-def resume(
-    folder: Path, kind: type[ConfigT], comparison: Callable[[ConfigT], int], one: Callable[[ConfigT], int]
-) -> int:
-    """Go on with an interrupted run or comparison, with the settings and the threads that it was started with.
-
-    Args:
-        folder: of the run, or of the comparison.
-        kind: the application's config dataclass.
-        comparison: takes a comparison to its end.
-        one: takes a run to its end.
+def reopen(folder: Path, kind: type[ConfigT]) -> tuple[ConfigT, bool]:
+    """The settings that an interrupted run was started with, and whether it is a comparison; its threads are set.
 
     Raises:
         UsageError: the folder is neither.
@@ -88,4 +80,62 @@ def resume(
         raise UsageError(f"{folder}: no run to go on with (it holds no config.yaml)")
     config = load(kind, folder / (SETTINGS if whole else "config.yaml"))
     set_threads(config.threads)
-    return comparison(config) if whole else one(config)
+    return config, whole
+
+
+@dataclass(frozen=True)
+class Training(Generic[ConfigT, ResultT]):
+    """An application's `train`: one run, or every recipe and seed of `config.comparison`, begun or gone on with.
+
+    Attributes:
+        app: the application's module, for the command that goes on.
+        kind: its config dataclass.
+        train: takes one run to its end: settings, name, folder where it was begun before, the command to go on.
+        show: prints what one run came to, or the same as JSON.
+        summarise: plain figures of all runs, by (recipe, seed).
+        report: writes the comparison's `report.html` into its folder.
+        table: of the summary: title, columns, rows, caption.
+    """
+
+    app: str
+    kind: type[ConfigT]
+    train: Callable[..., ResultT]
+    show: Callable[[ResultT, bool], None]
+    summarise: Callable[[Mapping[tuple[str, int], ResultT]], dict[str, Any]]
+    report: Callable[[Mapping[tuple[str, int], ResultT], Mapping[str, Any], Path], Any]
+    table: Callable[[Mapping[str, Any]], tuple[str, Sequence[str], Iterable[Sequence[Any]], str]]
+
+    def start(self, config: ConfigT, resume: str | None, name: str | None, json_output: bool) -> int:
+        """What `train` does with its options, but for `--dry_run`."""
+        set_threads(config.threads)
+        if resume is not None:
+            return self.resume(Path(resume), json_output)
+        if config.comparison.recipes or config.comparison.seeds:
+            return self._compare(config, begin(config, config.runs, name), json_output)
+        self.show(self.train(config, name), json_output)
+        return 0
+
+    def resume(self, folder: Path, json_output: bool) -> int:
+        """Go on with an interrupted run or comparison, with the settings and the threads that it was started with.
+
+        Raises:
+            UsageError: the folder is neither.
+        """
+        config, whole = reopen(folder, self.kind)
+        if whole:
+            return self._compare(config, folder, json_output)
+        self.show(self.train(config, resume=folder), json_output)
+        return 0
+
+    def _compare(self, config: ConfigT, folder: Path, json_output: bool) -> int:
+        results = run_all(config, folder, self.app, self.train)
+        summary = self.summarise(results)
+        write_json(folder / "comparison.json", summary)
+        self.report(results, summary, folder)
+        if json_output:
+            ui.print_json(summary)
+        else:
+            title, columns, rows, caption = self.table(summary)
+            ui.table(title, columns, rows, caption)
+            ui.say(f"report: {folder / 'report.html'}")
+        return 0

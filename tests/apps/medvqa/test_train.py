@@ -105,7 +105,7 @@ def test_interrupted_and_resumed_equals_uninterrupted(uninterrupted, tmp_path, m
         train.train_one(settings(tmp_path, "--sft.steps=2", "--sft.batch_size=4"), name="cut")
     monkeypatch.undo()
     assert not (tmp_path / "cut" / "evaluation.json").exists()
-    assert comparison.resume(tmp_path / "cut", json_output=True) == 0
+    assert comparison.TRAINING.resume(tmp_path / "cut", json_output=True) == 0
     assert said(Evaluation.load(tmp_path / "cut" / "evaluation.json")) == said(uninterrupted.after)
     cut, whole = (
         [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
@@ -154,11 +154,11 @@ def test_comparison_trains_every_recipe_and_seed_and_goes_on_where_it_stopped(tm
     # A second call finds every run done, and only counts again.
     before = {file: file.stat().st_mtime_ns for file in folder.glob("*/log.jsonl")}
     assert len(before) == 4
-    assert comparison.resume(folder, json_output=True) == 0
+    assert comparison.TRAINING.resume(folder, json_output=True) == 0
     assert json.loads(capsys.readouterr().out) == summary
     assert {file: file.stat().st_mtime_ns for file in folder.glob("*/log.jsonl")} == before
 
 
 def test_resuming_a_folder_that_is_no_run_says_so(tmp_path):
     with pytest.raises(UsageError, match="no run to go on with"):
-        comparison.resume(tmp_path, json_output=True)
+        comparison.TRAINING.resume(tmp_path, json_output=True)

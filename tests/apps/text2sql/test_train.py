@@ -87,7 +87,7 @@ def test_interrupted_and_resumed_equals_uninterrupted(uninterrupted, tmp_path, m
         train.train_one(settings(tmp_path), name="cut")
     monkeypatch.undo()
     assert not (tmp_path / "cut" / "evaluation.json").exists()
-    assert comparison.resume(tmp_path / "cut", json_output=True) == 0
+    assert comparison.TRAINING.resume(tmp_path / "cut", json_output=True) == 0
     resumed = Evaluation.load(tmp_path / "cut" / "evaluation.json")
     assert predictions(resumed) == predictions(uninterrupted.after)
     cut, whole = (
@@ -116,7 +116,7 @@ def test_the_default_splits_share_nothing():
 
 def test_resuming_a_folder_that_is_no_run_says_so(tmp_path):
     with pytest.raises(UsageError, match="no run to go on with"):
-        comparison.resume(tmp_path, json_output=True)
+        comparison.TRAINING.resume(tmp_path, json_output=True)
 
 
 def test_comparison_trains_every_recipe_and_seed_and_goes_on_where_it_stopped(tmp_path, capsys):
@@ -138,7 +138,7 @@ def test_comparison_trains_every_recipe_and_seed_and_goes_on_where_it_stopped(tm
     # A second call finds every run done, and only counts again.
     before = {file: file.stat().st_mtime_ns for file in folder.glob("*/log.jsonl")}
     assert len(before) == 4
-    assert comparison.resume(folder, json_output=True) == 0
+    assert comparison.TRAINING.resume(folder, json_output=True) == 0
     assert json.loads(capsys.readouterr().out) == summary
     assert {file: file.stat().st_mtime_ns for file in folder.glob("*/log.jsonl")} == before
     with pytest.raises(UsageError, match="go on with --resume"):
