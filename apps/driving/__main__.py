@@ -10,7 +10,7 @@ from common.cli import JSON, OPTIONAL, App, Flag, Verb
 
 RUN = "python -m apps.driving"
 POLICY = Flag(
-    "--policy", "rule-based, random, a run folder or a saved policy", {"default": "rule-based", "metavar": "NAME"}
+    "--policy", "pocket, rule-based, random, a run folder or a saved policy", {"default": "pocket", "metavar": "NAME"}
 )
 SIMULATOR = (
     Flag(
@@ -55,8 +55,8 @@ APP = App(
             (
                 Flag(
                     "--policy",
-                    "rule-based, random, a run folder or a saved policy; several with commas between them",
-                    {"default": "rule-based", "metavar": "NAMES"},
+                    "pocket, rule-based, random, a run folder or a saved policy; several with commas between them",
+                    {"default": "pocket", "metavar": "NAMES"},
                 ),
                 Flag("--compare", "another policy, or an evaluation.json: paired test", OPTIONAL),
                 Flag("--out", "folder for evaluation.json, report.html and every episode", OPTIONAL),

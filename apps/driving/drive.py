@@ -44,7 +44,7 @@ class Drive:
 
 def run_drive(
     config: DriveSettings,
-    policy: str = "rule-based",
+    policy: str = "pocket",
     backend: str | None = None,
     host: str | None = None,
     port: int | None = None,
@@ -60,7 +60,7 @@ def run_drive(
 
     Args:
         config: the settings; `seed` is that of route and traffic.
-        policy: rule-based, random, a run folder or a saved policy.
+        policy: pocket, rule-based, random, a run folder or a saved policy.
         backend: embedded, carla or auto, in place of the configured one.
         host: of the CARLA server.
         port: of the CARLA server.

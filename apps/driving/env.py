@@ -160,10 +160,7 @@ class DrivingEnv(gymnasium.Env[Observation, Any]):
         info = self._info(state)
         self.summary.add(before, frame, state, self.tracker, self.dt)
         if ending.cause:
-            self._ended = True
-            info["cause"] = ending.cause
-            info["is_success"] = ending.success
-            info["summary"] = self.summary.result(ending)
+            info |= self._over(ending)
         return observation, self._reward(gained, ending), ending.terminated, ending.truncated, info
 
     def render(self) -> NDArray[np.uint8] | None:
@@ -256,16 +253,22 @@ class DrivingEnv(gymnasium.Env[Observation, Any]):
 
     def _lost(self, error: BackendLost) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
         """The simulator's failure is not the driver's: the episode is cut off, with the last observation."""
-        self._ended = True
         ending = Ending("backend lost", truncated=True)
         observation, blocked = self._observe()
-        info = self._info(self._state(0.0, blocked, ending)) | {
-            "backend_lost": str(error),
+        info = self._info(self._state(0.0, blocked, ending)) | self._over(ending)
+        return observation, 0.0, False, True, info | {"backend_lost": str(error)}
+
+    def _over(self, ending: Ending) -> dict[str, Any]:
+        """What the last step of an episode tells beside its state; the numbers go into the training's log."""
+        self._ended = True
+        summary = self.summary.result(ending)
+        return {
             "cause": ending.cause,
-            "is_success": False,
-            "summary": self.summary.result(ending),
+            "is_success": ending.success,
+            "route_completion": summary["route_completion"],
+            "collided": float(summary["collided"]),
+            "summary": summary,
         }
-        return observation, 0.0, False, True, info
 
     def _backend(self, roads: RoadNetwork) -> Backend:
         """The simulator of a road network."""

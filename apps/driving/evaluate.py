@@ -39,7 +39,7 @@ class Evaluation:
 
 def run_evaluate(
     config: Settings,
-    policy: str = "rule-based",
+    policy: str = "pocket",
     compare: str | None = None,
     out: str | None = None,
     json_output: bool = False,
@@ -51,7 +51,7 @@ def run_evaluate(
 
     Args:
         config: the settings; `evaluate` says what is driven.
-        policy: rule-based, random, a run folder or a saved policy; several with commas between them.
+        policy: pocket, rule-based, random, a run folder or a saved policy; several with commas between them.
         compare: another policy, which is driven too, or an `evaluation.json` of one: paired test against the first.
         out: folder of the files.
         json_output: print JSON instead of tables.
@@ -69,7 +69,7 @@ def run_evaluate(
 
     names = [name.strip() for name in policy.split(",") if name.strip()]
     if not names:
-        raise UsageError("--policy is empty; give rule-based, random, a run folder or a saved policy")
+        raise UsageError("--policy is empty; give pocket, rule-based, random, a run folder or a saved policy")
     earlier = read_evaluation(compare) if compare is not None and compare.endswith(".json") else None
     if compare is not None and earlier is None and compare not in names:
         names.append(compare)

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 STAGE = "control"
 #: Drivers that every trained one is measured beside.
 BESIDE = ("random", "rule-based")
+#: Numbers of an episode's last step that go into the log, beside its success.
+LOGGED = ("route_completion", "collided")
 #: Episodes of a measurement during training.
 QUICK = 6
 
@@ -83,7 +85,7 @@ def train_one(
     if not run.finished(STAGE):
         venv, callbacks = attached(config, reward, encode)
         try:
-            train_policy(run, STAGE, config.control, venv, callbacks, evaluate=quick(config), keys=())
+            train_policy(run, STAGE, config.control, venv, callbacks, evaluate=quick(config), keys=LOGGED)
         finally:
             venv.close()
     keep(run, config)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from apps.driving import filming
 from apps.driving.config import DrivingConfig
-from apps.driving.drivers.load import UNTRAINED
+from apps.driving.drivers.load import NAMED
 from apps.driving.env_config import RouteConfig, ViewConfig
 from apps.driving.filming import EVERY, Film, Moment
 from apps.driving.reward_config import RECIPE_NAMES, DecompositionConfig, IntrinsicConfig
@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from apps.driving.roads.routes import Route
     from apps.driving.sight import Sight
 
-#: The shipped policy.
-SHIPPED = "assets/driving/policy"
 MOST_VEHICLES, MOST_WALKERS, MOST_SEED = 40, 30, 1_000_000
 #: Routes that are planned where a map has no fixed ones.
 PLANNED = 8
@@ -39,7 +37,7 @@ class Wish:
 
     town: Any = "town"
     route: Any = ""
-    policy: Any = "rule-based"
+    policy: Any = "pocket"
     vehicles: Any = 10
     walkers: Any = 0
     seed: Any = 0
@@ -110,11 +108,7 @@ class Workbench:
         """Who can drive: label by the name that loads it; the shipped policy, then others, newest runs first."""
         from apps.driving.drivers.trained import ENVIRONMENT, MODEL
 
-        found = {}
-        shipped = locate(SHIPPED)
-        if any((folder / ENVIRONMENT).is_file() for folder in (shipped, shipped / MODEL)):
-            found[str(shipped)] = "trained (shipped)"
-        found.update({name: name for name in UNTRAINED})
+        found = {name: f"{name} (trained, shipped)" if name == "pocket" else name for name in NAMED}
         runs = Path(self.config.runs)
         # A comparison has its runs one folder deeper.
         files = [path for depth in ("*", "*/*") for path in runs.glob(f"{depth}/{MODEL}/{ENVIRONMENT}")]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import struct
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -57,7 +58,7 @@ def load_state(folder: Path | str) -> Any:
         return _restored(plain, tensors)
     except FileNotFoundError as error:
         raise DataError("no such file", path=folder / TENSORS) from error
-    except (SafetensorError, KeyError, ValueError, TypeError, OSError) as error:
+    except (SafetensorError, KeyError, ValueError, TypeError, struct.error, OSError) as error:
         raise DataError(f"damaged state: {error}", path=folder) from error
 
 
@@ -67,7 +68,7 @@ def _plain(value: Any, path: str, tensors: dict[str, torch.Tensor]) -> Any:
     if isinstance(value, int):
         return int(value)
     if isinstance(value, float) and not isinstance(value, np.generic):
-        return value if math.isfinite(value) else {KIND: "float", "value": repr(float(value))}
+        return value if math.isfinite(value) else {KIND: "float", "bits": struct.pack(">d", value).hex()}
     # A key with a dot in it may lead to the path of another entry.
     while path in tensors:
         path += "_"
@@ -106,7 +107,7 @@ def _restored(value: Any, tensors: Mapping[str, torch.Tensor]) -> Any:
     if kind is None:
         return {key: _restored(one, tensors) for key, one in value.items()}
     if kind == "float":
-        return float(value["value"])
+        return struct.unpack(">d", bytes.fromhex(value["bits"]))[0]
     if kind == "tuple":
         return tuple(_restored(one, tensors) for one in value["items"])
     if kind == "mapping":

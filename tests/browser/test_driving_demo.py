@@ -126,7 +126,7 @@ def test_the_page_opens_with_a_drive_and_says_what_it_is_of(page: Page) -> None:
     assert "embedded simulator" in page.text("phantom")
     assert "CARLA" in page.text("phantom")
     assert "The time was up" in page.text("film")
-    assert "rule-based drove" in page.text("film")
+    assert "pocket (trained, shipped) drove" in page.text("film")
     assert page.read("return document.querySelector('.film img').naturalWidth") > 200
     for title in ("Reward: vlm_rl", "Speed", "Offset", "speed factor", "goal c"):
         assert len(page.plotted("curves", title)["values"][0]) == STEPS

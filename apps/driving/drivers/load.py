@@ -1,4 +1,4 @@
-"""Drivers by name: `rule-based`, `random`, or a run folder or saved policy."""
+"""Drivers by name: `pocket`, `rule-based`, `random`, or a run folder or saved policy."""
 
 from __future__ import annotations
 
@@ -9,6 +9,18 @@ from apps.driving.drivers.base import Driver
 from apps.driving.env_config import EnvConfig
 from common.config import nearest
 from common.errors import UsageError
+from common.files import locate
+
+#: The policy that comes with the suite.
+SHIPPED = "assets/driving/policy"
+
+
+def _pocket(config: EnvConfig) -> Driver:
+    from apps.driving.drivers.trained import load_trained
+
+    driver = load_trained(locate(SHIPPED))
+    driver.name = "pocket"
+    return driver
 
 
 def _rule_based(config: EnvConfig) -> Driver:
@@ -24,26 +36,26 @@ def _random(config: EnvConfig) -> Driver:
     return RandomDriver(Actions(config.action).space)
 
 
-#: Drivers that need no training, by the name they are asked for.
-UNTRAINED: Mapping[str, Callable[[EnvConfig], Driver]] = {"rule-based": _rule_based, "random": _random}
+#: Drivers that are there without a training, by the name they are asked for.
+NAMED: Mapping[str, Callable[[EnvConfig], Driver]] = {"pocket": _pocket, "rule-based": _rule_based, "random": _random}
 
 
 def load_driver(name: str, config: EnvConfig) -> Driver:
     """A driver by its name.
 
     Args:
-        name: of `UNTRAINED`, or the path of a run folder or of a saved policy.
+        name: of `NAMED`, or the path of a run folder or of a saved policy.
         config: of the environment; a trained policy brings its own.
 
     Raises:
         UsageError: there is none of that name.
     """
-    if name in UNTRAINED:
-        return UNTRAINED[name](config)
+    if name in NAMED:
+        return NAMED[name](config)
     path = Path(name).expanduser()
     if not path.exists():
         raise UsageError(
-            f"no policy {name!r}{nearest(name, list(UNTRAINED))}; give {', '.join(UNTRAINED)}, the folder of a run "
+            f"no policy {name!r}{nearest(name, list(NAMED))}; give {', '.join(NAMED)}, the folder of a run "
             "or a saved policy"
         )
     from apps.driving.drivers.trained import load_trained

@@ -7,13 +7,13 @@ import pytest
 
 from apps.driving.actions import TABLE
 from apps.driving.drivers.base import begin, digest_of, env_of
-from apps.driving.drivers.load import UNTRAINED, load_driver
+from apps.driving.drivers.load import NAMED, load_driver
 from apps.driving.env_config import ActionConfig, EnvConfig
 from common.errors import UsageError
 
 
-@pytest.mark.parametrize("name", sorted(UNTRAINED))
-def test_untrained_drivers_have_the_name_they_are_asked_for(name):
+@pytest.mark.parametrize("name", sorted(NAMED))
+def test_drivers_have_the_name_they_are_asked_for(name):
     assert load_driver(name, EnvConfig()).name == name
 
 
