@@ -1,0 +1,1 @@
+"""Text-to-3D with a vision-language model as a differentiable semantic and spatial reward."""

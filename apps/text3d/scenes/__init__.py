@@ -1,0 +1,1 @@
+"""What is optimised: radiance fields and Gaussians behind one protocol."""
