@@ -1,9 +1,9 @@
 """Cameras and their conventions, which everything in this application shares.
 
-World: right-handed, z up, metres. Azimuth 0 looks from +x towards the origin and azimuth 90° from +y (counter-clockwise
-seen from above); elevation is measured from the ground up. Camera (OpenGL): x right, y up, looking along −z; `c2w`
-takes camera coordinates to the world. Pictures: row 0 is the top; pixel centres lie at +0.5; pixels are square, and the
-focal length in pixels follows from the height alone: `0.5 H / tan(fovy / 2)`.
+World: right-handed, z up, metres. Azimuth 0 looks from +x towards the origin and azimuth 90° from +y
+(counter-clockwise seen from above); elevation is measured from the ground up. Camera (OpenGL): x right, y up, looking
+along −z; `c2w` takes camera coordinates to the world. Pictures: row 0 is the top; pixel centres lie at +0.5; pixels
+are square, and the focal length in pixels follows from the height alone: `0.5 H / tan(fovy / 2)`.
 """
 
 from __future__ import annotations
@@ -36,9 +36,8 @@ class Cameras:
 
     def __post_init__(self) -> None:
         if self.c2w.ndim != 3 or self.c2w.shape[1:] != (4, 4) or self.fovy.shape != self.c2w.shape[:1]:
-            raise UsageError(
-                f"cameras need c2w (B, 4, 4) and fovy (B,); these are {tuple(self.c2w.shape)}, {tuple(self.fovy.shape)}"
-            )
+            shapes = f"{tuple(self.c2w.shape)}, {tuple(self.fovy.shape)}"
+            raise UsageError(f"cameras need c2w (B, 4, 4) and fovy (B,); these are {shapes}")
 
     def __len__(self) -> int:
         """How many."""
