@@ -25,9 +25,10 @@ from common.models.vlm_prompt import (
     Pictures,
     PromptReader,
     VisualPrompt,
+    Words,
     ask,
     fetch,
-    spellings,
+    opposites,
 )
 from common.pictures import Source, load_any
 
@@ -228,7 +229,7 @@ class VisionLanguageModel:
         questions: str | Sequence[str],
         system: str | None = None,
         opening: str = "",
-        words: tuple[str, str] = ("yes", "no"),
+        words: tuple[Words, Words] = ("yes", "no"),
     ) -> Tensor:
         """`(B,)` p(yes) / (p(yes) + p(no)), in [0, 1]: the sigmoid of `yes_logit`, which see."""
         return self.yes_logit(pictures, questions, system, opening, words).sigmoid()
@@ -239,11 +240,12 @@ class VisionLanguageModel:
         questions: str | Sequence[str],
         system: str | None = None,
         opening: str = "",
-        words: tuple[str, str] = ("yes", "no"),
+        words: tuple[Words, Words] = ("yes", "no"),
     ) -> Tensor:
         """How much likelier yes is than no, as the next token: log p(yes) − log p(no), with gradient to tensors.
 
-        p(yes) is the sum over all spellings that are one token ("yes", "Yes", " yes", …), p(no) likewise.
+        p(yes) is the sum over all spellings that are one token ("yes", "Yes", " yes", …), p(no) likewise. The odds are
+        computed in single precision at least, also where the weights are of half precision.
 
         Args:
             pictures: `(B, 3, H, W)` in [0, 1]; `(B, V, 3, H, W)`, V views for each question; or for each question a
@@ -251,24 +253,24 @@ class VisionLanguageModel:
             questions: one for each of B, or one for all.
             system: a system message.
             opening: text that the answer has begun with, such as "<answer>", where a model is used to that.
-            words: what yes and no are called.
+            words: what yes and no are called; each one word or several.
 
         Returns:
             `(B,)`, on the model's device, in float32 (float64 for a float64 model).
 
         Raises:
-            UsageError: the tokenizer has no single token for a word, or not as many questions as pictures.
+            UsageError: the tokenizer has no single token for a word, a token would be both yes and no, or not as many
+                questions as pictures.
             DataError: a picture cannot be read.
         """
-        tokenizer = self.processor.tokenizer
-        yes, no = (spellings(tokenizer, word) for word in words)
+        yes, no = opposites(self.processor.tokenizer, words)
         prompts = self._reader.asked(pictures, questions, system)
         begun = self._reader.text_ids(opening)
         found: dict[int, Tensor] = {}
         with scoring(self.model, prompts):
             for rows, encoded in batches(self._reader, prompts, self.batch_size, [begun] * len(prompts)):
-                logits = self._batch(encoded).logits(self.model, 1)[:, -1]
-                odds = logits[:, yes].logsumexp(-1) - logits[:, no].logsumexp(-1)
+                likely, unlikely = self._batch(encoded).scores(self.model, yes + no).tensor_split([len(yes)], -1)
+                odds = likely.logsumexp(-1) - unlikely.logsumexp(-1)
                 found.update(zip(rows, odds, strict=True))
         return self._stacked([found[row] for row in range(len(prompts))])
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from common.models.decoding import cache_argument, pad_left
 from common.models.language import evaluating
@@ -45,6 +45,20 @@ class Batch:
         """`(B, keep, V)` logits after each of the last `keep` tokens, float32 (float64 for a float64 model)."""
         logits: Tensor = model(**self._arguments(model), logits_to_keep=keep, use_cache=False).logits
         return logits if logits.dtype == torch.float64 else logits.float()
+
+    def scores(self, model: Any, tokens: Sequence[int]) -> Tensor:
+        """`(B, N)` logits of N tokens after the last one, float32 (float64 for a float64 model).
+
+        Logits of half precision are coarse: near 20, bfloat16 has steps of 0.125. There the last hidden state and the
+        N rows of the head are multiplied in float32, which also spares the rest of the vocabulary.
+        """
+        head = model.get_output_embeddings()
+        if type(head) is not nn.Linear or head.weight.dtype not in (torch.bfloat16, torch.float16):
+            return self.logits(model, 1)[:, -1, list(tokens)]
+        found = inner_model(model)(**self._arguments(model), use_cache=False).last_hidden_state[:, -1]
+        with torch.autocast(found.device.type, enabled=False):
+            bias = None if head.bias is None else head.bias[list(tokens)].float()
+            return nn.functional.linear(found.float(), head.weight[list(tokens)].float(), bias)
 
     def read(self, model: Any, cache: Any) -> tuple[Tensor, Tensor, Tensor]:
         """Read the prompts into a cache, as `common.models.decoding.sample` wants it."""

@@ -41,6 +41,8 @@ class Patches:
 Picture = Source | Tensor | Patches
 #: Those of several questions: `(B, 3, H, W)`, `(B, views, 3, H, W)`, or for each question one or several.
 Pictures = Tensor | Sequence[Picture | Sequence[Picture]]
+#: What an answer is called: one word or several.
+Words = str | Sequence[str]
 
 
 @dataclass(frozen=True, eq=False)
@@ -247,6 +249,19 @@ def spellings(tokenizer: Any, word: str) -> list[int]:
             "probability cannot be read off the next token; take other words, or compare log_prob of whole answers"
         )
     return sorted(found)
+
+
+def opposites(tokenizer: Any, words: tuple[Words, Words]) -> tuple[list[int], list[int]]:
+    """The tokens of two opposite answers, each with all its words' spellings.
+
+    Raises:
+        UsageError: a word has no single token, or a token belongs to both answers.
+    """
+    answers = [[answer] if isinstance(answer, str) else answer for answer in words]
+    first, second = (sorted({token for word in answer for token in spellings(tokenizer, word)}) for answer in answers)
+    if not first or not second or set(first) & set(second):
+        raise UsageError(f"the answers {words[0]!r} and {words[1]!r} share a word or lack one; give two opposites")
+    return first, second
 
 
 def fetch(image: Image, preprocess: Preprocess) -> Image:

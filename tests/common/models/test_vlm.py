@@ -391,6 +391,40 @@ class TestYes:
         with pytest.raises(UsageError, match=r"no single token for 'pneumothorax' \(it writes .*log_prob"):
             vlm.yes_logit([noise(56, 56)], "?", words=("pneumothorax", "no"))
 
+    def test_several_words_for_an_answer(self, vlm: VisionLanguageModel) -> None:
+        picture = noise(side(vlm), side(vlm))
+        single = vlm.yes_logit([picture], "Nodule?")
+        torch.testing.assert_close(vlm.yes_logit([picture], "Nodule?", words=(("yes", "Yes"), ["no"])), single)
+        with pytest.raises(UsageError, match="give two opposites"):
+            vlm.yes_logit([picture], "Nodule?", words=("yes", ("no", "YES")))
+        with pytest.raises(UsageError, match="give two opposites"):
+            vlm.yes_logit([picture], "Nodule?", words=("yes", ()))
+
+    def test_half_precision_weights_do_not_make_the_odds_coarse(self, vlm: VisionLanguageModel) -> None:
+        half = VisionLanguageModel.of(copy.deepcopy(vlm.model).bfloat16(), vlm.processor, batch_size=4)
+        # Logits as large as a trained model's, where bfloat16 has steps of 0.125.
+        with torch.no_grad():
+            half.model.lm_head.weight.mul_(
+                20 / half._batch(half._reader.encode([ask("?")])).logits(half.model, 1).max()
+            )
+        pictures = torch.stack([noise(side(vlm), side(vlm), seed) for seed in range(4)])
+        odds = half.yes_logit(pictures, "Nodule?")
+        assert odds.dtype == torch.float32
+        batch = half._batch(half._reader.encode(half._reader.asked(pictures, "Nodule?", None)))
+        with torch.no_grad():
+            hidden: list[torch.Tensor] = []
+            handle = half.model.lm_head.register_forward_hook(lambda module, inputs, output: hidden.append(inputs[0]))
+            coarse = batch.logits(half.model, 1)[:, -1]
+            handle.remove()
+        exact = hidden[0][:, -1].double() @ half.model.lm_head.weight.double().T
+        yes, no = (spellings(half.processor.tokenizer, word) for word in ("yes", "no"))
+        wanted, rounded = (each[:, yes].logsumexp(-1) - each[:, no].logsumexp(-1) for each in (exact, coarse))
+        torch.testing.assert_close(odds.double(), wanted, atol=1e-4, rtol=0)
+        assert (rounded - wanted).abs().max() > 1e-3
+        leaf = pictures.clone().requires_grad_()
+        half.yes_logit(leaf, "Nodule?").sum().backward()
+        assert leaf.grad.abs().max() > 0
+
     def test_one_question_for_each(self, vlm: VisionLanguageModel) -> None:
         with pytest.raises(UsageError, match="1 pictures and 2 questions"):
             vlm.yes_logit([noise(56, 56)], ["a", "b"])

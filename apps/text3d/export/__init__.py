@@ -1,0 +1,1 @@
+"""What leaves the application: meshes, splats, turntables and contact sheets."""
