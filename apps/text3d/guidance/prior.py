@@ -226,7 +226,7 @@ def load_prior(
     except (OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
         raise UsageError(
             f"{option}: the diffusion model {str(path)!r} cannot be opened: {error}. Name a folder in diffusers' "
-            "layout (model_index.json, unet, scheduler, …), or a hub id that this machine can reach or has in its cache. "
+            "layout (model_index.json, unet, scheduler, …), or a hub id that this machine can reach or has cached. "
             f"Missing weights are never replaced by others; the pocket's are shipped: leave {option} away for them"
         ) from error
     if parts["unet"] is None or parts["scheduler"] is None:

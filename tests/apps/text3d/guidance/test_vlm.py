@@ -117,7 +117,7 @@ class TestFormulas:
         rgb = pictures(2, 56).requires_grad_()
         terms = Weighted({"vlm": Term(VlmReward(vlm, lambda where: []))})
         loss, log = terms.loss(views_of(rgb), cameras(2), 0)
-        assert float(loss) == 0
+        assert loss.item() == 0
         assert log["vlm.gradient"] == 0
 
 
