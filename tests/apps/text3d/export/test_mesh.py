@@ -221,18 +221,25 @@ class TestGlb:
 
     def test_colours_are_linear(self, tmp_path: Path) -> None:
         """Case 10: stored as linear light in 16 bits, within a fiftieth of a level of 255."""
-        pygltflib = pytest.importorskip("pygltflib")
         for colour in ([0.5, 0.25, 0.9], [0.0, 1.0, 0.01]):
             mesh, _ = extract_mesh(Solid(sphere(), colour=torch.tensor(colour)), 16)
-            read = pygltflib.GLTF2().load(str(write_mesh(mesh, tmp_path / "ball.glb")))
-            accessor = read.accessors[read.meshes[0].primitives[0].attributes.COLOR_0]
-            view = read.bufferViews[accessor.bufferView]
-            stored = np.frombuffer(read.binary_blob(), "<u2", 4 * accessor.count, view.byteOffset).reshape(-1, 4)
+            described, binary = glb_parts(write_mesh(mesh, tmp_path / "ball.glb"))
+            view = described["bufferViews"][2]
+            stored = np.frombuffer(binary, "<u2", 4 * len(mesh.vertices), view["byteOffset"]).reshape(-1, 4)
             assert (stored[:, 3] == 65535).all()
             back = to_srgb(stored[:, :3] / 65535)
             np.testing.assert_allclose(back, np.broadcast_to(colour, back.shape), atol=0.02 / 255 + 1e-5)
         # Mid grey is a fifth of the light, not a half.
         assert to_linear(np.array([0.5]))[0] == pytest.approx(0.2140, abs=1e-4)
+
+    def test_a_second_library_reads_it(self, pair: Mesh, tmp_path: Path) -> None:
+        pygltflib = pytest.importorskip("pygltflib")
+        read = pygltflib.GLTF2().load(str(write_mesh(pair, tmp_path / "pair.glb", "a pair")))
+        attributes = read.meshes[0].primitives[0].attributes
+        assert [read.accessors[one].count for one in (attributes.POSITION, attributes.NORMAL, attributes.COLOR_0)] == [
+            len(pair.vertices)
+        ] * 3
+        assert read.nodes[0].name == "a pair"
 
     @given(st.lists(st.floats(0, 1), min_size=1, max_size=20))
     def test_srgb_and_back(self, values: list[float]) -> None:
