@@ -75,9 +75,8 @@ class Cameras:
 
     def rays(self) -> tuple[Tensor, Tensor]:
         """Origins and unit directions through the pixels' centres, each `(B, H, W, 3)` in the world."""
-        at = {"device": self.c2w.device, "dtype": self.c2w.dtype}
-        x = torch.arange(self.width, **at) + 0.5 - self.width / 2  # type: ignore[arg-type]
-        y = self.height / 2 - 0.5 - torch.arange(self.height, **at)  # type: ignore[arg-type]
+        x = torch.arange(self.width).to(self.c2w) + 0.5 - self.width / 2
+        y = self.height / 2 - 0.5 - torch.arange(self.height).to(self.c2w)
         focal = self.focal[:, None, None]
         across = (x[None, None, :] / focal).expand(-1, self.height, -1)
         up = (y[None, :, None] / focal).expand(-1, -1, self.width)

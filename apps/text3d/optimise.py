@@ -1,0 +1,186 @@
+"""Optimises one scene under weighted guidances, step by step; what can go wrong is caught early and told.
+
+`SceneLearner` is a learner of `common.training.stage.run_stage`, which logs, saves, resumes and stops cleanly. All
+randomness comes from generators of the learner's and the guidances' own, kept in its checkpoints: a resumed optimisation equals the
+uninterrupted one bit for bit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from apps.text3d import viewpoints
+from apps.text3d.cameras import Cameras
+from apps.text3d.guidance.base import NotFinite, Weighted
+from apps.text3d.optimise_config import OptimiseConfig
+from apps.text3d.scenes.base import Scene, Views
+from common.errors import TouchstoneError
+
+#: What torch raises where memory runs out, by the text of the message on the CPU.
+CPU_MEMORY = "DefaultCPUAllocator"
+
+
+class SceneFailure(TouchstoneError):
+    """The optimisation went wrong; the message says what and what to change."""
+
+
+class SceneModule(Scene, Protocol):
+    """A scene as the learner needs it: also a module's state, and a way to begin again."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Its tensors."""
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> Any:
+        """Put them back."""
+
+    def seed(self, generator: torch.Generator) -> None:
+        """Begin again from a first guess."""
+
+
+class SceneLearner:
+    """One scene, its guidances and its optimiser.
+
+    Args:
+        scene: what is optimised.
+        guidance: what it is to look like.
+        config: the settings.
+        seed: of viewpoints, backgrounds, samples and the guidances' noise.
+        regulariser: of the rendered views and the scene, `(scene, views, step) -> (loss, figures)`; none by default.
+    """
+
+    def __init__(
+        self,
+        scene: SceneModule,
+        guidance: Weighted,
+        config: OptimiseConfig,
+        seed: int,
+        regulariser: Any = None,
+    ) -> None:
+        self.scene, self.guidance, self.config, self.regulariser = scene, guidance, config, regulariser
+        self.generator = torch.Generator().manual_seed(seed)
+        self.optimizer = self._optimizer()
+        self.steps = 0
+        self.skipped = 0
+        self.skipped_in_a_row = 0
+        self.empty = 0
+        self.seeded_anew = False
+
+    def _optimizer(self) -> torch.optim.Optimizer:
+        return torch.optim.Adam(self.scene.parameter_groups(self.config.learning_rate), betas=(0.9, 0.99), eps=1e-15)
+
+    def step(self) -> dict[str, float]:
+        """Render, ask the guidances, and move the scene; a loss that is no number moves nothing.
+
+        Raises:
+            SceneFailure: no memory, too many losses in a row that are no numbers, or a scene that stays empty.
+        """
+        cameras, background = self._look()
+        figures: dict[str, float] = {}
+        culprit = ""
+        with _memory_told(cameras):
+            views = self.scene.render(cameras, background, self.generator)
+            try:
+                loss, figures = self._loss(views, cameras)
+                self.optimizer.zero_grad()
+                torch.autograd.backward(loss)
+                if not self._finite_gradients():
+                    culprit = "the scene's gradient"
+            except NotFinite as error:
+                culprit = error.term
+        opacity = float(views.opacity.detach().mean())
+        if not culprit:
+            self.optimizer.step()
+            figures["loss"] = float(loss.detach())
+        self._count(culprit)
+        self._watch(opacity)
+        self.steps += 1
+        return {"opacity": opacity, "size": float(cameras.height), "skipped": float(self.skipped), **figures}
+
+    def _loss(self, views: Views, cameras: Cameras) -> tuple[Tensor, dict[str, float]]:
+        # The guidances draw from generators of their own, so that one more of them changes no other's noise.
+        loss, figures = self.guidance.loss(views, cameras, self.steps)
+        if self.regulariser is None:
+            return loss, figures
+        extra, told = self.regulariser(self.scene, views, self.steps)
+        if not bool(torch.isfinite(extra)):
+            raise NotFinite("regularisers", self.steps, "loss")
+        return loss + extra, figures | told
+
+    def _look(self) -> tuple[Cameras, Tensor]:
+        from apps.text3d.scenes.schedules import resolution_at
+
+        cameras = viewpoints.draw(self.config.viewpoints, resolution_at(self.config.size, self.steps), self.generator)
+        drawn = torch.rand(3, generator=self.generator)
+        plain = {"white": torch.ones(3), "black": torch.zeros(3)}
+        return cameras, plain.get(self.config.background, drawn)
+
+    def _finite_gradients(self) -> bool:
+        grads = [one.grad for group in self.optimizer.param_groups for one in group["params"] if one.grad is not None]
+        return all(bool(torch.isfinite(grad).all()) for grad in grads)
+
+    def _count(self, culprit: str) -> None:
+        self.skipped_in_a_row = self.skipped_in_a_row + 1 if culprit else 0
+        self.skipped += bool(culprit)
+        if self.skipped_in_a_row >= self.config.patience:
+            raise SceneFailure(
+                f"{self.skipped_in_a_row} steps in a row were no numbers, the last by {culprit}. The scene is as it "
+                "was before them; lower that term's weight or the learning rate"
+            )
+
+    def _watch(self, opacity: float) -> None:
+        self.empty = self.empty + 1 if opacity < self.config.empty_opacity else 0
+        if self.empty < self.config.empty_steps:
+            return
+        if self.seeded_anew:
+            raise SceneFailure(
+                f"density collapsed: the scene is empty again (mean opacity {opacity:.1e}), though it was seeded anew. "
+                "A field without density has no gradient; lower sparsity, or the guidance that empties it"
+            )
+        # A collapsed field never recovers by itself: its gradient is 4e-40.
+        self.scene.seed(self.generator)
+        self.optimizer, self.seeded_anew, self.empty = self._optimizer(), True, 0
+
+    def state(self) -> dict[str, Any]:
+        """All that a checkpoint needs."""
+        return {
+            "scene": self.scene.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "generator": self.generator.get_state(),
+            "step": self.steps,
+            "guidance": self.guidance.state_dict(),
+            "counts": [self.skipped, self.skipped_in_a_row, self.empty, int(self.seeded_anew)],
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from a checkpoint."""
+        self.scene.load_state_dict(state["scene"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.guidance.load_state_dict(state["guidance"])
+        self.generator.set_state(state["generator"])
+        self.steps = state["step"]
+        self.skipped, self.skipped_in_a_row, self.empty, anew = state["counts"]
+        self.seeded_anew = bool(anew)
+
+
+@contextmanager
+def _memory_told(cameras: Cameras) -> Iterator[None]:
+    """Memory that ran out becomes a failure whose message helps."""
+    try:
+        yield
+    except RuntimeError as error:
+        if not isinstance(error, torch.OutOfMemoryError) and CPU_MEMORY not in str(error):
+            raise
+        raise SceneFailure(
+            f"no memory left for {len(cameras)} views of {cameras.height} x {cameras.width}: make optimise.size or "
+            "viewpoints.views smaller, or the scene's resolution or samples; the last checkpoint is whole"
+        ) from error
+
+
+def count_parameters(scene: nn.Module) -> int:
+    """How many numbers are optimised."""
+    return sum(one.numel() for one in scene.parameters() if one.requires_grad)

@@ -1,0 +1,70 @@
+"""Settings of the optimisation of one scene; nothing heavy is imported here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from common.errors import UsageError
+
+
+@dataclass
+class ViewpointConfig:
+    """From where the scene is looked at in a step: views at equal steps of azimuth, turned together at random.
+
+    Attributes:
+        views: in a step.
+        elevation: degrees, drawn evenly between two bounds, one for all views of a step.
+        distance: metres, likewise.
+        fovy: vertical field of view in degrees, likewise.
+        front: share of steps of which the first view is exactly the prompt's own, azimuth 0: relations such as "left
+            of" are told from there.
+    """
+
+    views: int = 4
+    elevation: list[float] = field(default_factory=lambda: [5.0, 35.0])
+    distance: list[float] = field(default_factory=lambda: [3.2, 3.2])
+    fovy: list[float] = field(default_factory=lambda: [40.0, 40.0])
+    front: float = 0.5
+
+    def __post_init__(self) -> None:
+        for name in ("elevation", "distance", "fovy"):
+            low, high = getattr(self, name)
+            if low > high:
+                raise UsageError(f"viewpoints.{name} {[low, high]}: the first must not be above the second")
+        if self.views < 1 or not 0 <= self.front <= 1:
+            raise UsageError("viewpoints.views must be 1 or more, viewpoints.front a share in [0, 1]")
+
+
+@dataclass
+class OptimiseConfig:
+    """How a scene is optimised.
+
+    Attributes:
+        steps: of the whole optimisation.
+        seconds: wall-clock budget of the steps, over all sittings; 0 is none. A run that it ended is not repeatable
+            to the bit, for the clock is not.
+        learning_rate: of the scene's geometry; colours and the rest follow (`Scene.parameter_groups`).
+        size: height and width of a view in pixels: a number, or [from step, first, last, to step].
+        background: `white`, `black`, or `random` (one colour a step).
+        viewpoints: of a step.
+        regularisers: weight by name of `apps.text3d.scenes.regularisers`; a number or a schedule.
+        patience: steps in a row whose loss is no number before the run stops; each is skipped.
+        empty_opacity: mean opacity below which a scene counts as empty.
+        empty_steps: steps in a row after which an empty scene is seeded anew, once, and the second time given up.
+        save_every: steps between checkpoints.
+        preview_every: steps between previews in `samples/`.
+    """
+
+    steps: int = 800
+    seconds: float = 0.0
+    learning_rate: float = 0.05
+    size: Any = 56
+    background: Literal["white", "black", "random"] = "random"
+    viewpoints: ViewpointConfig = field(default_factory=ViewpointConfig)
+    regularisers: dict[str, Any] = field(default_factory=dict)
+    patience: int = 10
+    empty_opacity: float = 1e-3
+    empty_steps: int = 30
+    save_every: int = 200
+    preview_every: int = 100
