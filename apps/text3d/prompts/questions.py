@@ -1,9 +1,9 @@
 """Questions about views, made from a parsed prompt, with the answers that are expected of a true picture.
 
 Left, right, in front and behind are asked in the camera's own frame: what stands left of a ball for the prompt's
-viewer stands right of it for a camera on the other side, and the expected answer follows. Where a camera looks too near
-to the border, the answer is None: the question must not be rewarded. Counts, colours, above and below are the same
-from everywhere.
+viewer stands right of it for a camera on the other side, and the expected answer follows. Where a camera looks too
+near to the border, the answer is None: the question must not be rewarded. Counts, colours, above and below are the
+same from everywhere.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """When a relation is true, from where it is looked at.
 
 Every relation but `beside` is a direction; it holds where the offset from object to subject lies within 65° of it,
-does not hold from 78° on, and is undecided between. Left, right, in front and behind are the viewer's and turn with the
-camera's azimuth; above, below and beside are the same from everywhere. The viewer of a prompt stands at azimuth 0: his
-right is +y, nearer to him is +x.
+does not hold from 78° on, and is undecided between. Left, right, in front and behind are the viewer's and turn with
+the camera's azimuth; above, below and beside are the same from everywhere. The viewer of a prompt stands at azimuth 0:
+his right is +y, nearer to him is +x.
 """
 
 from __future__ import annotations
