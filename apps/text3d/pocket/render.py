@@ -1,8 +1,8 @@
 """Renders worlds by sphere tracing (Hart 1996), many pictures at once and without gradients.
 
 Each solid is traced alone, in its own frame and only along the rays that meet its bounding sphere; all solids of a
-kind share one loop. The nearest hit is seen. Shading is soft, half from above and half from the camera, so that a
-solid looks alike from every side: a picture's colour is `SHADE` to 1 times the solid's.
+kind share one loop. The nearest hit is seen. Shading is soft, a third from above and the rest from the camera, so that
+a solid looks alike from every side: a picture's colour is `SHADE` to 1 times the solid's.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from apps.text3d.scenes.base import Views
 from common.errors import UsageError
 
 #: The darkest that a surface is, as a factor of its colour.
-SHADE = 0.6
-_STEPS = 40
+SHADE = 0.65
+_STEPS = 48
 _CLOSE = 2e-3  # at unit size: less than a tenth of a pixel
 _CHUNK = 32  # pictures
 
@@ -189,6 +189,7 @@ def _march(kind: str, start: Tensor, lines: Tensor, along: Tensor, stop: Tensor)
         far = torch.where(met, far, far + gap)
         along[alive] = far
         alive = alive[~met & (far < stop[alive])]
+    hit[alive] = True  # these graze the surface: distances shrink, and the bounding sphere is not left
     return along, hit
 
 
@@ -227,4 +228,4 @@ def _shade(found: Hits, cameras: Cameras) -> Tensor:
     above = found.normals[..., 2:].clamp_min(0)
     outward = functional.normalize(cameras.positions, dim=-1)
     facing = torch.einsum("bri,bi->br", found.normals, outward)[..., None].clamp_min(0)
-    return SHADE + (1 - SHADE) * (0.5 * above + 0.5 * facing)
+    return SHADE + (1 - SHADE) * (0.35 * above + 0.65 * facing)
