@@ -49,7 +49,7 @@ class Field:
 
     def places(self, cells: NDArray[np.intp]) -> NDArray[np.float64]:
         """Middles of cells `(N, 3)` in metres."""
-        places: NDArray[np.float64] = (cells + 0.5) * self.step - BOUND
+        places: NDArray[np.float64] = cells.astype(np.float64) * self.step + (0.5 * self.step - BOUND)
         return places
 
 
