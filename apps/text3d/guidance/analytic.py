@@ -1,8 +1,8 @@
 """The analytic critic: a differentiable loss from the parsed prompt, without any model.
 
 It draws one scene that is true to the prompt (the layout) and compares what the cameras see with it: colours,
-outlines, boxes, counts, and how things stand to each other from each camera. It knows the answer, so what it reaches is
-an upper bound for guidances that must judge by looking, and it is called `analytic` in all outputs.
+outlines, boxes, counts, and how things stand to each other from each camera. It knows the answer, so what it reaches
+is an upper bound for guidances that must judge by looking, and it is called `analytic` in all outputs.
 """
 
 from __future__ import annotations
