@@ -134,7 +134,7 @@ def extra_object(world: World, rng: random.Random) -> World | None:
     for _ in range(300):
         x, y, z = (rng.uniform(-BOUND, BOUND) for _ in range(3))
         new = Solid(kind, colour, usual * rng.uniform(0.6, 0.9), (x, y, z), rng.uniform(0, 360))
-        inside = all(-BOUND <= low and high <= BOUND for low, high in extents(new))
+        inside = all(low >= -BOUND and high <= BOUND for low, high in extents(new))
         if inside and all(clearance(new, other) >= GAP for other in world.solids):
             return replace(world, solids=(*world.solids, new))
     return None

@@ -36,6 +36,7 @@ class _Writer:
     def __init__(self, prompt: Prompt) -> None:
         self.prompt = prompt
         self.left = list(prompt.relations)
+        self.last = 0  # the thing that was mentioned last, which "which" points at
 
     def write(self) -> str:
         """Introduce the things one by one, each with a relation where one fits; then say the remaining relations."""
@@ -48,7 +49,8 @@ class _Writer:
     def _introduce(self, index: int, heads: list[int]) -> str:
         new = named(self.prompt, index)
         forward = next((one for one in self.left if one.object == index and one.subject < index), None)
-        if forward is not None and forward.subject == index - 1:
+        last, self.last = self.last, index
+        if forward is not None and forward.subject == last:
             self.left.remove(forward)
             if index == 1:
                 return f" {forward.name} {new}"
@@ -63,6 +65,7 @@ class _Writer:
             more = index + 1 < len(self.prompt.objects)
             return f", {new}" if more else f" and {new}"
         self.left.remove(backward)
+        self.last = backward.object
         return f" and {new} {backward.name} {pointed(self.prompt, backward.object)}"
 
     def _sentence(self, relation: Relation) -> str:
