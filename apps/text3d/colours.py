@@ -13,6 +13,9 @@ NAMES: tuple[str, ...] = tuple(COLOURS)
 #: Lightness counts this much in distances: shading changes it, and a colour's name stays.
 LIGHTNESS = 0.5
 
+#: Colours that the vocabulary does not name and that would pass for gray.
+NAMELESS = ((1.0, 1.0, 1.0), (0.02, 0.02, 0.02), (1.0, 0.72, 0.79))
+
 # IEC 61966-2-1 and CIE 15, white point D65.
 _TO_XYZ = ((0.4124564, 0.3575761, 0.1804375), (0.2126729, 0.7151522, 0.0721750), (0.0193339, 0.1191920, 0.9503041))
 _WHITE = (0.95047, 1.0, 1.08883)
@@ -49,12 +52,16 @@ def squared_distances(rgb: Tensor) -> Tensor:
     Args:
         rgb: `(..., 3)` sRGB in [0, 1].
     """
-    scale = rgb.new_tensor([LIGHTNESS, 1.0, 1.0])
-    references = to_lab(rgb.new_tensor(list(COLOURS.values()))) * scale
-    return ((to_lab(rgb) * scale).unsqueeze(-2) - references).square().sum(-1)
+    return _squared_distances(rgb, tuple(COLOURS.values()))
 
 
 def nearest(rgb: Tensor) -> tuple[Tensor, Tensor]:
-    """The vocabulary's nearest colour: its index in `NAMES` and its distance, both `(...)`."""
-    found = squared_distances(rgb).min(-1)
-    return found.indices, found.values.sqrt()
+    """The nearest colour: its index in `NAMES`, −1 for white, black and pink, and its distance, both `(...)`."""
+    found = _squared_distances(rgb, (*COLOURS.values(), *NAMELESS)).min(-1)
+    return torch.where(found.indices < len(NAMES), found.indices, -1), found.values.sqrt()
+
+
+def _squared_distances(rgb: Tensor, references: tuple[tuple[float, float, float], ...]) -> Tensor:
+    scale = rgb.new_tensor([LIGHTNESS, 1.0, 1.0])
+    places = to_lab(rgb.new_tensor(references)) * scale
+    return ((to_lab(rgb) * scale).unsqueeze(-2) - places).square().sum(-1)

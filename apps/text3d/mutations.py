@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from apps.text3d.pocket.sampler import GAP, usual_size
-from apps.text3d.pocket.solids import Solid
+from apps.text3d.pocket.solids import ACROSS, Solid
 from apps.text3d.pocket.world import World, clearance, extents
 from apps.text3d.prompts.prompt import Prompt, Relation, Thing
 from apps.text3d.prompts.vocabulary import COLOURS, COUNT_WORDS, KINDS, MOST_THINGS, RELATIONS
@@ -99,11 +99,13 @@ def recoloured(world: World, rng: random.Random) -> World | None:
 
 
 def reshaped(world: World, rng: random.Random) -> World | None:
-    """A solid of a kind that nothing in the prompt has."""
+    """A solid of a kind that nothing in the prompt has, no wider than before. Needs room above it."""
     if not world.solids:
         return None
-    at = rng.randrange(len(world.solids))
-    return _put(world, at, replace(world.solids[at], kind=_new_kind(world.prompt, rng)))
+    at, kind = rng.randrange(len(world.solids)), _new_kind(world.prompt, rng)
+    old = world.solids[at]
+    new = replace(old, kind=kind, size=old.size * min(1.0, ACROSS[old.kind] / ACROSS[kind]))
+    return _put(world, at, new) if _inside(new) else None
 
 
 def turned_round(world: World, rng: random.Random) -> World | None:
@@ -134,8 +136,7 @@ def extra_object(world: World, rng: random.Random) -> World | None:
     for _ in range(300):
         x, y, z = (rng.uniform(-BOUND, BOUND) for _ in range(3))
         new = Solid(kind, colour, usual * rng.uniform(0.6, 0.9), (x, y, z), rng.uniform(0, 360))
-        inside = all(low >= -BOUND and high <= BOUND for low, high in extents(new))
-        if inside and all(clearance(new, other) >= GAP for other in world.solids):
+        if _inside(new) and all(clearance(new, other) >= GAP for other in world.solids):
             return replace(world, solids=(*world.solids, new))
     return None
 
@@ -171,12 +172,15 @@ def written(pictures: Tensor, text: str) -> Tensor:
     from PIL import Image, ImageDraw, ImageFont
 
     height, width = pictures.shape[-2:]
-    lines = text.split("\n")
-    size = max(6.0, min(height / len(lines), 1.5 * width / max(map(len, lines))))
     canvas = Image.new("L", (width, height), 0)
-    place = (width / 2, height / 2)
-    font = ImageFont.load_default(size)
-    ImageDraw.Draw(canvas).multiline_text(place, text, 255, font, anchor="mm", align="center", spacing=0)
+    draw, place = ImageDraw.Draw(canvas), (width / 2, height / 2)
+    # The largest type that leaves a pixel free at either side; none is smaller than 5 pixels.
+    for size in range(max(height, 6), 4, -1):
+        font = ImageFont.load_default(float(size))
+        left, top, right, bottom = draw.multiline_textbbox(place, text, font, anchor="mm", align="center", spacing=0)
+        if left >= 1 and top >= 1 and right <= width - 1 and bottom <= height - 1:
+            break
+    draw.multiline_text(place, text, 255, font, anchor="mm", align="center", spacing=0)
     ink = torch.frombuffer(bytearray(canvas.tobytes()), dtype=torch.uint8).view(height, width) / 255
     return pictures * (1 - ink.to(pictures))
 
@@ -210,6 +214,10 @@ def _with(prompt: Prompt, at: int, thing: Thing) -> Prompt:
 
 def _put(world: World, at: int, solid: Solid) -> World:
     return replace(world, solids=(*world.solids[:at], solid, *world.solids[at + 1 :]))
+
+
+def _inside(solid: Solid) -> bool:
+    return all(low >= -BOUND and high <= BOUND for low, high in extents(solid))
 
 
 def _thing(world: World, solid: Solid) -> Thing:

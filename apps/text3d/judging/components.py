@@ -135,7 +135,7 @@ def _describe(grid: Field, cells: Cells) -> Component:
         centre=(x, y, z),
         volume=len(cells) * grid.step**3,
         size=fit.size,
-        colour=NAMES[int(index)] if float(distance) <= COLOUR_CUT else None,
+        colour=NAMES[int(index)] if int(index) >= 0 and float(distance) <= COLOUR_CUT else None,
         colour_distance=float(distance),
         kind=fit.kind,
         overlaps=fit.overlaps,

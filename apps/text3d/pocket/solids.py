@@ -146,6 +146,8 @@ def bounding_radius(kind: str) -> float:
         return CUBE * math.sqrt(3)
     if kind in ("cylinder", "cone", "pyramid"):
         return math.hypot(ACROSS[kind], UPWARD[kind])
+    if kind == "cross":
+        return math.hypot(CROSS[0], CROSS[1], CROSS[1])
     return max(ACROSS[kind], UPWARD[kind])
 
 
