@@ -207,10 +207,13 @@ def _places(views: Views, cameras: Cameras, masks: Tensor) -> Tensor:
 
 
 def _coverage(opacity: Tensor, outlines: Tensor) -> Tensor:
-    """Mean clearness inside of the outlines and mean opacity outside."""
+    """Clearness inside of the outlines and opacity outside, as a share of the outlines' area.
+
+    Were the outside a mean of its own, its many pixels would each count little, and things would grow beyond outlines.
+    """
     within = outlines.sum(1).clamp(max=1)
-    clear = ((1 - opacity) * within).sum() / within.sum().clamp_min(1)
-    return clear + (opacity * (1 - within)).sum() / (1 - within).sum().clamp_min(1)
+    wrong = (1 - opacity) * within + opacity * (1 - within)
+    return wrong.sum() / within.sum().clamp_min(1)
 
 
 def _shape(masks: Tensor, outlines: Tensor) -> Tensor:
