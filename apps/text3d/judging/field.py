@@ -1,0 +1,125 @@
+"""A scene's field on a grid: what is solid, at which density level, and the colours of the surface."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from apps.text3d.scenes.base import BOUND, Scene
+from common.errors import TouchstoneError, UsageError
+
+Bools = NDArray[np.bool_]
+
+#: Metres of matter whose opacity decides on a density: a cell or so, the sharpness of fields in practice.
+THICKNESS = 0.04
+#: Density per metre below which a whole scene counts as empty: half a metre of it is 12 % opaque.
+FAINT = 0.25
+_CHUNK = 65536
+
+
+@dataclass(frozen=True)
+class Field:
+    """A scene on a cubic grid over ±BOUND, index order x, y, z.
+
+    Attributes:
+        solid: `(n, n, n)`, cavities filled.
+        surface: solid cells with a face to the outside.
+        rgb: `(n, n, n, 3)` in [0, 1], read at surface cells only; 0 elsewhere.
+        level: density per metre from which a cell is solid; NaN where the scene is empty.
+        automatic: whether the level was found by itself.
+        filled: share of the solid cells that were cavities.
+    """
+
+    solid: Bools
+    surface: Bools
+    rgb: NDArray[np.float32]
+    level: float
+    automatic: bool
+    filled: float
+
+    @property
+    def step(self) -> float:
+        """Metres from cell to cell."""
+        return 2 * BOUND / len(self.solid)
+
+    def places(self, cells: NDArray[np.intp]) -> NDArray[np.float64]:
+        """Middles of cells `(N, 3)` in metres."""
+        places: NDArray[np.float64] = cells.astype(np.float64) * self.step + (0.5 * self.step - BOUND)
+        return places
+
+
+@torch.no_grad()
+def read_field(
+    scene: Scene, resolution: int = 64, level: float | None = None, device: torch.device | str = "cpu"
+) -> Field:
+    """Read a scene's density everywhere and its colour at the surface.
+
+    Args:
+        scene: with `density` and `colour`.
+        resolution: cells along each axis.
+        level: density per metre from which a cell is solid; found by Otsu's method where not given.
+        device: of the scene's parameters.
+
+    Raises:
+        TouchstoneError: the density is not finite.
+        UsageError: fewer than 8 cells, or a level that is not positive.
+    """
+    from scipy import ndimage
+
+    if resolution < 8 or (level is not None and not level > 0):
+        raise UsageError(f"judging needs 8 cells or more and a positive level, not {resolution} and {level}")
+    density = np.concatenate([scene.density(points).float().cpu().numpy() for points in _grid(resolution, device)])
+    if not np.isfinite(density).all():
+        raise TouchstoneError(
+            "the scene's density is not finite; its optimisation has failed, go back to a checkpoint"
+        )
+    found = otsu_level(density) if level is None else level
+    density = density.reshape((resolution,) * 3)
+    raw = density > found if found is not None else np.zeros(density.shape, bool)
+    solid = ndimage.binary_fill_holes(raw)
+    surface = solid & ~ndimage.binary_erosion(solid)
+    rgb = np.zeros((*solid.shape, 3), np.float32)
+    if surface.any():
+        cells = torch.as_tensor(np.argwhere(surface), device=device)
+        points = (cells.float() + 0.5) * (2 * BOUND / resolution) - BOUND
+        rgb[surface] = torch.cat([scene.colour(part).float().cpu() for part in torch.split(points, _CHUNK)]).numpy()
+    filled = float((solid & ~raw).sum() / max(int(solid.sum()), 1))
+    return Field(solid, surface, rgb, float("nan") if found is None else float(found), level is None, filled)
+
+
+def otsu_level(density: NDArray[np.float32]) -> float | None:
+    """The density that best parts matter from air; None where there is no matter.
+
+    Otsu's method (1979) on the opacity of `THICKNESS` metres, which neither thick matter nor thin air dominates. Where
+    all is matter, the level lies below all of it.
+
+    Args:
+        density: `(N,)`, per metre.
+    """
+    opacity = -np.expm1(-np.clip(density, 0, None) * THICKNESS)
+    if density.max(initial=0.0) < FAINT:
+        return None
+    counts, edges = np.histogram(opacity, 256, (0.0, 1.0))
+    middles = (edges[1:] + edges[:-1]) / 2
+    below, mass = np.cumsum(counts), np.cumsum(counts * middles)
+    above = below[-1] - below
+    valid = (below > 0) & (above > 0)
+    if not valid.any():
+        return float(density.min()) / 2
+    mean_below, mean_above = mass / np.maximum(below, 1), (mass[-1] - mass) / np.maximum(above, 1)
+    between = np.where(valid, below * above * (mean_above - mean_below) ** 2, -1.0)
+    # Between two clean classes many cuts are equally good: the middle one keeps away from both.
+    best = np.flatnonzero(between >= between.max() * (1 - 1e-9))
+    cut = (edges[best[0] + 1] + edges[best[-1] + 1]) / 2
+    return float(-np.log1p(-cut) / THICKNESS)
+
+
+def _grid(resolution: int, device: torch.device | str) -> Sequence[Tensor]:
+    """Middles of all cells in chunks, z fastest."""
+    axis = (torch.arange(resolution, device=device) + 0.5) * (2 * BOUND / resolution) - BOUND
+    return torch.split(torch.cartesian_prod(axis, axis, axis), _CHUNK)
