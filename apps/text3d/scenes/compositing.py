@@ -47,7 +47,7 @@ def tile_lists(places: Tensor, reach: Tensor, depth: Tensor, height: int, width:
     at = (down[:, None] & across[None]).flatten(0, 1)
     tile, splat = at.nonzero(as_tuple=True)
     counts = torch.bincount(tile, minlength=len(at)).tolist()
-    return list(order[splat].split(counts)), len(across)
+    return list(torch.split(order[splat], counts)), len(across)
 
 
 class Tile:

@@ -98,8 +98,8 @@ class HashGridConfig:
     def __post_init__(self) -> None:
         if min(self.levels, self.features, self.base, self.hidden) < 1 or not 1 <= self.log2_table <= 24:
             raise UsageError(
-                f"levels {self.levels}, features {self.features}, base {self.base} and hidden {self.hidden} must be at "
-                f"least 1, and log2_table {self.log2_table} from 1 to 24"
+                f"levels {self.levels}, features {self.features}, base {self.base} and hidden {self.hidden} must be "
+                f"at least 1, and log2_table {self.log2_table} from 1 to 24"
             )
         if self.growth < 1:
             raise UsageError(f"growth {self.growth} must be at least 1")

@@ -57,12 +57,13 @@ def rotations(quaternions: Tensor) -> Tensor:
         2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x),
         2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y),
     ]  # fmt: skip
-    return torch.stack(rows, -1).unflatten(-1, (3, 3))
+    return torch.stack(rows, -1).view(-1, 3, 3)
 
 
 def unit_quaternions(quaternions: Tensor) -> Tensor:
     """The same with unit length; a zero one stays 0 without NaN, and turns nothing."""
-    return quaternions / quaternions.norm(dim=-1, keepdim=True).clamp_min(1e-8)
+    length: Tensor = quaternions.norm(dim=-1, keepdim=True)
+    return quaternions / length.clamp_min(1e-8)
 
 
 def covariances(scales: Tensor, turns: Tensor) -> Tensor:
@@ -109,7 +110,7 @@ def jacobian(scale: Tensor, across: Tensor, up: Tensor) -> Tensor:
     """
     zero = torch.zeros_like(scale)
     rows = torch.stack([scale, zero, scale * across, zero, -scale, -scale * up], -1)
-    return rows.unflatten(-1, (2, 3))
+    return rows.view(*scale.shape, 2, 3)
 
 
 def facing(turns: Tensor, scales: Tensor, means: Tensor, positions: Tensor) -> Tensor:

@@ -87,7 +87,8 @@ class GaussianScene(nn.Module):
         size = cameras.height, cameras.width
         with torch.no_grad():
             lists, across = tile_lists(splats.places[row], splats.reach[row], splats.depth[row], *size)
-        return Composite.apply(packed, lists, across, *size)
+        maps: Tensor = Composite.apply(packed, lists, across, *size)
+        return maps
 
     def features(self, cameras: Cameras, turns: Tensor, scales: Tensor) -> Tensor:
         """`(B, N, 7)`: what each Gaussian shows each camera: colour, distance, normal."""

@@ -62,4 +62,5 @@ def cells(points: Tensor) -> list[Tensor]:
     cell = (at[:, 0] * edge + at[:, 1]) * edge + at[:, 2]
     order = torch.sort(cell, stable=True).indices
     counts = torch.bincount(cell, minlength=1)
-    return [part for group in order.split(counts[counts > 0].tolist()) for part in group.split(TURN)]
+    groups = torch.split(order, counts[counts > 0].tolist())
+    return [part for group in groups for part in torch.split(group, TURN)]

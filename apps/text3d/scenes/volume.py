@@ -158,7 +158,7 @@ def in_turns(work: Callable[..., tuple[Tensor, ...]], rows: tuple[Tensor, ...], 
     """
     if len(rows[0]) <= size:
         return work(*rows)
-    turns = zip(*(tensor.split(size) for tensor in rows), strict=True)
+    turns = zip(*(torch.split(tensor, size) for tensor in rows), strict=True)
     if torch.is_grad_enabled():
         done = [checkpoint(work, *turn, use_reentrant=False, preserve_rng_state=False) for turn in turns]
     else:
@@ -177,7 +177,11 @@ def render_field(
     """Pictures of a field; see `Scene.render`. `like` has the device and the type to compute in."""
     rays = tuple(part.to(like).reshape(-1, 3) for part in cameras.rays())
     offset = offsets(cameras, like, generator).flatten()
-    found = in_turns(lambda *turn: summed(field, *turn, config), (*rays, offset), config.rays)
+
+    def follow(origins: Tensor, directions: Tensor, offset: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        return summed(field, origins, directions, offset, config)
+
+    found = in_turns(follow, (*rays, offset), config.rays)
     shape = (len(cameras), cameras.height, cameras.width, -1)
     seen, normals, opacity = (part.view(shape).permute(0, 3, 1, 2) for part in found)
     return assemble(seen[:, :3], seen[:, 3:], normals, opacity, background)

@@ -14,7 +14,8 @@ from apps.text3d.scenes.volume import Samples, march, offsets, render_field, uni
 
 def blob(points: Tensor, config: BlobConfig) -> Tensor:
     """What is added to density before its softplus at `(..., 3)` points: `(...)`; see `BlobConfig`."""
-    return config.height * (1 - points.norm(dim=-1) / config.radius)
+    shift: Tensor = config.height * (1 - points.norm(dim=-1) / config.radius)
+    return shift
 
 
 def differences(grid: Tensor) -> Tensor:
