@@ -38,7 +38,7 @@ class GsplatScene(GaussianScene):
         try:
             from gsplat import rasterization
         except ImportError as error:
-            raise MissingDependency("gsplat", "text3d") from error
+            raise MissingDependency("gsplat", "gsplat") from error
         if self.means.device.type != "cuda":
             raise UsageError("gsplat renders on CUDA only: move the scene there, or use the backend 'torch'")
         return rasterized(rasterization, self, cameras, background)
