@@ -136,8 +136,8 @@ class DensifyConfig:
     """When Gaussians are added and taken away (Kerbl et al. 2023, arXiv 2308.04079, section 5).
 
     Attributes:
-        gradient: mean norm of the loss's gradient at a Gaussian's place on the picture, in loss per half picture
-            height, from which on it is cloned or split.
+        gradient: mean norm of the loss's gradient at a Gaussian's place on the picture, of a loss
+            that is a mean over views, per half picture height, from which on it is cloned or split.
         large: standard deviation in metres that divides those to split from those to clone.
         opacity: those below are taken away.
         largest: those whose largest standard deviation is above, in metres, are taken away.

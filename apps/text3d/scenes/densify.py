@@ -3,11 +3,13 @@ r"""Gaussians added where the picture asks for more, and useless ones taken away
 As 3DGS does (arXiv 2308.04079, section 5.2), where a Gaussian's place on the pictures has a large gradient: small
 ones are cloned, large ones split. What differs keeps the picture nearly as it was: two copies share the opacity,
 :math:`1 - \sqrt{1 - o}` each (Rota Bulò et al. 2024, arXiv 2404.06109, eq. 8), and the halves of a split lie on either
-side along the longest axis, which shrinks so that their common variance is the old one.
+side along the longest axis, which shrinks so that their common variance is the old one; then all shrink a little, so
+that two cover as much of a picture as one did.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -62,7 +64,9 @@ class Densifier:
         """
         if scene.screen is None or scene.screen.places.grad is None:
             return
-        norm = 0.5 * height * scene.screen.places.grad.norm(dim=-1)
+        # Times the views, so that a mean over more of them does not make gradients smaller.
+        gradient = scene.screen.places.grad
+        norm = 0.5 * height * len(gradient) * gradient.norm(dim=-1)
         # reach is (B, N, 2), in gsplat's results the radii.
         seen = (scene.screen.reach > 0).all(-1)
         self.total += (norm * seen).sum(0)
@@ -118,9 +122,11 @@ class Densifier:
 
 def cloned(fresh: dict[str, Tensor], first: int, count: int, generator: torch.Generator | None) -> None:
     """Make of the `2 count` rows from `first` on, copies and copies again, pairs that look like one did."""
-    rows = slice(first, first + 2 * count)
-    fresh["opacity_logits"][rows] = logit(shared(torch.sigmoid(fresh["opacity_logits"][rows])))
-    moved = slice(first + count, first + 2 * count)
+    rows, moved = slice(first, first + 2 * count), slice(first + count, first + 2 * count)
+    opacity = torch.sigmoid(fresh["opacity_logits"][rows])
+    each = shared(opacity)
+    fresh["opacity_logits"][rows] = logit(each)
+    fresh["log_scales"][rows] += kept_area(opacity, each, 1.0, 1.0).log()[:, None]
     draw = torch.randn(count, 3, generator=generator, device=generator.device if generator else None)
     steps = NUDGE * draw.to(fresh["means"]) * fresh["log_scales"][moved].exp()
     turns = rotations(fresh["quaternions"][moved])
@@ -130,19 +136,30 @@ def cloned(fresh: dict[str, Tensor], first: int, count: int, generator: torch.Ge
 def halved(fresh: dict[str, Tensor], first: int, count: int) -> None:
     """The same for splits: halves on either side, along the longest axis."""
     rows = slice(first, first + 2 * count)
-    scales = fresh["log_scales"][rows].exp()
+    scales, opacity = fresh["log_scales"][rows].exp(), torch.sigmoid(fresh["opacity_logits"][rows])
     longest = scales.argmax(1, keepdim=True)
     turns = rotations(fresh["quaternions"][rows])
     axis = turns.gather(2, longest[:, None].expand(-1, 3, 1))[..., 0]
     side = torch.ones(2 * count, 1).to(scales)
     side[count:] = -1
     fresh["means"][rows] += side * APART * scales.gather(1, longest) * axis
-    narrow = (1 - APART**2) ** 0.5
-    fresh["log_scales"][rows] = scales.scatter(1, longest, scales.gather(1, longest) * narrow).log()
+    narrow = math.sqrt(1 - APART**2)
     # At the old centre each half has fallen off by this much, which its opacity makes up for.
-    fall = torch.exp(torch.tensor(-0.5 * (APART / narrow) ** 2)).to(scales)
-    peak = shared(torch.sigmoid(fresh["opacity_logits"][rows])) / fall
-    fresh["opacity_logits"][rows] = logit(peak)
+    fall = math.exp(-0.5 * (APART / narrow) ** 2)
+    each = (shared(opacity) / fall).clamp_max(MOST_ALPHA)
+    fresh["opacity_logits"][rows] = logit(each)
+    thinner = scales.scatter(1, longest, scales.gather(1, longest) * narrow)
+    fresh["log_scales"][rows] = (thinner * kept_area(opacity, each, narrow, fall**2)[:, None]).log()
+
+
+def kept_area(opacity: Tensor, each: Tensor, narrow: float, overlap: float) -> Tensor:
+    r"""Factor of two Gaussians' scales at which they cover as much of a picture as the one they come from.
+
+    The integral of :math:`1 - (1 - o' e_1)(1 - o' e_2)` over the picture is to be that of :math:`o e`; with the
+    product's integral `overlap` times half of either's, :math:`f^2 = o / (n (2 o' - o'^2 v / 2))`. (The idea is that
+    of 3DGS-MCMC, Kheradmand et al. 2024, arXiv 2404.09591, eq. 9, who do so along a line.)
+    """
+    return (opacity / (narrow * (2 * each - 0.5 * overlap * each.square()))).sqrt()
 
 
 def shared(opacity: Tensor) -> Tensor:

@@ -73,7 +73,7 @@ class HashEncoding(nn.Module):
             x, y, z = torch.stack([1 - along, along], 1)
             rows = first + entry(cell.long(), edge, size)
             # index_select: its backward pass on a CPU is several times as fast as that of an embedding.
-            entries = self.table.index_select(1, rows.flatten()).view(-1, *rows.shape)
+            entries = self.table.index_select(1, rows.flatten()).view(len(self.table), *rows.shape)
             yield entries, (x, y, z), scale
             first += size
 
