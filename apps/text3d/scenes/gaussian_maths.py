@@ -21,7 +21,7 @@ from apps.text3d.scenes.volume import unit
 
 #: Splats with less opacity than this at a pixel do not count there (3DGS; gsplat's ALPHA_THRESHOLD).
 LEAST_ALPHA = 1 / 255
-#: A splat lets at least 1 − this through (gsplat).
+#: A splat lets at least 1 − this through (gsplat cuts o e^…, here o is cut: no gap at a splat's middle).
 MOST_ALPHA = 0.999
 #: Added to both variances on the picture, in pixels².
 BLUR = 0.3

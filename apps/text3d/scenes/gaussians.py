@@ -12,7 +12,7 @@ from apps.text3d.cameras import Cameras
 from apps.text3d.scenes.base import Views
 from apps.text3d.scenes.compositing import Composite, tile_lists
 from apps.text3d.scenes.config import GaussianConfig
-from apps.text3d.scenes.gaussian_maths import Splats, covariances, facing, project, rotations
+from apps.text3d.scenes.gaussian_maths import MOST_ALPHA, Splats, covariances, facing, project, rotations
 from apps.text3d.scenes.mixture import mixture
 from apps.text3d.scenes.volume import assemble
 
@@ -77,7 +77,8 @@ class GaussianScene(nn.Module):
         splats = project(cameras, self.means, covariances(scales, turns), opacity)
         self.remember(splats)
         features = self.features(cameras, turns, scales)
-        geometry = torch.cat([splats.places, splats.conics, opacity.expand(len(cameras), -1)[..., None]], 2)
+        cut = opacity.clamp_max(MOST_ALPHA).expand(len(cameras), -1)[..., None]
+        geometry = torch.cat([splats.places, splats.conics, cut], 2)
         packed = torch.cat([geometry, features], 2)
         maps = torch.stack([self.view(packed[row], splats, row, cameras) for row in range(len(cameras))])
         return assemble(maps[:, :3], maps[:, 3:4], maps[:, 4:7], maps[:, 7:], background)

@@ -32,8 +32,9 @@ def dense(scene: GaussianScene, cameras: Cameras) -> Views:
         dx = columns.flatten() - splats.places[view, order, :1]
         dy = rows.flatten() - splats.places[view, order, 1:]
         a, b, c = splats.conics[view, order, :, None].unbind(1)
-        alpha = scene.opacities[order, None] * torch.exp(-0.5 * (a * dx**2 + c * dy**2) - b * dx * dy)
-        alpha = torch.where(alpha < LEAST_ALPHA, 0.0, alpha).clamp_max(MOST_ALPHA)
+        fall = torch.exp(-0.5 * (a * dx**2 + c * dy**2) - b * dx * dy)
+        alpha = scene.opacities[order, None].clamp_max(MOST_ALPHA) * fall
+        alpha = torch.where(alpha < LEAST_ALPHA, 0.0, alpha)
         light = torch.cat([torch.ones_like(alpha[:1]), torch.cumprod(1 - alpha, 0)])
         weight = alpha * light[:-1]
         sums = torch.cat([features[view, order].t() @ weight, 1 - light[-1:]])
