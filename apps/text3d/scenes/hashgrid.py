@@ -118,6 +118,10 @@ class HashGridScene(nn.Module):
         """See `Scene.render`."""
         return render_field(self, cameras, background, generator, self.config.march, self.encoding.table)
 
+    def tensors(self) -> tuple[Tensor, ...]:
+        """See `volume.Field.tensors`."""
+        return tuple(self.parameters())
+
     def limits(self, points: Tensor) -> tuple[Tensor, Tensor] | None:
         """Density itself, computed once without a gradient: what is skipped then is dearer than this."""
         found = self.density(points.reshape(-1, 3)).view(points.shape[:-1])

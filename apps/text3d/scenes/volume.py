@@ -15,12 +15,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol, TypeAlias
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 from torch.nn import functional
-from torch.utils.checkpoint import checkpoint
 
 from apps.text3d.cameras import Cameras
 from apps.text3d.scenes.backgrounds import over
@@ -31,6 +31,10 @@ from apps.text3d.scenes.config import MarchConfig
 SHORT = 1e-3
 
 
+#: From rays' tensors to tensors of as many rows.
+Work: TypeAlias = Callable[..., tuple[Tensor, ...]]
+
+
 class Field(Protocol):
     """A radiance field as the marcher asks it; all points lie within the bound."""
 
@@ -39,6 +43,9 @@ class Field(Protocol):
 
     def sample(self, points: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Density `(M,)`, sRGB `(M, 3)` and outward normals `(M, 3)` at `(M, 3)` points."""
+
+    def tensors(self) -> tuple[Tensor, ...]:
+        """All that samples depend on and gradients are to reach."""
 
 
 @dataclass(frozen=True)
@@ -150,19 +157,50 @@ def offsets(cameras: Cameras, like: Tensor, generator: torch.Generator | None) -
     return torch.rand(shape, generator=generator, device=generator.device).to(like)
 
 
-def in_turns(work: Callable[..., tuple[Tensor, ...]], rows: tuple[Tensor, ...], size: int) -> tuple[Tensor, ...]:
+class Turn(torch.autograd.Function):
+    """One turn of work, which is done again in the backward pass.
+
+    `torch.utils.checkpoint` would do if all of its results were used: of those that are not, normals for instance, it
+    keeps what it computed again until the whole backward pass has ended.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, work: Work, rows: tuple[Tensor, ...], *tensors: Tensor) -> tuple[Tensor, ...]:
+        """`work(*rows)`, differentiable by the tensors that it reads."""
+        ctx.work, ctx.rows = work, rows
+        ctx.save_for_backward(*tensors)
+        ctx.set_materialize_grads(False)
+        return work(*rows)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *given: Tensor | None) -> tuple[Tensor | None, ...]:
+        """Of the tensors, through the results that a loss has used."""
+        with torch.enable_grad():
+            results = ctx.work(*ctx.rows)
+        used = [(result, part) for result, part in zip(results, given, strict=True) if part is not None]
+        found = torch.autograd.grad(
+            [result for result, _ in used], ctx.saved_tensors, [part for _, part in used], allow_unused=True
+        )
+        return None, None, *found
+
+
+def in_turns(work: Work, rows: tuple[Tensor, ...], size: int, tensors: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
     """`work(*rows)` of at most `size` rows at once, each of its results joined again.
 
     Where there is more than one turn, each keeps only its arguments and is computed again in the backward pass:
     memory stays that of one turn, and gradients are the same.
+
+    Args:
+        work: gives tensors of as many rows.
+        rows: its arguments; no gradient reaches them.
+        size: see above.
+        tensors: what else it reads, which gradients are to reach.
     """
     if len(rows[0]) <= size:
         return work(*rows)
     turns = zip(*(torch.split(tensor, size) for tensor in rows), strict=True)
-    if torch.is_grad_enabled():
-        done = [checkpoint(work, *turn, use_reentrant=False, preserve_rng_state=False) for turn in turns]
-    else:
-        done = [work(*turn) for turn in turns]
+    done = [Turn.apply(work, turn, *tensors) for turn in turns]
     return tuple(torch.cat(parts) for parts in zip(*done, strict=True))
 
 
@@ -181,7 +219,7 @@ def render_field(
     def follow(origins: Tensor, directions: Tensor, offset: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         return summed(field, origins, directions, offset, config)
 
-    found = in_turns(follow, (*rays, offset), config.rays)
+    found = in_turns(follow, (*rays, offset), config.rays, field.tensors())
     shape = (len(cameras), cameras.height, cameras.width, -1)
     seen, normals, opacity = (part.view(shape).permute(0, 3, 1, 2) for part in found)
     return assemble(seen[:, :3], seen[:, 3:], normals, opacity, background)

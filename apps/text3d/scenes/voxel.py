@@ -88,6 +88,10 @@ class Snapshot:
         self.slopes = -differences(raw) * ((scene.config.resolution - 1) / (2 * BOUND))
         self.most, self.least = extremes(raw)
 
+    def tensors(self) -> tuple[Tensor, ...]:
+        """See `volume.Field.tensors`."""
+        return self.values, self.slopes
+
     def limits(self, points: Tensor) -> tuple[Tensor, Tensor]:
         """Density at a place lies between those at its cell's corners."""
         edge = len(self.most)
