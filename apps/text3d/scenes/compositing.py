@@ -74,7 +74,7 @@ class Block:
         power = torch.addcmul(down[:, :, None] + across[:, None], self.dy[:, :, None], (-b * self.dx)[:, None])
         # Below e⁻²⁰ all is cut; deeper, numbers would become subnormal, which processors are slow with.
         fall = power.clamp_min_(-20.0).exp_()
-        self.alpha = functional.threshold_(fall.mul_(opacity[:, None]), LEAST_ALPHA, 0.0)
+        self.alpha = functional.threshold(fall.mul_(opacity[:, None]), LEAST_ALPHA, 0.0, inplace=True)
         self.clear = 1 - self.alpha
         passed = torch.cat([light[None], self.clear]).cumprod(0)
         self.light, self.after = passed[:-1], passed[-1]

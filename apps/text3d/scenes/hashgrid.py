@@ -87,9 +87,10 @@ def entry(cell: Tensor, edge: int, size: int) -> Tensor:
     """Rows `(8, M)` in a level's table of the corners of cells `(3, M)`; where it hashes, size is a power of 2."""
     x, y, z = torch.stack([cell, cell + 1], 1)
     x, y, z = x[:, None, None], y[None, :, None], z[None, None]
-    if edge**3 <= size:
-        return ((x * edge + y) * edge + z).flatten(0, 2)
-    return ((x * PRIMES[0]) ^ (y * PRIMES[1]) ^ (z * PRIMES[2])).flatten(0, 2) & (size - 1)
+    rows: Tensor = (x * edge + y) * edge + z
+    if edge**3 > size:
+        rows = ((x * PRIMES[0]) ^ (y * PRIMES[1]) ^ (z * PRIMES[2])) & (size - 1)
+    return rows.flatten(0, 2)
 
 
 class HashGridScene(nn.Module):

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from apps.text3d.cameras import Cameras, orbit
+from apps.text3d.scenes import compositing
 from apps.text3d.scenes.base import Views
 from apps.text3d.scenes.config import GaussianConfig
 from apps.text3d.scenes.gaussian_maths import BLUR, LEAST_ALPHA, MOST_ALPHA, covariances, project, rotations
@@ -57,6 +58,21 @@ def few(*rows: tuple[tuple[float, ...], tuple[float, ...], float, tuple[float, .
 
 
 RED, BLUE = (1.0, 0.0, 0.0), (0.0, 0.0, 1.0)
+
+
+@pytest.mark.parametrize("block", [1, 24, 1000])
+@pytest.mark.parametrize("opaque", [0.0, 8.0])
+def test_blocks_are_the_plain_sum_even_where_the_rest_is_dark(
+    monkeypatch: pytest.MonkeyPatch, block: int, opaque: float
+) -> None:
+    monkeypatch.setattr(compositing, "BLOCK", block)
+    scene, cameras = small_gaussians(count=120), around(1, 20)
+    with torch.no_grad():
+        scene.opacity_logits.add_(opaque)
+        scene.log_scales.add_(0.1 * opaque)
+    tiled, plain = scene.render(cameras), dense(scene, cameras)
+    assert max((a - b).abs().max().item() for a, b in zip(parts(tiled), parts(plain), strict=True)) < 1e-5
+    assert worst(gradients(scene, mixed(tiled)), gradients(scene, mixed(plain))) < 1e-3
 
 
 @pytest.mark.parametrize(("height", "width"), [(40, 40), (24, 50), (16, 16), (7, 33)])
