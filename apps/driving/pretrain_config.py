@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from common.errors import UsageError
+
 #: Files of thresholds in a folder of a CLIP or its student, by wording of `apps.driving.goals.WORDINGS`.
 THRESHOLDS = {"pocket": "calibration.json", "vlm_rl": "calibration-vlm_rl.json"}
 
@@ -36,6 +38,10 @@ class StudentConfig:
     weight: float = 20.0
     calibration: int = 4_000
     heldout: int = 4_000
+
+    def __post_init__(self) -> None:
+        if self.size < 16 or self.size % 16:
+            raise UsageError(f"pretrain.student.size must be a multiple of 16; it is {self.size}")
 
 
 @dataclass

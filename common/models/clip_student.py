@@ -111,7 +111,7 @@ class ClipStudent(Clip):
     @property
     def name(self) -> str:
         """Whose student, and where it lies."""
-        return f"{super().name}'s student {self.folder.name}"
+        return f"student {self.folder.name} of {super().name}"
 
     @property
     def dim(self) -> int:
