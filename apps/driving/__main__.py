@@ -144,10 +144,13 @@ APP = App(
         ),
         Verb(
             "pretrain",
-            "make the pocket CLIP of bird's-eye views from nothing",
+            "make the pocket CLIP of bird's-eye views from nothing, and a small, fast student of it",
             "apps.driving.pretrain:run_pretrain",
-            (),
-            (f"{RUN} pretrain",),
+            (Flag("--only", "make one of them: clip, student", OPTIONAL),),
+            (
+                f"{RUN} pretrain",
+                f"{RUN} pretrain --only student --pretrain.student.pictures frames --pretrain.out mine",
+            ),
         ),
         Verb(
             "demo",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,20 +26,25 @@ SHOWN = (
 
 
 def summarise(results: Results) -> dict[str, Any]:
-    """Every figure as mean over seeds with Student's interval; of the drivers beside them, which are not trained, the
-    interval over routes.
+    """Every figure as mean over seeds with Student's interval.
+
+    With one seed, and of the drivers beside them, which are not trained, the interval is over routes.
     """
     recipes = list(dict.fromkeys(recipe for recipe, _ in results))
     seeds = list(dict.fromkeys(seed for _, seed in results))
     rows: dict[str, Any] = {}
     for recipe in recipes:
         own = [figures(results[recipe, seed].trained.episodes) for seed in seeds]
-        rows[recipe] = {
-            name: mean_interval_over_seeds([one[name].mean for one in own]).to_dict() for name, _, _ in SHOWN
-        } | {"seeds": {str(seed): one["driving_score"].mean for seed, one in zip(seeds, own, strict=True)}}
+        rows[recipe] = {name: _over([one[name] for one in own]).to_dict() for name, _, _ in SHOWN} | {
+            "seeds": {str(seed): one["driving_score"].mean for seed, one in zip(seeds, own, strict=True)}
+        }
     first = next(iter(results.values()))
     beside = {one.name: {name: figures(one.episodes)[name].to_dict() for name, _, _ in SHOWN} for one in first.beside}
     return {"seeds": seeds, "episodes": len(first.trained.episodes), "recipes": rows, "beside": beside}
+
+
+def _over(seeds: Sequence[Interval]) -> Interval:
+    return seeds[0] if len(seeds) == 1 else mean_interval_over_seeds([one.mean for one in seeds])
 
 
 def _columns() -> list[str]:
@@ -55,11 +60,15 @@ def _rows(summary: Mapping[str, Any]) -> list[list[Any]]:
 
 
 def _caption(summary: Mapping[str, Any]) -> str:
-    seeds = ", ".join(map(str, summary["seeds"]))
-    return (
-        f"{summary['episodes']} held-out episodes a run, embedded simulator; seeds {seeds}. Brackets: 95 % Student "
-        f"interval over seeds; of {' and '.join(summary['beside'])}, which are not trained, over routes."
-    )
+    seeds, beside = summary["seeds"], " and ".join(summary["beside"])
+    if len(seeds) == 1:
+        brackets = (
+            "Brackets: 95 % intervals over routes; how far another seed would be from this one, they do not tell"
+        )
+    else:
+        brackets = f"Brackets: 95 % Student interval over seeds; of {beside}, which are not trained, over routes"
+    named = ", ".join(map(str, seeds))
+    return f"{summary['episodes']} held-out episodes a run, embedded simulator; seeds {named}. {brackets}."
 
 
 def _table(summary: Mapping[str, Any]) -> tuple[str, list[str], list[list[Any]], str]:

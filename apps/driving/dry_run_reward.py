@@ -42,6 +42,10 @@ def clip(config: DrivingConfig) -> str:
     chosen = config.reward.clip
     if not looking(config):
         return "no reward here looks at pictures"
+    if chosen.student:
+        from apps.driving.rewards import configured_clip
+
+        return configured_clip(config.reward).name
     name, folder = chosen.name, locate(chosen.name.removeprefix(LOCAL))
     if (folder / CLIP_CONFIG).is_file():
         return str(folder)

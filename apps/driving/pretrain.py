@@ -1,4 +1,4 @@
-"""`pretrain`: the pocket CLIP that understands bird's-eye views, made from nothing, its thresholds and its card."""
+"""`pretrain`: the pocket CLIP that understands bird's-eye views, and a small student of it; thresholds and cards."""
 
 from __future__ import annotations
 
@@ -6,11 +6,13 @@ import logging
 import shlex
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from apps.driving.config import DrivingConfig
-from apps.driving.pretrain_config import PretrainConfig
+from apps.driving.pretrain_config import THRESHOLDS, PretrainConfig
+from common.errors import UsageError
 from common.files import write_json, write_text
 
 if TYPE_CHECKING:
@@ -21,34 +23,42 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-#: Files of thresholds in the CLIP's folder, by wording of `apps.driving.goals.WORDINGS`.
-THRESHOLDS = {"pocket": "calibration.json", "vlm_rl": "calibration-vlm_rl.json"}
+PARTS = ("clip", "student")
 
 
-def run_pretrain(config: DrivingConfig) -> int:
-    """Make the pocket CLIP of `config.pretrain`; see `run`."""
-    return run(config.pretrain)
+def run_pretrain(config: DrivingConfig, only: str | None = None) -> int:
+    """Make what `config.pretrain` says; an interrupted training goes on when the same command is given again.
 
-
-def run(config: PretrainConfig) -> int:
-    """Make `OUT/clip`: weights, tokenizer, thresholds for both wordings, figures and a card.
-
-    An interrupted training goes on when the same command is given again.
+    Args:
+        config: the settings.
+        only: one of `PARTS`; both where not given.
 
     Raises:
         Interrupted: the user stopped it; the message holds the command that goes on.
-        UsageError: an interrupted training with other settings is in the way.
+        UsageError: there is no such part, or an interrupted training with other settings is in the way.
     """
     import cv2
 
+    from common.training.run import set_threads
+
+    if only is not None and only not in PARTS:
+        raise UsageError(f"--only: there is no {only!r}; choose from {', '.join(PARTS)}")
+    set_threads(config.pretrain.threads)
+    cv2.setNumThreads(config.pretrain.threads)
+    command = f"python -m apps.driving {shlex.join(sys.argv[1:])}"
+    if only in (None, "clip"):
+        make_clip(config.pretrain, command)
+    if only in (None, "student"):
+        make_student(config, command)
+    return 0
+
+
+def make_clip(config: PretrainConfig, command: str) -> None:
+    """Make `OUT/clip`: weights, tokenizer, thresholds for both wordings, figures and a card."""
     from apps.driving.pocket.scenes import load_scenes
     from apps.driving.pretraining.clip import ClipLearner, clip_tokenizer, write_clip
-    from common.training.run import set_threads
     from common.training.stage import drop_checkpoints, open_run, run_stage
 
-    set_threads(config.threads)
-    cv2.setNumThreads(config.threads)
-    command = f"python -m apps.driving {shlex.join(sys.argv[1:])}"
     folder = Path(config.out) / "clip"
     training = open_run(
         Path(config.runs) / f"pretrain-clip-seed{config.seed}-steps{config.steps}", config, config.seed, command
@@ -60,7 +70,32 @@ def run(config: PretrainConfig) -> int:
     del learner, scenes
     measure(config, folder, command)
     drop_checkpoints(training, "clip")
-    return 0
+
+
+def make_student(config: DrivingConfig, command: str) -> None:
+    """Make `OUT/student` from the configured CLIP: weights, thresholds where danger is known, figures and a card."""
+    from apps.driving.pretraining import student as student_of
+    from apps.driving.pretraining.figures import plain
+    from apps.driving.rewards import configured_clip
+    from common.training.stage import drop_checkpoints, open_run, run_stage
+
+    settings, seed = config.pretrain.student, config.pretrain.seed
+    teacher = configured_clip(replace(config.reward, clip=replace(config.reward.clip, student="")))
+    folder = Path(config.pretrain.out) / "student"
+    name = f"pretrain-student-seed{seed}-steps{settings.steps}"
+    held = student_of.lessons(settings, seed)
+    training = open_run(Path(config.pretrain.runs) / name, settings, seed, command)
+    learner = student_of.student_learner(settings, teacher, held.train, student_of.texts_of(config.reward.goals), seed)
+    run_stage(training, "student", learner, settings.steps, config.pretrain.save_every)
+    student = student_of.write(learner, teacher, config.reward.goals, folder)
+    known = {}
+    if held.seen is not None:
+        theirs, own = thresholds(teacher, held.seen), thresholds(student, held.seen, folder)
+        known = {wording: (theirs[wording], own[wording]) for wording in own}
+    figures = student_of.student_figures(teacher, student, config.reward.goals, held, known, seed)
+    write_json(folder / "figures.json", plain(figures))
+    write_text(folder / "README.md", student_of.card(settings, teacher, command, figures))
+    drop_checkpoints(training, "student")
 
 
 def measure(config: PretrainConfig, folder: Path, command: str) -> dict[str, Any]:
@@ -82,8 +117,8 @@ def measure(config: PretrainConfig, folder: Path, command: str) -> dict[str, Any
     return figures
 
 
-def thresholds(clip: Clip, scenes: Scenes, folder: Path) -> dict[str, Calibration]:
-    """Fit the thresholds of both wordings on scenes of the training maps, and write them beside the weights.
+def thresholds(clip: Clip, scenes: Scenes, folder: Path | None = None) -> dict[str, Calibration]:
+    """Fit the thresholds of both wordings on scenes of the training maps; a folder keeps them.
 
     The goals tell of traffic alone: a car beside its lane on an empty road is nowhere near an accident.
     """
@@ -96,7 +131,8 @@ def thresholds(clip: Clip, scenes: Scenes, folder: Path) -> dict[str, Calibratio
     for wording, file in THRESHOLDS.items():
         goals = GoalConfig(wording=wording)  # type: ignore[arg-type]
         known[wording] = calibrate(clip, goals, seen, scenes.danger("traffic"), scenes.episodes.tolist())
-        known[wording].write(folder / file)
+        if folder is not None:
+            known[wording].write(folder / file)
     return known
 
 

@@ -42,6 +42,7 @@ class RewardClipConfig:
         device: torch device; `auto` takes a GPU where there is one.
         batch_size: pictures encoded together.
         precision: of the weights; thresholds a few hundredths apart want `fp32`.
+        student: folder of a student (`pretrain --only student`), which sees in this CLIP's place, many times faster.
     """
 
     name: str = "local-dir:assets/driving/clip"
@@ -49,6 +50,7 @@ class RewardClipConfig:
     device: str = "auto"
     batch_size: int = 64
     precision: str = "fp32"
+    student: str = ""
 
 
 @dataclass

@@ -200,7 +200,7 @@ def _intrinsic(config: RewardConfig, reward: Reward, annotator: Annotator | None
 
 
 def configured_clip(config: RewardConfig) -> Clip:
-    """The configured CLIP; its weights are read on first use."""
+    """The configured CLIP, whose weights are read on first use, or its student."""
     from common.models.clip import Clip
 
     chosen = config.clip
@@ -209,7 +209,12 @@ def configured_clip(config: RewardConfig) -> Clip:
         import torch
 
         device = "cuda" if torch.cuda.is_available() else "cpu"
-    return Clip(chosen.name, chosen.pretrained or None, device, chosen.precision, chosen.batch_size)
+    clip = Clip(chosen.name, chosen.pretrained or None, device, chosen.precision, chosen.batch_size)
+    if not chosen.student:
+        return clip
+    from common.models.clip_student import ClipStudent
+
+    return ClipStudent(chosen.student, clip, device)
 
 
 def goal(config: RewardConfig, clip: Clip) -> ContrastiveGoal:

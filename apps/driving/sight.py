@@ -180,10 +180,10 @@ def to_try() -> list[tuple[str, str]]:
 
 def calibrated(config: RewardConfig) -> RewardConfig:
     """The settings with the thresholds that lie beside a CLIP of the config's wording, where none are configured."""
-    from apps.driving.pretrain import THRESHOLDS
+    from apps.driving.pretrain_config import THRESHOLDS
 
     given = config.thresholds
-    folder = config.clip.name.removeprefix(LOCAL)
+    folder = config.clip.student or config.clip.name.removeprefix(LOCAL)
     path = locate(f"{folder}/{THRESHOLDS.get(config.goals.wording, '')}")
     if given.file or given.low is not None or not path.is_file():
         return config

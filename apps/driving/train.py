@@ -220,12 +220,14 @@ def keep(run: Run, config: DrivingConfig) -> None:
 
 
 def measured(run: Run, config: DrivingConfig) -> list[Evaluation]:
-    """The trained driver and those beside it, on the held-out routes; kept as `evaluation.json`."""
-    from apps.driving.evaluate import drive, prepare, write
+    """The trained driver and those beside it, on the held-out routes; kept in `driven`, and only read where it is."""
+    from apps.driving.evaluate import REPORT, drive, prepare, write
     from apps.driving.evaluating import cases
 
     courses = prepare(config, [str(run.folder), *BESIDE])
     wanted = cases(config.evaluate, config.env.routes.folders)
-    found = [drive(course, wanted, str(run.folder / "driven"), False) for course in courses]
-    write(config, courses, found, None, run.folder / "driven", False)
+    folder = run.folder / "driven"
+    found = [drive(course, wanted, str(folder), False) for course in courses]
+    if not (folder / REPORT).is_file():
+        write(config, courses, found, None, folder, False)
     return found

@@ -172,7 +172,7 @@ class Clip:
         """Pictures as the model takes them, `(B, 3, *size)`, resized and normalised; see `image`."""
         opened = self._open()
         if isinstance(pictures, Tensor):
-            _check_pictures(pictures)
+            check_pictures(pictures)
             return opened.preprocess(pictures.to(self.device))
         loaded = (load_picture(picture, self.background) for picture in pictures)
         prepared = [opened.preprocess(to_tensor([picture]).to(self.device)) for picture in loaded]
@@ -183,7 +183,7 @@ class Clip:
         from open_clip import get_input_dtype
 
         dtype = get_input_dtype(self.precision)
-        return _unit(self._open().model.encode_image(prepared if dtype is None else prepared.to(dtype)))
+        return unit(self._open().model.encode_image(prepared if dtype is None else prepared.to(dtype)))
 
     def text(self, texts: Sequence[str]) -> Tensor:
         """Encode texts.
@@ -218,7 +218,7 @@ class Clip:
             batch = list(texts[start : start + self.batch_size])
             ids, cut = opened.tokens(batch)
             self._count_cut(cut)
-            parts.append(_unit(encode_text(opened.model, ids.to(self.device))))
+            parts.append(unit(encode_text(opened.model, ids.to(self.device))))
         return torch.cat(parts) if parts else self._nothing()
 
     def _nothing(self) -> Tensor:
@@ -317,11 +317,11 @@ def _is_folder(name: str) -> bool:
     return (locate(name) / CONFIG_FILE).is_file()
 
 
-def _unit(vectors: Tensor) -> Tensor:
+def unit(vectors: Tensor) -> Tensor:
     return nn.functional.normalize(vectors.float(), dim=-1)
 
 
-def _check_pictures(pictures: Tensor) -> None:
+def check_pictures(pictures: Tensor) -> None:
     if pictures.ndim != 4 or pictures.shape[1] != 3 or not pictures.is_floating_point() or not pictures.shape[-1]:
         raise UsageError(
             f"pictures must be floats (B, 3, H, W) in [0, 1]; this is {pictures.dtype} {tuple(pictures.shape)}"

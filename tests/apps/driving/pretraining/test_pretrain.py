@@ -10,8 +10,8 @@ import pytest
 from apps.driving.calibration import read_calibration
 from apps.driving.pocket.scenes import load_scenes
 from apps.driving.pocket.wordings import PAIRS
-from apps.driving.pretrain import THRESHOLDS, run
-from apps.driving.pretrain_config import PretrainConfig
+from apps.driving.pretrain import make_clip
+from apps.driving.pretrain_config import THRESHOLDS, PretrainConfig
 from apps.driving.reward_config import GoalConfig, RewardConfig
 from apps.driving.rewards import build
 from common.files import locate, read_json
@@ -31,7 +31,7 @@ def made(tmp_path_factory) -> Path:
         width=8, embedding=32, text_width=32, text_layers=1, scenes=80, steps=50, batch_size=16, calibration=120,
         heldout=120, out=str(folder / "assets"), runs=str(folder / "runs"), save_every=20, learning_rate=3e-3,
     )  # fmt: skip
-    assert run(config) == 0
+    make_clip(config, "python -m apps.driving pretrain")
     return folder / "assets" / "clip"
 
 
