@@ -1,28 +1,32 @@
 """Optimises one scene under weighted guidances, step by step; what can go wrong is caught early and told.
 
 `SceneLearner` is a learner of `common.training.stage.run_stage`, which logs, saves, resumes and stops cleanly. All
-randomness comes from generators of the learner's and the guidances' own, kept in its checkpoints: a resumed optimisation equals the
-uninterrupted one bit for bit.
+randomness comes from generators of the learner's and the guidances' own, kept in its checkpoints: a resumed
+optimisation equals the uninterrupted one bit for bit.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Protocol
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from apps.text3d import viewpoints
 from apps.text3d.cameras import Cameras
 from apps.text3d.guidance.base import NotFinite, Weighted
 from apps.text3d.optimise_config import OptimiseConfig
+from apps.text3d.scenes.backgrounds import background
 from apps.text3d.scenes.base import Scene, Views
+from apps.text3d.scenes.schedules import resolution_at
 from common.errors import TouchstoneError
 
 #: What torch raises where memory runs out, by the text of the message on the CPU.
 CPU_MEMORY = "DefaultCPUAllocator"
+#: `(scene, views, step)` to a loss and figures.
+Regulariser = Callable[[Any, Views, int], tuple[Tensor, dict[str, float]]]
 
 
 class SceneFailure(TouchstoneError):
@@ -30,7 +34,7 @@ class SceneFailure(TouchstoneError):
 
 
 class SceneModule(Scene, Protocol):
-    """A scene as the learner needs it: also a module's state, and a way to begin again."""
+    """A scene as the learner needs it: also a module's state."""
 
     def state_dict(self) -> dict[str, Any]:
         """Its tensors."""
@@ -38,31 +42,29 @@ class SceneModule(Scene, Protocol):
     def load_state_dict(self, state: Mapping[str, Any]) -> Any:
         """Put them back."""
 
-    def seed(self, generator: torch.Generator) -> None:
-        """Begin again from a first guess."""
-
 
 class SceneLearner:
     """One scene, its guidances and its optimiser.
 
     Args:
-        scene: what is optimised.
+        make: a new scene from a generator; called at the beginning, and again where the scene was lost.
         guidance: what it is to look like.
         config: the settings.
         seed: of viewpoints, backgrounds, samples and the guidances' noise.
-        regulariser: of the rendered views and the scene, `(scene, views, step) -> (loss, figures)`; none by default.
+        regulariser: added to the guidances; none by default.
     """
 
     def __init__(
         self,
-        scene: SceneModule,
+        make: Callable[[torch.Generator], SceneModule],
         guidance: Weighted,
         config: OptimiseConfig,
         seed: int,
-        regulariser: Any = None,
+        regulariser: Regulariser | None = None,
     ) -> None:
-        self.scene, self.guidance, self.config, self.regulariser = scene, guidance, config, regulariser
+        self.make, self.guidance, self.config, self.regulariser = make, guidance, config, regulariser
         self.generator = torch.Generator().manual_seed(seed)
+        self.scene = make(self.generator)
         self.optimizer = self._optimizer()
         self.steps = 0
         self.skipped = 0
@@ -79,11 +81,11 @@ class SceneLearner:
         Raises:
             SceneFailure: no memory, too many losses in a row that are no numbers, or a scene that stays empty.
         """
-        cameras, background = self._look()
+        cameras, behind = self._look()
         figures: dict[str, float] = {}
         culprit = ""
         with _memory_told(cameras):
-            views = self.scene.render(cameras, background, self.generator)
+            views = self.scene.render(cameras, behind, self.generator)
             try:
                 loss, figures = self._loss(views, cameras)
                 self.optimizer.zero_grad()
@@ -112,12 +114,11 @@ class SceneLearner:
         return loss + extra, figures | told
 
     def _look(self) -> tuple[Cameras, Tensor]:
-        from apps.text3d.scenes.schedules import resolution_at
-
-        cameras = viewpoints.draw(self.config.viewpoints, resolution_at(self.config.size, self.steps), self.generator)
-        drawn = torch.rand(3, generator=self.generator)
-        plain = {"white": torch.ones(3), "black": torch.zeros(3)}
-        return cameras, plain.get(self.config.background, drawn)
+        size = self.config.size
+        side = size if isinstance(size, int) else resolution_at(self.steps, *size)
+        cameras = viewpoints.draw(self.config.viewpoints, side, self.generator)
+        # One for all views: a guidance that reads them together should not see the place change.
+        return cameras, background(self.config.background, 1, self.generator)[0]
 
     def _finite_gradients(self) -> bool:
         grads = [one.grad for group in self.optimizer.param_groups for one in group["params"] if one.grad is not None]
@@ -138,11 +139,11 @@ class SceneLearner:
             return
         if self.seeded_anew:
             raise SceneFailure(
-                f"density collapsed: the scene is empty again (mean opacity {opacity:.1e}), though it was seeded anew. "
-                "A field without density has no gradient; lower sparsity, or the guidance that empties it"
+                f"density collapsed: the scene is empty again (mean opacity {opacity:.1e}), though it was "
+                "seeded anew. A field without density has no gradient; lower sparsity, or the guidance that empties it"
             )
         # A collapsed field never recovers by itself: its gradient is 4e-40.
-        self.scene.seed(self.generator)
+        self.scene = self.make(self.generator)
         self.optimizer, self.seeded_anew, self.empty = self._optimizer(), True, 0
 
     def state(self) -> dict[str, Any]:
@@ -179,8 +180,3 @@ def _memory_told(cameras: Cameras) -> Iterator[None]:
             f"no memory left for {len(cameras)} views of {cameras.height} x {cameras.width}: make optimise.size or "
             "viewpoints.views smaller, or the scene's resolution or samples; the last checkpoint is whole"
         ) from error
-
-
-def count_parameters(scene: nn.Module) -> int:
-    """How many numbers are optimised."""
-    return sum(one.numel() for one in scene.parameters() if one.requires_grad)

@@ -42,29 +42,20 @@ class OptimiseConfig:
 
     Attributes:
         steps: of the whole optimisation.
-        seconds: wall-clock budget of the steps, over all sittings; 0 is none. A run that it ended is not repeatable
-            to the bit, for the clock is not.
         learning_rate: of the scene's geometry; colours and the rest follow (`Scene.parameter_groups`).
-        size: height and width of a view in pixels: a number, or [from step, first, last, to step].
+        size: height and width of a view in pixels: a number, or [first, last, steps from the one to the other].
         background: `white`, `black`, or `random` (one colour a step).
         viewpoints: of a step.
-        regularisers: weight by name of `apps.text3d.scenes.regularisers`; a number or a schedule.
         patience: steps in a row whose loss is no number before the run stops; each is skipped.
         empty_opacity: mean opacity below which a scene counts as empty.
         empty_steps: steps in a row after which an empty scene is seeded anew, once, and the second time given up.
-        save_every: steps between checkpoints.
-        preview_every: steps between previews in `samples/`.
     """
 
     steps: int = 800
-    seconds: float = 0.0
-    learning_rate: float = 0.05
+    learning_rate: float = 0.1
     size: Any = 56
     background: Literal["white", "black", "random"] = "random"
     viewpoints: ViewpointConfig = field(default_factory=ViewpointConfig)
-    regularisers: dict[str, Any] = field(default_factory=dict)
     patience: int = 10
     empty_opacity: float = 1e-3
     empty_steps: int = 30
-    save_every: int = 200
-    preview_every: int = 100
