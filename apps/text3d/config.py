@@ -1,0 +1,82 @@
+"""The application's settings. Nothing heavy is imported here: `--help` reads this module."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from apps.text3d.optimise_config import OptimiseConfig
+from apps.text3d.scenes.config import GaussianConfig, HashGridConfig, VoxelConfig
+
+
+@dataclass
+class SceneConfig:
+    """What is optimised.
+
+    Attributes:
+        kind: a radiance field on a voxel grid or a hash grid, or Gaussians.
+        voxel: settings of the voxel grid.
+        hashgrid: of the hash grid.
+        gaussians: of the Gaussians.
+    """
+
+    kind: Literal["voxel", "hashgrid", "gaussians"] = "voxel"
+    voxel: VoxelConfig = field(default_factory=VoxelConfig)
+    hashgrid: HashGridConfig = field(default_factory=HashGridConfig)
+    gaussians: GaussianConfig = field(default_factory=GaussianConfig)
+
+
+@dataclass
+class GuidanceConfig:
+    """Weights of the guidances: each a number, or a schedule such as [0, 300, 1, 10000] (`guidance.schedule`).
+
+    Attributes:
+        analytic: the critic that draws a scene true to the prompt and compares with it. It knows what it looks for, so
+            what it reaches is an upper bound and no text-to-3D result; outputs name it.
+    """
+
+    analytic: Any = 1.0
+
+
+@dataclass
+class ExportConfig:
+    """What is written of a finished scene.
+
+    Attributes:
+        resolution: voxels a side for the mesh.
+        frames: of the turntable.
+        size: height and width of its frames and of the contact sheet's views, in pixels.
+        views: of the contact sheet.
+    """
+
+    resolution: int = 96
+    frames: int = 48
+    size: int = 168
+    views: int = 6
+
+
+@dataclass
+class Text3dConfig:
+    """Settings of text-to-3D.
+
+    Attributes:
+        scene: what is optimised.
+        guidance: what it should look like.
+        optimise: how.
+        export: what is written.
+        seed: of everything random.
+        threads: CPU threads of torch; 0 leaves torch's own choice.
+        runs: folder of the run folders.
+        save_every: steps between checkpoints.
+        preview_every: steps between the pictures in `samples/`.
+    """
+
+    scene: SceneConfig = field(default_factory=SceneConfig)
+    guidance: GuidanceConfig = field(default_factory=GuidanceConfig)
+    optimise: OptimiseConfig = field(default_factory=OptimiseConfig)
+    export: ExportConfig = field(default_factory=ExportConfig)
+    seed: int = 0
+    threads: int = 1
+    runs: str = "runs/text3d"
+    save_every: int = 100
+    preview_every: int = 50
