@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 PAGES = (
     ROOT / "README.md",
-    *(ROOT / "apps" / app / "README.md" for app in ("text2sql", "captioning", "medvqa", "driving")),
+    *(ROOT / "apps" / app / "README.md" for app in ("text2sql", "captioning", "medvqa", "driving", "text3d")),
 )
 PREFIX = "python -m apps"
 
@@ -50,6 +50,9 @@ SMALL = {
         "evaluate": "--evaluate.routes_per_map 1 --evaluate.vehicles [0] --evaluate.end.seconds 4",
         "drive": "--evaluate.end.seconds 4",
         "audit": "--rows 4 --drives 2 --recipes progress,tirl",
+    },
+    "apps.text3d": {
+        "generate": "--optimise.steps 4 --optimise.size 28 --export.resolution 32 --export.frames 3 --runs runs",
     },
 }
 # A server (tests/browser, or CARLA's), a run that must exist (test_train_resumes), an hour of CLIPs (test_pretrain),

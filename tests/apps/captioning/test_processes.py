@@ -75,6 +75,10 @@ def close(one: dict[str, Any], other: dict[str, Any]) -> None:
             assert torch.allclose(gradient, other[part][name], rtol=1e-4, atol=1e-5), (part, name)
 
 
+def without_validation(row: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in row.items() if not name.startswith("validation/")}
+
+
 @pytest.mark.parametrize("name", ["init", *processes.STEPS])
 def test_a_step_of_two_processes_is_that_of_one(launched, alone, name):
     folder, ended = launched
@@ -98,7 +102,10 @@ def test_two_processes_leave_one_run_and_resume_it_bit_for_bit(launched):
         *(("init", step) for step in (1, 2, 3)),
         *(("rl", step) for step in (1, 2, 3, 4)),
     ]
-    assert log(cut) == log(whole)
+    # Validation asks CLIP, whose vectors of texts were remembered in one run and reckoned in another batch in the other.
+    assert [without_validation(row) for row in log(cut)] == [without_validation(row) for row in log(whole)]
+    for row, other in zip(log(cut), log(whole), strict=True):
+        assert row == pytest.approx(other, rel=1e-5)
     for part in ("model", "discriminator"):
         files = list((whole / part).rglob("*.safetensors"))
         assert files

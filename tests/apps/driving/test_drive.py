@@ -137,7 +137,7 @@ def test_one_drive_is_told_in_a_line_and_filmed(tmp_path, capsys):
     assert run_drive(settings(seed=1), vehicles=2, record=str(path)) == 0
     told = capsys.readouterr()
 
-    assert "rule-based on town-" in told.err
+    assert "pocket on town-" in told.err
     assert "2 vehicles, seed 1 (embedded): time limit." in told.err
     assert f"film: {path}" in told.err
     assert told.out == ""

@@ -169,14 +169,16 @@ class TestErrors:
 
 class TestVectors:
     def test_units_of_float32_whatever_the_batch(self, clip: Clip) -> None:
-        pictures, texts = torch.rand(7, 3, 64, 64), [f"{count} {text}" for count in range(2) for text in TEXTS]
+        # The order of MKL's sums depends on the batch and on the machine.
+        drawn = torch.rand(7, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+        pictures, texts = drawn, [f"{count} {text}" for count in range(2) for text in TEXTS]
         for encode, rows in ((clip.image, pictures), (clip.text, texts)):
             together = encode(rows)  # type: ignore[operator]
             assert together.dtype == torch.float32
             assert not together.requires_grad
             torch.testing.assert_close(together.norm(dim=1), torch.ones(len(rows)))
             alone = torch.cat([encode(rows[row : row + 1]) for row in range(len(rows))])  # type: ignore[operator]
-            torch.testing.assert_close(together, alone, atol=1e-5, rtol=0)
+            torch.testing.assert_close(together, alone, atol=2e-5, rtol=0)
 
     def test_nothing_gives_no_rows(self, clip: Clip) -> None:
         for empty in (clip.text([]), clip.image([]), clip.image(torch.zeros(0, 3, 64, 64))):
