@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
+from apps.text3d.guidance_config import GuidanceConfig
 from apps.text3d.optimise_config import OptimiseConfig
 from apps.text3d.scenes.config import GaussianConfig, HashGridConfig, VoxelConfig
 
@@ -24,18 +25,6 @@ class SceneConfig:
     voxel: VoxelConfig = field(default_factory=VoxelConfig)
     hashgrid: HashGridConfig = field(default_factory=HashGridConfig)
     gaussians: GaussianConfig = field(default_factory=GaussianConfig)
-
-
-@dataclass
-class GuidanceConfig:
-    """Weights of the guidances: each a number, or a schedule such as [0, 300, 1, 10000] (`guidance.schedule`).
-
-    Attributes:
-        analytic: the critic that draws a scene true to the prompt and compares with it. It knows what it looks for, so
-            what it reaches is an upper bound and no text-to-3D result; outputs name it.
-    """
-
-    analytic: Any = 1.0
 
 
 @dataclass

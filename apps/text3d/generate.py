@@ -18,7 +18,6 @@ from common.files import write_json
 if TYPE_CHECKING:
     import torch
 
-    from apps.text3d.guidance.base import Weighted
     from apps.text3d.judging.geometry import Verdict
     from apps.text3d.optimise import SceneModule
     from apps.text3d.prompts.prompt import Prompt
@@ -81,7 +80,7 @@ def run_generate(
         read(prompt)
         run = begin(config, prompt, name)
     set_threads(config.threads)
-    show(shape(config, prompt, run), json_output)
+    show(shape(config, prompt, run), note(config), json_output)
     return 0
 
 
@@ -131,24 +130,22 @@ def maker(config: SceneConfig) -> Callable[[torch.Generator], SceneModule]:
     return makers[config.kind]
 
 
-def guidance(config: Text3dConfig, prompt: Prompt) -> Weighted:
-    """The weighted guidances of a prompt."""
-    from apps.text3d.guidance.analytic import AnalyticCritic
-    from apps.text3d.guidance.base import Term, Weighted
-    from apps.text3d.guidance.schedule import read_schedule
-
-    weight = read_schedule(config.guidance.analytic, "guidance.analytic")
-    return Weighted({"analytic": Term(AnalyticCritic(prompt, seed=config.seed), weight)})
+def note(config: Text3dConfig) -> str:
+    """What must stand on every output."""
+    return ANALYTIC if config.guidance.analytic else ""
 
 
 def shape(config: Text3dConfig, prompt: str, run: Run) -> Result:
     """Optimise, judge and export; an interrupted run is gone on with."""
+    from apps.text3d.guidance.build import build
     from apps.text3d.judging.geometry import judge
     from apps.text3d.optimise import SceneLearner
     from common.training.stage import run_stage
 
     wanted = read(prompt)
-    learner = SceneLearner(maker(config.scene), guidance(config, wanted), config.optimise, config.seed)
+    learner = SceneLearner(
+        maker(config.scene), build(config.guidance, wanted, config.seed), config.optimise, config.seed
+    )
 
     def preview(step: int, figures: dict[str, float]) -> dict[str, float]:
         if config.preview_every and step % config.preview_every == 0:
@@ -172,7 +169,7 @@ def sheet(scene: SceneModule, prompt: str, path: Path, config: Text3dConfig) -> 
     with torch.no_grad():
         views = scene.render(around(config.export.views, config.export.size))
     turns = [f"{360 * at // config.export.views}°" for at in range(config.export.views)]
-    return write_contact_sheet([(prompt, to_bytes(views.rgb))], path, turns, ANALYTIC)
+    return write_contact_sheet([(prompt, to_bytes(views.rgb))], path, turns, note(config))
 
 
 def export(result: Result, config: Text3dConfig, prompt: str) -> None:
@@ -186,14 +183,15 @@ def export(result: Result, config: Text3dConfig, prompt: str) -> None:
     folder = result.run.folder
     mesh, report = extract_mesh(result.scene, config.export.resolution)
     for ending in ("glb", "ply"):
-        write_mesh(mesh, folder / f"scene.{ending}", prompt, ANALYTIC)
+        write_mesh(mesh, folder / f"scene.{ending}", prompt, note(config))
     write_video(turn(result.scene, config.export.frames, config.export.size), folder / "turntable.mp4")
     sheet(result.scene, prompt, folder / "sheet.png", config)
     write_json(
         folder / "result.json",
         {
             "prompt": prompt,
-            "guided by": ANALYTIC,
+            "guidance": plain(asdict(config.guidance)),
+            "note": note(config),
             "mesh": plain(asdict(report)),
             "geometry": figures(result.verdict),
             "reasons": list(result.verdict.reasons),
@@ -209,7 +207,7 @@ def figures(verdict: Verdict) -> dict[str, Any]:
     return {name: None if math.isnan(value) else value for name, value in told.items()} | {"correct": verdict.correct}
 
 
-def show(result: Result, json_output: bool) -> None:
+def show(result: Result, remark: str, json_output: bool) -> None:
     """Print what the judge found and where the files lie."""
     folder = result.run.folder
     if json_output:
@@ -223,7 +221,7 @@ def show(result: Result, json_output: bool) -> None:
         result.prompt.text,
         [*(f"{name}s right, %" for name in MEASURES)],
         [cells],
-        "Judged by the field's geometry, which no guidance sees. " + ANALYTIC[0].upper() + ANALYTIC[1:] + ".",
+        "Judged by the field's geometry, which no guidance sees." + (f" The scene is {remark}." if remark else ""),
     )
     for reason in result.verdict.reasons:
         ui.say(f"- {reason}")

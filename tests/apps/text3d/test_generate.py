@@ -47,7 +47,8 @@ def test_it_leaves_what_people_open(made):
     assert sorted(path.name for path in (made / "samples").glob("*.png")) == ["step-00006.png", "step-00012.png"]
     told = read_json(made / "result.json")
     assert told["prompt"] == "a green sphere"
-    assert "upper bound" in told["guided by"]
+    assert "upper bound" in told["note"]
+    assert told["guidance"]["analytic"] == 1.0
     assert set(told["geometry"]) == {"object", "colour", "count", "relation", "correct"}
     assert told["geometry"]["relation"] is None
 

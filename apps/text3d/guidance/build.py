@@ -1,0 +1,134 @@
+"""The configured guidances of one prompt."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from apps.text3d.cameras import Cameras
+from apps.text3d.guidance.base import Guidance, Term, Weighted
+from apps.text3d.guidance.prompts import angles
+from apps.text3d.guidance.schedule import Schedule, read_schedule
+from apps.text3d.guidance.vlm import Question, VlmReward
+from apps.text3d.guidance_config import ClipConfig, GuidanceConfig, SdsConfig, VlmConfig
+from apps.text3d.prompts import questions as ask
+from apps.text3d.prompts.prompt import Prompt
+from common.errors import UsageError
+
+if TYPE_CHECKING:
+    from common.models.vlm import VisionLanguageModel
+
+#: The kinds of a VLM's questions, as `VlmConfig` weights them.
+KINDS = ("semantic", "spatial", "consistency")
+
+
+def build(config: GuidanceConfig, prompt: Prompt, seed: int) -> Weighted:
+    """The weighted sum of all guidances whose weight is not always 0.
+
+    Args:
+        config: the settings.
+        prompt: parsed; diffusion models and CLIP read its text, the VLM and the critic its things and relations.
+        seed: of the guidances' own noise, and of the critic's layout.
+
+    Raises:
+        UsageError: no guidance has a weight, or one that has names no model.
+    """
+    terms: dict[str, Term] = {}
+
+    def add(name: str, weight: Any, make: Callable[[], Guidance]) -> None:
+        schedule = read_schedule(weight, f"guidance.{name}")
+        if any(schedule.bounds):
+            terms[name] = Term(make(), schedule)
+
+    add("sds", config.sds.weight, lambda: _distillation(config.sds, prompt, seed))
+    add("clip", config.clip.weight, lambda: _clip(config.clip, prompt))
+    for name, guidance, schedule in _vlm(config.vlm, prompt):
+        terms[name] = Term(guidance, schedule)
+    add("analytic", config.analytic, lambda: _analytic(prompt, seed))
+    return Weighted(terms)
+
+
+def asked(kind: str, prompt: Prompt) -> Callable[[Cameras], Sequence[Question]]:
+    """A VLM's questions of one of `KINDS` for a batch of cameras; left and right are turned into each one's frame."""
+
+    def of_cameras(cameras: Cameras) -> list[Question]:
+        if kind == "consistency":
+            return [_yes_no(one, None) for one in ask.consistency()]
+        if kind == "semantic":
+            return [_yes_no(one, None) for one in (ask.whole(prompt), *ask.semantic(prompt, contrasts=True))]
+        rows = enumerate(angles(cameras)[0])
+        return [_yes_no(one, row) for row, azimuth in rows for one in ask.spatial(prompt, float(azimuth))]
+
+    return of_cameras
+
+
+def _yes_no(one: ask.Question, row: int | None) -> Question:
+    return Question(
+        one.text,
+        one.expected == ask.YES,
+        views=None if row is None else (row,),
+        together=one.fact == "consistency",
+        name=one.fact,
+    )
+
+
+def _distillation(config: SdsConfig, prompt: Prompt, seed: int) -> Guidance:
+    from apps.text3d.guidance.distillation import DistillationSettings, ScoreDistillation
+    from apps.text3d.guidance.prior import load_prior
+    from apps.text3d.guidance.prompts import other_directions, view_dependent
+
+    _needed("sds.model", config.model)
+    settings = DistillationSettings(
+        form=config.form,
+        scale=config.scale,
+        t_min=read_schedule(config.t_min, "guidance.sds.t_min"),
+        t_max=read_schedule(config.t_max, "guidance.sds.t_max"),
+        seed=seed,
+    )
+    return ScoreDistillation(
+        load_prior(config.model, config.device, config.dtype, option="guidance.sds.model"),
+        view_dependent(prompt.text) if config.view_dependent else prompt.text,
+        config.negative,
+        other_directions(prompt.text, config.perp_neg) if config.perp_neg else None,
+        settings,
+    )
+
+
+def _clip(config: ClipConfig, prompt: Prompt) -> Guidance:
+    from apps.text3d.guidance.clip import ClipGuidance
+    from common.models.clip import Clip
+
+    _needed("clip.name", config.name)
+    return ClipGuidance(Clip(config.name, config.pretrained or None, config.device), prompt.text, config.sparsity)
+
+
+def _vlm(config: VlmConfig, prompt: Prompt) -> list[tuple[str, Guidance, Schedule]]:
+    """A term for each kind of question that has a weight; they share one model."""
+    weights = {kind: read_schedule(getattr(config, kind), f"guidance.vlm.{kind}") for kind in KINDS}
+    wanted = {kind: schedule for kind, schedule in weights.items() if any(schedule.bounds)}
+    if not wanted:
+        return []
+    vlm = _model(config)
+    return [
+        (f"vlm.{kind}", VlmReward(vlm, asked(kind, prompt), config.form, config.saturation), schedule)
+        for kind, schedule in wanted.items()
+    ]
+
+
+def _model(config: VlmConfig) -> VisionLanguageModel:
+    from common.config import LanguageModelConfig
+    from common.models.vlm import VisionLanguageModel
+
+    _needed("vlm.model", config.model)
+    return VisionLanguageModel(LanguageModelConfig(path=config.model, device=config.device, dtype=config.dtype))
+
+
+def _analytic(prompt: Prompt, seed: int) -> Guidance:
+    from apps.text3d.guidance.analytic import AnalyticCritic
+
+    return AnalyticCritic(prompt, seed=seed)
+
+
+def _needed(option: str, value: str) -> None:
+    if not value:
+        raise UsageError(f"guidance.{option} is empty, and its weight is not 0: name a folder or a hub id")

@@ -1,0 +1,103 @@
+"""Settings of the guidances; nothing heavy is imported here.
+
+Every weight is a number, or a schedule such as [0, 300, 1, 10000]: start step, start value, end value, end step; see
+`guidance.schedule`. At 0 a guidance is not built, and its model is not opened.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+
+@dataclass
+class SdsConfig:
+    """Score distillation; see `guidance.distillation`.
+
+    Attributes:
+        weight: of its loss.
+        model: a diffusion model: folder in diffusers' layout or hub id.
+        device: torch device, or `auto`.
+        dtype: of its weights.
+        form: `sds`, DreamFusion's, or `x0`, the reconstruction of MVDream and VLM3D.
+        scale: of classifier-free guidance.
+        t_min: earliest timestep, as a part of all, or a schedule.
+        t_max: latest.
+        negative: prompt of what should not be seen; not together with `perp_neg`.
+        view_dependent: "front view" and the like are added to the prompt, by the camera.
+        perp_neg: weight of the other directions' texts as Perp-Neg's negatives; 0 is none.
+    """
+
+    weight: Any = 0.0
+    model: str = ""
+    device: str = "auto"
+    dtype: str = "auto"
+    form: Literal["sds", "x0"] = "sds"
+    scale: float = 30.0
+    t_min: Any = 0.02
+    t_max: Any = 0.98
+    negative: str = ""
+    view_dependent: bool = True
+    perp_neg: float = 0.0
+
+
+@dataclass
+class ClipConfig:
+    """CLIP guidance of Dream Fields; see `guidance.clip`.
+
+    Attributes:
+        weight: of its loss.
+        name: OpenCLIP's model name, `hf-hub:org/name`, or `local-dir:FOLDER`.
+        pretrained: OpenCLIP's tag of the weights; empty for a folder.
+        device: torch device.
+        sparsity: weight of the empty part of the pictures.
+    """
+
+    weight: Any = 0.0
+    name: str = ""
+    pretrained: str = ""
+    device: str = "cpu"
+    sparsity: float = 0.0
+
+
+@dataclass
+class VlmConfig:
+    """The reward of a vision-language model; see `guidance.vlm`. Its three kinds of questions are weighted apart.
+
+    Attributes:
+        semantic: weight of what things there are, how many, of which colour, and of the prompt as a whole.
+        spatial: weight of how they stand to each other, as each camera sees it.
+        consistency: weight of the questions about all views together: do they agree, is no front repeated.
+        model: a Qwen-VL: folder or hub id.
+        device: torch device, or `auto`.
+        dtype: of its weights.
+        form: `log_sigmoid`, `log_odds` or `probability`.
+        saturation: nats at which the log-odds saturate; 0 never, which is VLM3D's own.
+    """
+
+    semantic: Any = 0.0
+    spatial: Any = 0.0
+    consistency: Any = 0.0
+    model: str = ""
+    device: str = "auto"
+    dtype: str = "auto"
+    form: Literal["log_sigmoid", "log_odds", "probability"] = "log_sigmoid"
+    saturation: float = 8.0
+
+
+@dataclass
+class GuidanceConfig:
+    """What a scene should look like, as a weighted sum.
+
+    Attributes:
+        sds: score distillation.
+        clip: CLIP.
+        vlm: the vision-language model's reward.
+        analytic: weight of the critic that draws a scene true to the prompt and compares with it. It knows what it
+            looks for, so what it reaches is an upper bound and no text-to-3D result; outputs name it.
+    """
+
+    sds: SdsConfig = field(default_factory=SdsConfig)
+    clip: ClipConfig = field(default_factory=ClipConfig)
+    vlm: VlmConfig = field(default_factory=VlmConfig)
+    analytic: Any = 0.0

@@ -1,0 +1,117 @@
+"""Guidances from a config: which are built, with which questions, and a scene shaped by all of them together."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from apps.text3d.cameras import orbit
+from apps.text3d.config import GuidanceConfig, Text3dConfig
+from apps.text3d.generate import run_generate
+from apps.text3d.guidance.build import asked, build
+from apps.text3d.guidance.prior import save_prior
+from apps.text3d.prompts.parser import parse
+from common.config import load
+from common.errors import UsageError
+from common.files import read_json
+from common.models.small_vlm import make_small_vlm, save_small_vlm
+from tests.apps.text3d.guidance.tiny import pixel_prior, views_of
+from tests.common.models.tiny_clip import tiny_clip_folder
+
+POCKET = Path(__file__).resolve().parents[4] / "configs" / "text3d" / "pocket.yaml"
+PROMPT = parse("a red cube left of a blue sphere")
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory) -> dict[str, str]:
+    """Untrained models of the real classes, in folders as people have them."""
+    folder = tmp_path_factory.mktemp("models")
+    texts = [one.text + " yes no Yes No YES NO" for kind in ("semantic", "spatial") for one in questions(kind)]
+    save_small_vlm(*make_small_vlm(texts * 3), folder / "vlm")
+    save_prior(pixel_prior(), folder / "sds")
+    return {
+        "vlm": str(folder / "vlm"),
+        "sds": str(folder / "sds"),
+        "clip": f"local-dir:{tiny_clip_folder(folder / 'clip')}",
+    }
+
+
+def questions(kind: str, azimuths=(0.0, 180.0)):
+    return asked(kind, PROMPT)(orbit(list(azimuths)))
+
+
+def test_left_and_right_are_asked_as_each_camera_sees_them():
+    front, back = (questions("spatial", (azimuth,)) for azimuth in (0.0, 180.0))
+    asked_of = {(one.text, one.expected) for one in front}
+    assert any("left" in text and expected for text, expected in asked_of)
+    for text, expected in asked_of:
+        twin = next((one for one in back if one.text == text), None)
+        if twin is not None and ("left" in text or "right" in text):
+            assert twin.expected != expected, text
+    both = questions("spatial")
+    assert {one.views for one in both} == {(0,), (1,)}
+    assert all(one.name == "relation" for one in both)
+
+
+def test_what_is_there_is_asked_of_every_view_and_janus_of_all_together():
+    found = questions("semantic")
+    assert {one.name for one in found} == {"prompt", "object", "count", "colour"}
+    assert {one.expected for one in found} == {True, False}
+    assert all(one.views is None and not one.together for one in found)
+    assert all(one.together for one in questions("consistency"))
+
+
+def test_only_what_has_a_weight_is_built():
+    config = GuidanceConfig(analytic=[0, 0.0, 1.0, 10])
+    assert set(build(config, PROMPT, 0).terms) == {"analytic"}
+    with pytest.raises(UsageError, match="there is no guidance"):
+        build(GuidanceConfig(), PROMPT, 0)
+    for name in ("sds.weight", "clip.weight", "vlm.spatial"):
+        part, entry = name.split(".")
+        config = GuidanceConfig()
+        setattr(getattr(config, part), entry, 1.0)
+        with pytest.raises(UsageError, match=rf"guidance\.{part}\.(model|name) is empty"):
+            build(config, PROMPT, 0)
+
+
+def test_all_of_them_shape_a_scene_together(models, tmp_path):
+    options = [
+        *("--optimise.steps=3", "--optimise.size=28", "--optimise.viewpoints.views=2", "--scene.voxel.resolution=12"),
+        *("--export.resolution=24", "--export.frames=2", "--export.size=28", "--export.views=2"),
+        *("--guidance.analytic=0.0", "--guidance.sds.weight=0.1", f"--guidance.sds.model={models['sds']}"),
+        *(
+            "--guidance.clip.weight=1.0",
+            f"--guidance.clip.name={models['clip']}",
+            f"--guidance.vlm.model={models['vlm']}",
+        ),
+        *("--guidance.vlm.semantic=1.0", "--guidance.vlm.spatial=[0, 0.0, 1.0, 2]", "--guidance.vlm.consistency=0.5"),
+        f"--runs={tmp_path}",
+    ]
+    config = load(Text3dConfig, POCKET, options)
+    assert run_generate(config, "a red cube left of a blue sphere", name="all") == 0
+    terms = ("sds", "clip", "vlm.semantic", "vlm.spatial", "vlm.consistency")
+    rows = [row for row in logged(tmp_path / "all") if row["stage"] == "scene"]
+    for name in terms:
+        assert rows[-1][f"{name}.share"] > 0
+        assert rows[-1][f"{name}.gradient"] > 0
+    assert "vlm.spatial" not in rows[0]  # its weight begins at 0: it was not asked
+    assert rows[1]["vlm.spatial.weight"] == pytest.approx(0.5)
+    assert sum(rows[-1][f"{name}.share"] for name in terms) == pytest.approx(1.0)
+    assert read_json(tmp_path / "all" / "result.json")["note"] == ""
+
+
+def logged(folder: Path):
+    return [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+
+
+def test_the_seed_is_the_distillations_too(models):
+    config = GuidanceConfig()
+    config.sds.weight, config.sds.model = 1.0, models["sds"]
+    rgb = torch.rand(2, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+    values = [
+        float(build(config, PROMPT, seed).loss(views_of(rgb), orbit([0.0, 90.0], size=16), 0)[0]) for seed in (0, 0, 1)
+    ]
+    assert values[0] == values[1] != values[2]
