@@ -102,10 +102,13 @@ def test_two_processes_leave_one_run_and_resume_it_bit_for_bit(launched):
         *(("init", step) for step in (1, 2, 3)),
         *(("rl", step) for step in (1, 2, 3, 4)),
     ]
-    # Validation asks CLIP, whose vectors of texts were remembered in one run and reckoned in another batch in the other.
+    # Validation asks CLIP, whose vectors of texts one run remembered and the other reckoned in another batch.
     assert [without_validation(row) for row in log(cut)] == [without_validation(row) for row in log(whole)]
     for row, other in zip(log(cut), log(whole), strict=True):
-        assert row == pytest.approx(other, rel=1e-5)
+        validation = [
+            {name: one[name] for name in one.keys() - without_validation(one).keys()} for one in (row, other)
+        ]
+        assert validation[0] == pytest.approx(validation[1], rel=1e-5)
     for part in ("model", "discriminator"):
         files = list((whole / part).rglob("*.safetensors"))
         assert files
