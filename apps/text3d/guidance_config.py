@@ -31,7 +31,7 @@ class SdsConfig:
     weight: Any = 0.0
     model: str = ""
     device: str = "auto"
-    dtype: str = "auto"
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     form: Literal["sds", "x0"] = "sds"
     scale: float = 30.0
     t_min: Any = 0.02
@@ -80,7 +80,7 @@ class VlmConfig:
     consistency: Any = 0.0
     model: str = ""
     device: str = "auto"
-    dtype: str = "auto"
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     form: Literal["log_sigmoid", "log_odds", "probability"] = "log_sigmoid"
     saturation: float = 8.0
 
