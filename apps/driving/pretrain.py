@@ -6,12 +6,13 @@ import logging
 import shlex
 import sys
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from apps.driving.config import DrivingConfig
-from apps.driving.pretrain_config import THRESHOLDS, PretrainConfig
+from apps.driving.pretrain_config import THRESHOLDS, PretrainConfig, StudentConfig
+from apps.driving.reward_config import GoalConfig, RewardClipConfig
 from common.errors import UsageError
 from common.files import write_json, write_text
 
@@ -24,6 +25,15 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 PARTS = ("clip", "student")
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """What decides how a student comes out: an interrupted training goes on only where none of it has changed."""
+
+    student: StudentConfig
+    teacher: RewardClipConfig
+    goals: GoalConfig
 
 
 def run_pretrain(config: DrivingConfig, only: str | None = None) -> int:
@@ -80,11 +90,12 @@ def make_student(config: DrivingConfig, command: str) -> None:
     from common.training.stage import drop_checkpoints, open_run, run_stage
 
     settings, seed = config.pretrain.student, config.pretrain.seed
-    teacher = configured_clip(replace(config.reward, clip=replace(config.reward.clip, student="")))
+    lesson = Lesson(settings, replace(config.reward.clip, student=""), config.reward.goals)
+    teacher = configured_clip(replace(config.reward, clip=lesson.teacher))
     folder = Path(config.pretrain.out) / "student"
     name = f"pretrain-student-seed{seed}-steps{settings.steps}"
     held = student_of.lessons(settings, seed)
-    training = open_run(Path(config.pretrain.runs) / name, settings, seed, command)
+    training = open_run(Path(config.pretrain.runs) / name, lesson, seed, command)
     learner = student_of.student_learner(settings, teacher, held.train, student_of.texts_of(config.reward.goals), seed)
     run_stage(training, "student", learner, settings.steps, config.pretrain.save_every)
     student = student_of.write(learner, teacher, config.reward.goals, folder)
@@ -124,7 +135,6 @@ def thresholds(clip: Clip, scenes: Scenes, folder: Path | None = None) -> dict[s
     """
     from apps.driving.calibration import calibrate
     from apps.driving.pretraining.figures import features
-    from apps.driving.reward_config import GoalConfig
 
     seen = features(clip, scenes.pictures())
     known = {}

@@ -20,7 +20,7 @@ from torch.nn import functional
 
 from common.errors import DataError, UsageError
 from common.files import locate, read_json, write_json
-from common.models.clip import Clip, check_pictures, unit
+from common.models.clip import Clip, _Opened, check_pictures, unit
 from common.pictures import load_picture, to_tensor
 
 if TYPE_CHECKING:
@@ -80,6 +80,7 @@ class ClipStudent(Clip):
 
     Raises:
         DataError: a file of the folder is missing or damaged.
+        UsageError: of `text`, where the teacher at hand is not the one that it learnt from.
     """
 
     def __init__(
@@ -104,7 +105,7 @@ class ClipStudent(Clip):
                 path=self.folder / WEIGHTS,
             )
         super().__init__(name, weights, device, batch_size=batch_size)
-        self.teacher = teacher
+        self.teacher = teacher or Clip(name, weights, device)
         self.net = self.net.to(device).eval().requires_grad_(False)
         self._known = dict(zip(self.taught, vectors.to(device), strict=True))
 
@@ -151,7 +152,16 @@ class ClipStudent(Clip):
         """The teacher's vectors; those that the student was taught with need no teacher."""
         if not isinstance(texts, str) and all(isinstance(text, str) and text in self._known for text in texts):
             return torch.stack([self._known[text] for text in texts]) if texts else self._nothing()
-        return (super().text(texts) if self.teacher is None else self.teacher.text(texts)).to(self.device)
+        return super().text(texts).to(self.device)
+
+    def _load(self) -> _Opened:
+        if self.teacher.fingerprint != self.teacher_digest:
+            known = ", ".join(map(repr, self.taught))
+            raise UsageError(
+                f"{self.folder} learnt from other weights, or another precision, than CLIP {self.teacher.name}'s: of "
+                f"its texts it knows only {known}. Name the CLIP that it learnt from, or teach it anew"
+            )
+        return self.teacher._open()
 
 
 def save_student(net: StudentNet, teacher: Clip, texts: Sequence[str], folder: Path | str) -> Path:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from common.training.sampler import CyclicSampler
+from common.training.scheduled import ScheduledLearner
 
 if TYPE_CHECKING:
     import numpy as np
@@ -17,12 +16,9 @@ if TYPE_CHECKING:
 
     from common.models.clip_student import StudentNet
 
-#: Steps in which the learning rate rises.
-WARMUP = 100
 
-
-class StudentLearner:
-    """Knowledge distillation of vectors, step by step; see `common.training.stage`.
+class StudentLearner(ScheduledLearner):
+    """Knowledge distillation of vectors, step by step; see `ScheduledLearner`.
 
     The loss is the mean squared distance of unit vectors, `|s - t|^2 = 2 (1 - cos(s, t))`, and `weight` times the mean
     squared error of the cosines with the texts that a reward will compare pictures with: what is rewarded is to be
@@ -52,43 +48,22 @@ class StudentLearner:
         weight: float = 1.0,
         seed: int = 0,
     ) -> None:
-        self.net, self.pictures, self.vectors, self.texts = net, pictures, vectors, texts
-        self.whole, self.learning_rate, self.weight = steps, learning_rate, weight
-        self.optimizer = torch.optim.AdamW(net.parameters(), weight_decay=1e-4)
-        self.sampler = CyclicSampler(len(pictures), batch_size, seed)
-        self.steps = 0
+        optimizer = torch.optim.AdamW(net.parameters(), weight_decay=1e-4)
+        super().__init__(net, optimizer, len(pictures), steps, batch_size, learning_rate, seed)
+        self.pictures, self.vectors, self.texts, self.weight = pictures, vectors, texts, weight
+        self.parts: dict[str, float] = {}
 
-    def step(self) -> dict[str, float]:
-        """One optimiser step; returns both losses."""
-        warmup = min(1.0, (self.steps + 1) / WARMUP)
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.learning_rate * warmup * 0.5 * (1 + math.cos(math.pi * self.steps / self.whole))
-        self.net.train()
-        rows = self.sampler.next()
-        seen = functional.normalize(self.net(torch.from_numpy(self.pictures[rows]).permute(0, 3, 1, 2).float() / 255))
+    def figures(self) -> dict[str, float]:
+        """Both losses of the last step."""
+        return self.parts
+
+    def loss(self, rows: list[int]) -> Tensor:
+        """The two losses, weighted."""
+        seen = functional.normalize(
+            self.model(torch.from_numpy(self.pictures[rows]).permute(0, 3, 1, 2).float() / 255)
+        )
         wanted = self.vectors[rows]
         distance = (seen - wanted).square().sum(1).mean()
         cosines = ((seen - wanted) @ self.texts.T).square().mean() if len(self.texts) else distance * 0
-        loss = distance + self.weight * cosines
-        self.optimizer.zero_grad()
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(self.net.parameters(), 1.0)
-        self.optimizer.step()
-        self.steps += 1
-        return {"loss": float(loss.detach()), "distance": float(distance.detach()), "cosines": float(cosines.detach())}
-
-    def state(self) -> dict[str, Any]:
-        """All that a checkpoint needs."""
-        return {
-            "net": self.net.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "sampler": self.sampler.state_dict(),
-            "step": self.steps,
-        }
-
-    def restore(self, state: dict[str, Any]) -> None:
-        """Go on from a checkpoint."""
-        self.net.load_state_dict(state["net"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.sampler.load_state_dict(state["sampler"])
-        self.steps = state["step"]
+        self.parts = {"distance": float(distance.detach()), "cosines": float(cosines.detach())}
+        return distance + self.weight * cosines

@@ -18,6 +18,7 @@ from apps.driving.pocket.scenes import Scenes
 from apps.driving.pocket.wordings import PAIRS, UNHEARD, Pair
 from common.ranks import auc, spearman
 from common.stats import Interval, bootstrap, bootstrap_columns, wilson
+from common.ui import progress
 
 if TYPE_CHECKING:
     from apps.driving.calibration import Calibration
@@ -45,9 +46,13 @@ def to_tensor(pictures: NDArray[np.uint8]) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(pictures.transpose(0, 3, 1, 2))).float() / 255
 
 
-def features(clip: Clip, pictures: NDArray[np.uint8]) -> Tensor:
-    """`(B, dim)` of `(B, H, W, 3)` uint8 pictures."""
-    parts = [clip.image(to_tensor(pictures[start : start + 500])) for start in range(0, len(pictures), 500)]
+def features(clip: Clip, pictures: NDArray[np.uint8], what: str = "looking at scenes") -> Tensor:
+    """`(B, dim)` of `(B, H, W, 3)` uint8 pictures; a progress bar says `what` takes its time."""
+    parts = []
+    with progress(what, len(pictures)) as bar:
+        for start in range(0, len(pictures), 500):
+            parts.append(clip.image(to_tensor(pictures[start : start + 500])))
+            bar(start + len(parts[-1]))
     return torch.cat(parts)
 
 

@@ -105,7 +105,7 @@ def student_learner(
     return StudentLearner(
         StudentNet(StudentShape(config.size, config.width, teacher.dim)),
         both,
-        features(teacher, both).cpu(),
+        features(teacher, both, "the teacher looks at the pictures").cpu(),
         teacher.text(list(texts)).cpu(),
         config.steps,
         config.batch_size,
@@ -117,7 +117,7 @@ def student_learner(
 
 def write(learner: StudentLearner, teacher: Clip, goals: GoalConfig, folder: Path) -> ClipStudent:
     """Write the student's folder and open it."""
-    save_student(learner.net.eval(), teacher, texts_of(goals), folder)
+    save_student(learner.model.eval(), teacher, texts_of(goals), folder)
     return ClipStudent(folder, teacher, teacher.device)
 
 

@@ -55,7 +55,7 @@ def taught(teacher: Clip) -> StudentLearner:
 
 @pytest.fixture(scope="module")
 def folder(teacher: Clip, taught: StudentLearner, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return save_student(taught.net.eval(), teacher, TEXTS, tmp_path_factory.mktemp("student") / "mine")
+    return save_student(taught.model.eval(), teacher, TEXTS, tmp_path_factory.mktemp("student") / "mine")
 
 
 def test_it_sees_new_pictures_as_its_teacher_does(teacher, folder):
@@ -97,6 +97,13 @@ def test_known_texts_need_no_teacher_and_others_ask_it(teacher, folder, monkeypa
         student.text("one text")
 
 
+def test_another_teacher_is_not_asked(teacher, folder, tmp_path):
+    other = ClipStudent(folder, Clip(tiny_clip_folder(tmp_path / "other", seed=5)))
+    assert torch.equal(other.text(TEXTS), teacher.text(TEXTS))
+    with pytest.raises(UsageError, match="learnt from other weights"):
+        other.text(["a text that nobody taught"])
+
+
 def test_its_fingerprint_is_its_own(teacher, taught, folder, tmp_path):
     student = ClipStudent(folder)
     assert student.fingerprint != teacher.fingerprint
@@ -114,8 +121,8 @@ def test_a_resumed_training_equals_an_uninterrupted_one(teacher):
     second.restore(first.state())
     for _ in range(2):
         second.step()
-    for name, value in whole.net.state_dict().items():
-        assert torch.equal(value, second.net.state_dict()[name]), name
+    for name, value in whole.model.state_dict().items():
+        assert torch.equal(value, second.model.state_dict()[name]), name
 
 
 def test_damaged_folders_are_named(folder, tmp_path):

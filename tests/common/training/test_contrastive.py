@@ -8,7 +8,8 @@ import torch
 from torch.nn import functional
 
 from common.models.clip_folder import compact_tokenizer
-from common.training.contrastive import WARMUP, ContrastiveLearner, to_input, to_tokens
+from common.training.contrastive import ContrastiveLearner, to_input, to_tokens
+from common.training.scheduled import WARMUP
 
 open_clip = pytest.importorskip("open_clip")
 
