@@ -9,6 +9,7 @@ APPS = {
     "captioning": "picture -> sentence, without paired data: text-only initialisation, then CLIP's rewards",
     "medvqa": "medical picture + question -> answer: SFT, then GRPO with a reward that reads polarity, side, numbers",
     "driving": "route + view from above -> steer and pedals: PPO or SAC, language goals through CLIP as reward",
+    "text3d": "prompt -> 3D scene (in work): shaped by an analytic critic, or by diffusion, CLIP and a VLM of yours",
 }
 
 

@@ -18,6 +18,7 @@ from common.files import write_json
 if TYPE_CHECKING:
     import torch
 
+    from apps.text3d.export.splats import Splats
     from apps.text3d.judging.geometry import Verdict
     from apps.text3d.optimise import SceneModule
     from apps.text3d.prompts.prompt import Prompt
@@ -173,10 +174,11 @@ def sheet(scene: SceneModule, prompt: str, path: Path, config: Text3dConfig) -> 
 
 
 def export(result: Result, config: Text3dConfig, prompt: str) -> None:
-    """Write scene.glb, scene.ply, turntable.mp4, sheet.png and result.json into the run's folder."""
+    """Write scene.glb, scene.ply, turntable.mp4, sheet.png, result.json and, of Gaussians, splats.ply."""
     from dataclasses import asdict
 
     from apps.text3d.export.mesh import extract_mesh, write_mesh
+    from apps.text3d.export.splats import write_splats
     from apps.text3d.export.turntable import turn, write_video
     from common.training.run import plain
 
@@ -184,6 +186,8 @@ def export(result: Result, config: Text3dConfig, prompt: str) -> None:
     mesh, report = extract_mesh(result.scene, config.export.resolution)
     for ending in ("glb", "ply"):
         write_mesh(mesh, folder / f"scene.{ending}", prompt, note(config))
+    if config.scene.kind == "gaussians":
+        write_splats(_splats(result.scene), folder / "splats.ply", note(config))
     write_video(turn(result.scene, config.export.frames, config.export.size), folder / "turntable.mp4")
     sheet(result.scene, prompt, folder / "sheet.png", config)
     write_json(
@@ -197,6 +201,13 @@ def export(result: Result, config: Text3dConfig, prompt: str) -> None:
             "reasons": list(result.verdict.reasons),
         },
     )
+
+
+def _splats(scene: Any) -> Splats:
+    """The parameters of a scene of Gaussians as a 3DGS file holds them."""
+    from apps.text3d.export.splats import Splats
+
+    return Splats(scene.means, scene.log_scales, scene.quaternions, scene.opacity_logits, scene.colours)
 
 
 def figures(verdict: Verdict) -> dict[str, Any]:

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
+from apps.text3d.density import density_of, density_on, opacity_of
 from apps.text3d.scenes.base import BOUND, Scene
 from common.errors import MissingDependency, UsageError
 
@@ -46,36 +46,19 @@ class Field:
         return self.opacity[1:-1, 1:-1, 1:-1]
 
 
-@torch.no_grad()
-def sample_field(scene: Scene, resolution: int = 96, bound: float = BOUND, chunk: int = 65536) -> Field:
-    """Sample the density at `resolution`³ places from −bound to bound, some at once.
+def sample_field(scene: Scene, resolution: int = 96, bound: float = BOUND) -> Field:
+    """Sample the density at `resolution`³ places from −bound to bound.
 
     Raises:
         UsageError: fewer than 4 voxels a side, or a density that is no number.
     """
     if resolution < 4:
         raise UsageError(f"a mesh of {resolution} voxels a side; use 4 or more")
-    axis = torch.linspace(-bound, bound, resolution)
-    points = torch.stack(torch.meshgrid(axis, axis, axis, indexing="ij"), -1).view(-1, 3)
-    device = device_of(scene)
-    density = torch.cat([scene.density(part.to(device)).float().cpu() for part in torch.split(points, chunk)])
-    if bool(density.isnan().any()):
+    density = density_on(scene, torch.linspace(-bound, bound, resolution))
+    if np.isnan(density).any():
         raise UsageError("the scene's density is NaN in places; go back to the last good checkpoint")
-    opacity = -torch.expm1(-density.clamp_min(0) * LAYER).view(resolution, resolution, resolution)
     step = 2 * bound / (resolution - 1)
-    return Field(np.pad(opacity.numpy(), 1), step, -bound - step)
-
-
-def device_of(scene: Scene) -> torch.device:
-    """Where a scene's parameters are; the CPU for one without."""
-    parameters = scene.parameters() if isinstance(scene, torch.nn.Module) else iter(())
-    first: Tensor | None = next(parameters, None)
-    return torch.device("cpu") if first is None else first.device
-
-
-def density_of(opacity: float) -> float:
-    """The density in 1/m whose layer of `LAYER` metres has this opacity."""
-    return float(-np.log1p(-min(opacity, 1 - 1e-7)) / LAYER)
+    return Field(np.pad(opacity_of(density, LAYER), 1), step, -bound - step)
 
 
 def automatic_level(field: Field) -> float:
@@ -88,14 +71,14 @@ def automatic_level(field: Field) -> float:
     """
     filters = _skimage().filters
     least, most = float(field.inside.min()), float(field.inside.max())
-    if density_of(most) < 1e-3:
+    if density_of(most, LAYER) < 1e-3:
         raise UsageError(
-            f"the scene is empty: its density reaches {density_of(most):.2g} per metre; train longer, or look at the "
-            "previews for a collapsed scene"
+            f"the scene is empty: its density reaches {density_of(most, LAYER):.2g} per metre; train longer, or look at "
+            "the previews for a collapsed scene"
         )
     if most - least < 1e-6:
-        return density_of(0.5 * most)  # full everywhere: the surface is that of the cube
-    return density_of(float(filters.threshold_otsu(field.inside)))
+        return density_of(0.5 * most, LAYER)  # full everywhere: the surface is that of the cube
+    return density_of(float(filters.threshold_otsu(field.inside)), LAYER)
 
 
 def threshold(field: Field, level: float | None) -> tuple[float, float]:
@@ -107,11 +90,11 @@ def threshold(field: Field, level: float | None) -> tuple[float, float]:
     suggested = automatic_level(field)
     chosen = suggested if level is None else level
     opacity = float(-np.expm1(-chosen * LAYER))
-    most = float(field.inside.max())
+    least, most = float(field.inside.min()), float(field.inside.max())
     if not 0 < opacity < most:
         raise UsageError(
-            f"no surface at level {chosen:g}: the density goes from {density_of(float(field.inside.min())):.3g} to "
-            f"{density_of(most):.3g} per metre; try {suggested:.3g}, or leave the level away"
+            f"no surface at level {chosen:g}: the density goes from {density_of(least, LAYER):.3g} to "
+            f"{density_of(most, LAYER):.3g} per metre; try {suggested:.3g}, or leave the level away"
         )
     share = float((field.inside > opacity).mean())
     if share > _FULL:

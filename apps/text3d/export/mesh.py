@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from apps.text3d.density import CHUNK, device_of
 from apps.text3d.export import field as fields
 from apps.text3d.export.glb import encode_glb
 from apps.text3d.export.names import comment
@@ -142,9 +143,9 @@ def vertex_normals(vertices: NDArray[Any], faces: NDArray[Any]) -> NDArray[np.fl
 
 
 @torch.no_grad()
-def colours_at(scene: Scene, vertices: NDArray[np.float32], chunk: int = 65536) -> NDArray[np.float32]:
+def colours_at(scene: Scene, vertices: NDArray[np.float32], chunk: int = CHUNK) -> NDArray[np.float32]:
     """`(N, 3)` sRGB in [0, 1] of a scene at places."""
-    device = fields.device_of(scene)
+    device = device_of(scene)
     parts = torch.split(torch.from_numpy(vertices), chunk)
     found = torch.cat([scene.colour(part.to(device)).float().cpu() for part in parts])
     return found.clamp(0, 1).numpy()

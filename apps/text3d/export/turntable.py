@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from apps.text3d.cameras import orbit
-from apps.text3d.export.field import device_of
+from apps.text3d.density import device_of
 from apps.text3d.scenes.base import Scene
 from common.errors import UsageError
 from common.files import write_bytes

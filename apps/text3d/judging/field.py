@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
+from apps.text3d.density import CHUNK, density_of, density_on, device_of, opacity_of
 from apps.text3d.scenes.base import BOUND, Scene
 from common.errors import TouchstoneError, UsageError
 
@@ -19,7 +18,6 @@ Bools = NDArray[np.bool_]
 THICKNESS = 0.04
 #: Density per metre below which a whole scene counts as empty: half a metre of it is 12 % opaque.
 FAINT = 0.25
-_CHUNK = 65536
 
 
 @dataclass(frozen=True)
@@ -54,16 +52,13 @@ class Field:
 
 
 @torch.no_grad()
-def read_field(
-    scene: Scene, resolution: int = 64, level: float | None = None, device: torch.device | str = "cpu"
-) -> Field:
+def read_field(scene: Scene, resolution: int = 64, level: float | None = None) -> Field:
     """Read a scene's density everywhere and its colour at the surface.
 
     Args:
         scene: with `density` and `colour`.
         resolution: cells along each axis.
         level: density per metre from which a cell is solid; found by Otsu's method where not given.
-        device: of the scene's parameters.
 
     Raises:
         TouchstoneError: the density is not finite.
@@ -73,21 +68,21 @@ def read_field(
 
     if resolution < 8 or (level is not None and not level > 0):
         raise UsageError(f"judging needs 8 cells or more and a positive level, not {resolution} and {level}")
-    density = np.concatenate([scene.density(points).float().cpu().numpy() for points in _grid(resolution, device)])
+    axis = (torch.arange(resolution) + 0.5) * (2 * BOUND / resolution) - BOUND
+    density = density_on(scene, axis)
     if not np.isfinite(density).all():
         raise TouchstoneError(
             "the scene's density is not finite; its optimisation has failed, go back to a checkpoint"
         )
     found = otsu_level(density) if level is None else level
-    density = density.reshape((resolution,) * 3)
     raw = density > found if found is not None else np.zeros(density.shape, bool)
     solid = ndimage.binary_fill_holes(raw)
     surface = solid & ~ndimage.binary_erosion(solid)
     rgb = np.zeros((*solid.shape, 3), np.float32)
     if surface.any():
-        cells = torch.as_tensor(np.argwhere(surface), device=device)
+        cells = torch.as_tensor(np.argwhere(surface), device=device_of(scene))
         points = (cells.float() + 0.5) * (2 * BOUND / resolution) - BOUND
-        rgb[surface] = torch.cat([scene.colour(part).float().cpu() for part in torch.split(points, _CHUNK)]).numpy()
+        rgb[surface] = torch.cat([scene.colour(part).float().cpu() for part in torch.split(points, CHUNK)]).numpy()
     filled = float((solid & ~raw).sum() / max(int(solid.sum()), 1))
     return Field(solid, surface, rgb, float("nan") if found is None else float(found), level is None, filled)
 
@@ -99,9 +94,9 @@ def otsu_level(density: NDArray[np.float32]) -> float | None:
     all is matter, the level lies below all of it.
 
     Args:
-        density: `(N,)`, per metre.
+        density: of any shape, per metre.
     """
-    opacity = -np.expm1(-np.clip(density, 0, None) * THICKNESS)
+    opacity = opacity_of(density, THICKNESS)
     if density.max(initial=0.0) < FAINT:
         return None
     counts, edges = np.histogram(opacity, 256, (0.0, 1.0))
@@ -116,10 +111,4 @@ def otsu_level(density: NDArray[np.float32]) -> float | None:
     # Between two clean classes many cuts are equally good: the middle one keeps away from both.
     best = np.flatnonzero(between >= between.max() * (1 - 1e-9))
     cut = (edges[best[0] + 1] + edges[best[-1] + 1]) / 2
-    return float(-np.log1p(-cut) / THICKNESS)
-
-
-def _grid(resolution: int, device: torch.device | str) -> Sequence[Tensor]:
-    """Middles of all cells in chunks, z fastest."""
-    axis = (torch.arange(resolution, device=device) + 0.5) * (2 * BOUND / resolution) - BOUND
-    return torch.split(torch.cartesian_prod(axis, axis, axis), _CHUNK)
+    return density_of(float(cut), THICKNESS)

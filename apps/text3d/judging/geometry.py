@@ -11,8 +11,6 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-import torch
-
 from apps.text3d.judging.components import Component, find_components
 from apps.text3d.judging.field import read_field
 from apps.text3d.judging.matching import held, likeness, match, size_word
@@ -66,7 +64,6 @@ def judge(
     prompt: Prompt,
     resolution: int = 64,
     level: float | None = None,
-    device: torch.device | str = "cpu",
 ) -> Verdict:
     """Judge a scene against the prompt that it should show.
 
@@ -75,7 +72,6 @@ def judge(
         prompt: with at least one thing.
         resolution: cells along each axis of the grid.
         level: density per metre that counts as solid; found automatically where not given.
-        device: of the scene's parameters.
 
     Raises:
         UsageError: the prompt holds no thing.
@@ -84,7 +80,7 @@ def judge(
     if not prompt.objects:
         raise UsageError(f"nothing to judge: no thing was understood in {prompt.text!r}")
     usual = usual_size(prompt)
-    grid = read_field(scene, resolution, level, device)
+    grid = read_field(scene, resolution, level)
     least = _DEBRIS * (SIZES["small"] * usual) ** 3 * min(VOLUME.values())
     parts = find_components(grid, least)
     return _Comparison(prompt, parts.found, usual).verdict(grid.level, grid.filled, parts.debris)

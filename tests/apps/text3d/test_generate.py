@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from apps.text3d.config import Text3dConfig
+from apps.text3d.export.splats import read_splats
 from apps.text3d.generate import run_generate
 from apps.text3d.optimise import SceneLearner
 from common.config import load
@@ -73,6 +74,10 @@ def test_a_stopped_run_goes_on_to_the_same_scene(tmp_path, monkeypatch, capsys, 
     assert run_generate(Text3dConfig(), resume=str(tmp_path / "cut"), json_output=True) == 0
     told = json.loads(capsys.readouterr().out)
     assert told["prompt"] == "a red cube"
+    files = {path.name for path in (tmp_path / "cut").iterdir()}
+    assert ("splats.ply" in files) == (kind == "gaussians")
+    if kind == "gaussians":
+        assert len(read_splats(tmp_path / "cut" / "splats.ply")) == 60
     assert (tmp_path / "cut" / "scene.ply").read_bytes() == (tmp_path / "whole" / "scene.ply").read_bytes()
 
 

@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from apps.text3d.cameras import orbit
-from apps.text3d.export.field import density_of
+from apps.text3d.density import density_of
 from apps.text3d.export.glb import to_linear, to_srgb
 from apps.text3d.export.mesh import Mesh, extract_mesh, signed_volume, vertex_normals, write_mesh
 from common.errors import UsageError
@@ -161,7 +161,7 @@ class TestNoSurface:
 
     @given(st.floats(1e-3, 100))
     def test_density_and_opacity_are_one_to_one(self, density: float) -> None:
-        assert density_of(1 - math.exp(-density * 0.1)) == pytest.approx(density, rel=1e-3)
+        assert density_of(1 - math.exp(-density * 0.1), 0.1) == pytest.approx(density, rel=1e-3)
 
 
 def glb_parts(path: Path) -> tuple[dict[str, Any], bytes]:
