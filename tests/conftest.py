@@ -9,6 +9,13 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 SHARED = ROOT.parent / "shared"
+#: Files of few but long tests. They are given out first: begun last, they would run on while the other worker waits.
+LONGEST = ("tests/test_readme.py", "test_learning.py")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The files of `LONGEST` in front; else the order stays."""
+    items.sort(key=lambda item: not item.nodeid.split("::")[0].endswith(LONGEST))
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -73,8 +73,8 @@ def automatic_level(field: Field) -> float:
     least, most = float(field.inside.min()), float(field.inside.max())
     if density_of(most, LAYER) < 1e-3:
         raise UsageError(
-            f"the scene is empty: its density reaches {density_of(most, LAYER):.2g} per metre; train longer, or look at "
-            "the previews for a collapsed scene"
+            f"the scene is empty: its density reaches {density_of(most, LAYER):.2g} per metre; train longer, or look "
+            "at the previews for a collapsed scene"
         )
     if most - least < 1e-6:
         return density_of(0.5 * most, LAYER)  # full everywhere: the surface is that of the cube
