@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +14,7 @@ from apps.text3d.config import SceneConfig, Text3dConfig
 from common import ui
 from common.config import load
 from common.errors import UsageError
-from common.files import write_json
+from common.files import read_json, write_json, write_text
 
 if TYPE_CHECKING:
     import torch
@@ -88,7 +89,6 @@ def run_generate(
 def begin(config: Text3dConfig, prompt: str, name: str | None = None) -> Run:
     """The folder of a new run."""
     from apps.text3d.export.names import slug
-    from common.files import write_text
     from common.training.run import Run
 
     name = name or f"{datetime.now():%Y%m%d-%H%M%S}-{slug(prompt)}"
@@ -175,8 +175,6 @@ def sheet(scene: SceneModule, prompt: str, path: Path, config: Text3dConfig) -> 
 
 def export(result: Result, config: Text3dConfig, prompt: str) -> None:
     """Write scene.glb, scene.ply, turntable.mp4, sheet.png, result.json and, of Gaussians, splats.ply."""
-    from dataclasses import asdict
-
     from apps.text3d.export.mesh import extract_mesh, write_mesh
     from apps.text3d.export.splats import write_splats
     from apps.text3d.export.turntable import turn, write_video
@@ -212,8 +210,6 @@ def _splats(scene: Any) -> Splats:
 
 def figures(verdict: Verdict) -> dict[str, Any]:
     """The judge's shares; None where the prompt asks nothing of the sort."""
-    import math
-
     told = {name: getattr(verdict, name) for name in MEASURES}
     return {name: None if math.isnan(value) else value for name, value in told.items()} | {"correct": verdict.correct}
 
@@ -222,8 +218,6 @@ def show(result: Result, remark: str, json_output: bool) -> None:
     """Print what the judge found and where the files lie."""
     folder = result.run.folder
     if json_output:
-        from common.files import read_json
-
         ui.print_json(read_json(folder / "result.json") | {"folder": str(folder)})
         return
     told = figures(result.verdict)

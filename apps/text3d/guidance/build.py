@@ -49,20 +49,27 @@ def build(config: GuidanceConfig, prompt: Prompt, seed: int) -> Weighted:
 
 
 def asked(kind: str, prompt: Prompt) -> Callable[[Cameras], Sequence[Question]]:
-    """A VLM's questions of one of `KINDS` for a batch of cameras; left and right are turned into each one's frame."""
+    """A VLM's questions of one of `KINDS` for a batch of cameras; left and right are turned into each one's frame.
+
+    Only those that are answered with yes or no: a colour among several has no log-odds of yes.
+    """
 
     def of_cameras(cameras: Cameras) -> list[Question]:
         if kind == "consistency":
-            return [_yes_no(one, None) for one in ask.consistency()]
+            return _yes_no(ask.consistency(), None)
         if kind == "semantic":
-            return [_yes_no(one, None) for one in (ask.whole(prompt), *ask.semantic(prompt, contrasts=True))]
+            return _yes_no([ask.whole(prompt), *ask.semantic(prompt, contrasts=True)], None)
         rows = enumerate(angles(cameras)[0])
-        return [_yes_no(one, row) for row, azimuth in rows for one in ask.spatial(prompt, float(azimuth))]
+        return [one for row, azimuth in rows for one in _yes_no(ask.spatial(prompt, float(azimuth)), row)]
 
     return of_cameras
 
 
-def _yes_no(one: ask.Question, row: int | None) -> Question:
+def _yes_no(found: Sequence[ask.Question], row: int | None) -> list[Question]:
+    return [_reworded(one, row) for one in found if set(one.choices) == {ask.YES, ask.NO}]
+
+
+def _reworded(one: ask.Question, row: int | None) -> Question:
     return Question(
         one.text,
         one.expected == ask.YES,

@@ -58,7 +58,10 @@ def test_left_and_right_are_asked_as_each_camera_sees_them():
 
 def test_what_is_there_is_asked_of_every_view_and_janus_of_all_together():
     found = questions("semantic")
-    assert {one.name for one in found} == {"prompt", "object", "count", "colour"}
+    assert {one.name for one in found} == {"prompt", "object", "count"}
+    # "What colour is the cube?" has no log-odds of yes, and its right answer is no "no".
+    assert all(one.text.endswith("Answer Yes or No only.") for one in found)
+    assert {one.text for one in found if one.expected} >= {"Does the picture show a red cube? Answer Yes or No only."}
     assert {one.expected for one in found} == {True, False}
     assert all(one.views is None and not one.together for one in found)
     assert all(one.together for one in questions("consistency"))
