@@ -53,6 +53,8 @@ SMALL = {
     },
     "apps.text3d": {
         "generate": "--optimise.steps 4 --optimise.size 28 --export.resolution 32 --export.frames 3 --runs runs",
+        "pretrain": "--pretrain.out models --pretrain.diffusion.steps 2 --pretrain.diffusion.scenes 16"
+        " --pretrain.diffusion.heldout 4",
     },
 }
 # A server (tests/browser, or CARLA's), a run that must exist (test_train_resumes), an hour of CLIPs (test_pretrain),

@@ -33,6 +33,16 @@ APP = App(
                 f"{RUN} generate --resume runs/text3d/RUN",
             ),
         ),
+        Verb(
+            "pretrain",
+            "make the pocket diffusion model from nothing; given again, an interrupted training goes on",
+            "apps.text3d.pretrain:run_pretrain",
+            (),
+            (
+                f"{RUN} pretrain",
+                f"{RUN} pretrain --pretrain.out my-models --pretrain.diffusion.steps 2000",
+            ),
+        ),
     ),
 )
 

@@ -7,6 +7,7 @@ from typing import Literal
 
 from apps.text3d.guidance_config import GuidanceConfig
 from apps.text3d.optimise_config import OptimiseConfig
+from apps.text3d.pretrain_config import PretrainConfig
 from apps.text3d.scenes.config import GaussianConfig, HashGridConfig, VoxelConfig
 
 
@@ -53,6 +54,7 @@ class Text3dConfig:
         guidance: what it should look like.
         optimise: how.
         export: what is written.
+        pretrain: the pocket models, made from nothing.
         seed: of everything random.
         threads: CPU threads of torch; 0 leaves torch's own choice.
         runs: folder of the run folders.
@@ -64,6 +66,7 @@ class Text3dConfig:
     guidance: GuidanceConfig = field(default_factory=GuidanceConfig)
     optimise: OptimiseConfig = field(default_factory=OptimiseConfig)
     export: ExportConfig = field(default_factory=ExportConfig)
+    pretrain: PretrainConfig = field(default_factory=PretrainConfig)
     seed: int = 0
     threads: int = 1
     runs: str = "runs/text3d"

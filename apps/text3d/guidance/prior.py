@@ -227,7 +227,7 @@ def load_prior(
         raise UsageError(
             f"{option}: the diffusion model {str(path)!r} cannot be opened: {error}. Name a folder in diffusers' "
             "layout (model_index.json, unet, scheduler, …), or a hub id that this machine can reach or has cached. "
-            f"Missing weights are never replaced by others; the pocket's are shipped: leave {option} away for them"
+            "Missing weights are never replaced by others; `python -m apps.text3d pretrain` makes the pocket's"
         ) from error
     if parts["unet"] is None or parts["scheduler"] is None:
         raise UsageError(f"{option}: {where} names no unet or no scheduler in model_index.json")
