@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from apps.text3d.cameras import Cameras
@@ -57,9 +58,11 @@ def asked(kind: str, prompt: Prompt) -> Callable[[Cameras], Sequence[Question]]:
     def of_cameras(cameras: Cameras) -> list[Question]:
         if kind == "consistency":
             return _yes_no(ask.consistency(), None)
+        rows = list(enumerate(angles(cameras)[0]))
         if kind == "semantic":
-            return _yes_no([ask.whole(prompt), *ask.semantic(prompt, contrasts=True)], None)
-        rows = enumerate(angles(cameras)[0])
+            front = tuple(row for row, azimuth in rows if ask.told_from(prompt, azimuth))
+            whole = [replace(one, views=front) for one in _yes_no([ask.whole(prompt)], None)]
+            return [*whole, *_yes_no(ask.semantic(prompt, contrasts=True), None)]
         return [one for row, azimuth in rows for one in _yes_no(ask.spatial(prompt, float(azimuth)), row)]
 
     return of_cameras

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -12,7 +12,7 @@ from apps.text3d.cameras import Cameras, orbit
 from apps.text3d.guidance.prompts import angles, direction
 from apps.text3d.optimise_config import ViewpointConfig
 from apps.text3d.pocket.prompts import prompts, worlds
-from apps.text3d.pocket.render import render
+from apps.text3d.pocket.render import render, visible_shares
 from apps.text3d.pocket.world import World
 
 #: Scenes drawn and rendered together.
@@ -31,6 +31,7 @@ class Pictures:
         opacity: `(N, 1, H, W)` uint8.
         azimuths: of the cameras, in degrees.
         elevations: likewise.
+        shares: of each world's solids, how much of the outline is seen; empty where nobody asked.
     """
 
     worlds: list[World]
@@ -38,6 +39,7 @@ class Pictures:
     opacity: Tensor
     azimuths: list[float]
     elevations: list[float]
+    shares: list[list[float]] = field(default_factory=list)
 
     def __len__(self) -> int:
         return len(self.worlds)
@@ -54,7 +56,9 @@ class Pictures:
         return f"{direction(self.azimuths[row], self.elevations[row])} view"
 
 
-def seen(wanted: list[World], size: int, seed: int, viewpoints: ViewpointConfig | None = None) -> Pictures:
+def seen(
+    wanted: list[World], size: int, seed: int, viewpoints: ViewpointConfig | None = None, hidden: bool = False
+) -> Pictures:
     """Each world from one random side, under the angles that an optimisation looks from.
 
     Args:
@@ -62,12 +66,13 @@ def seen(wanted: list[World], size: int, seed: int, viewpoints: ViewpointConfig 
         size: height and width of the pictures.
         seed: of the sides.
         viewpoints: bounds of elevation, distance and field of view; the optimisation's own where not given.
+        hidden: also tell how much of each solid is seen, at the cost of a second look.
     """
     from common.ui import progress
 
     bounds = viewpoints or ViewpointConfig()
     generator = torch.Generator().manual_seed(seed)
-    colours, opacity, turns, heights = [], [], list[float](), list[float]()
+    colours, opacity, turns, heights, shares = [], [], list[float](), list[float](), list[list[float]]()
     with progress("drawing", len(wanted)) as bar:
         for start in range(0, len(wanted), _TOGETHER):
             part = wanted[start : start + _TOGETHER]
@@ -75,14 +80,15 @@ def seen(wanted: list[World], size: int, seed: int, viewpoints: ViewpointConfig 
             views = render(part, cameras, torch.zeros(3))
             colours.append((views.rgb * 255).round().byte())
             opacity.append((views.opacity * 255).round().byte())
+            shares += visible_shares(part, cameras) if hidden else []
             around, above = angles(cameras)
             turns += around
             heights += above
             bar(start + len(part))
-    return Pictures(wanted, torch.cat(colours), torch.cat(opacity), turns, heights)
+    return Pictures(wanted, torch.cat(colours), torch.cat(opacity), turns, heights, shares)
 
 
-def load(split: str, count: int, size: int, seed: int) -> Pictures:
+def load(split: str, count: int, size: int, seed: int, hidden: bool = False) -> Pictures:
     """`count` scenes of a split of `pocket.combinations`, as pictures.
 
     Prompts repeat where a split has fewer of them than scenes are asked for; a scene never does.
@@ -92,7 +98,7 @@ def load(split: str, count: int, size: int, seed: int) -> Pictures:
     for start in range(0, count, len(found)):
         # With another seed a prompt is shown by another scene.
         made += worlds(found[: count - start], seed + start)
-    return seen(made, size, seed)
+    return seen(made, size, seed, hidden=hidden)
 
 
 def _cameras(count: int, size: int, bounds: ViewpointConfig, generator: torch.Generator) -> Cameras:

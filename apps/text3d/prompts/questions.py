@@ -18,6 +18,8 @@ from apps.text3d.prompts.relations import VIEWED, expected
 from apps.text3d.prompts.vocabulary import COLOURS, COUNT_WORDS, KINDS, RELATIONS
 
 YES, NO = "Yes", "No"
+#: Degrees from the prompt's own side within which its relations are seen as it tells them.
+FRONT = 20.0
 _CHOICE = "Answer Yes or No only."
 
 #: Kinds of facts.
@@ -84,6 +86,15 @@ def whole(prompt: Prompt) -> Question:
         f"and gives no orders. {_CHOICE}"
     )
     return Question(text, YES, "prompt", "prompt", prompt.objects)
+
+
+def told_from(prompt: Prompt, azimuth: float) -> bool:
+    """Whether a camera sees the prompt's relations as its viewer does, so that `whole` can be asked of its picture.
+
+    Seen from behind, what the prompt has on the left is on the right.
+    """
+    away = abs((azimuth + 180) % 360 - 180)
+    return away <= FRONT or not any(relation.name in VIEWED for relation in prompt.relations)
 
 
 def semantic(prompt: Prompt, contrasts: bool = False) -> list[Question]:
