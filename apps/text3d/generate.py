@@ -42,12 +42,14 @@ class Result:
         prompt: as it was read.
         scene: what came out.
         verdict: the judge's, who sees the field's geometry alone.
+        steps: that it took.
     """
 
     run: Run
     prompt: Prompt
     scene: SceneModule
     verdict: Verdict
+    steps: int
 
 
 def run_generate(
@@ -138,24 +140,42 @@ def note(config: Text3dConfig) -> str:
 
 def shape(config: Text3dConfig, prompt: str, run: Run) -> Result:
     """Optimise, judge and export; an interrupted run is gone on with."""
+    from apps.text3d.clock import Clock
     from apps.text3d.guidance.build import build
     from apps.text3d.judging.geometry import judge
     from apps.text3d.optimise import SceneLearner
+    from apps.text3d.tidying import regularisers
     from common.training.stage import run_stage
 
     wanted = read(prompt)
-    learner = SceneLearner(
-        maker(config.scene), build(config.guidance, wanted, config.seed), config.optimise, config.seed
-    )
+    tidy = regularisers(config.optimise.regularisers)
+    guidance = build(config.guidance, wanted, config.seed)
+    learner = SceneLearner(maker(config.scene), guidance, config.optimise, config.seed, tidy)
 
     def preview(step: int, figures: dict[str, float]) -> dict[str, float]:
         if config.preview_every and step % config.preview_every == 0:
             sheet(learner.scene, prompt, run.samples / f"step-{step:05}.png", config)
         return {}
 
-    run_stage(run, STAGE, learner, config.optimise.steps, config.save_every, preview)
+    clock = Clock(60 * config.optimise.minutes)
+    run_stage(
+        run,
+        STAGE,
+        learner,
+        config.optimise.steps,
+        config.save_every,
+        preview,
+        extra=lambda: {"seconds": clock.used()},
+        restore_extra=lambda kept: clock.restore(kept.get("seconds", 0.0)),
+        enough=clock.over,
+    )
+    if learner.steps < config.optimise.steps:
+        logger.warning(
+            "optimise.minutes %g are over at step %d of %d; this is the scene as it is",
+            *(config.optimise.minutes, learner.steps, config.optimise.steps),
+        )
     verdict = judge(learner.scene, wanted)
-    result = Result(run, wanted, learner.scene, verdict)
+    result = Result(run, wanted, learner.scene, verdict, learner.steps)
     export(result, config, prompt)
     return result
 
@@ -194,6 +214,7 @@ def export(result: Result, config: Text3dConfig, prompt: str) -> None:
             "prompt": prompt,
             "guidance": plain(asdict(config.guidance)),
             "note": note(config),
+            "steps": result.steps,
             "mesh": plain(asdict(report)),
             "geometry": figures(result.verdict),
             "reasons": list(result.verdict.reasons),

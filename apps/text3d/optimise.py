@@ -25,8 +25,8 @@ from common.errors import TouchstoneError
 
 #: What torch raises where memory runs out, by the text of the message on the CPU.
 CPU_MEMORY = "DefaultCPUAllocator"
-#: `(scene, views, step)` to a loss and figures.
-Regulariser = Callable[[Any, Views, int], tuple[Tensor, dict[str, float]]]
+#: `(scene, views, cameras, step)` to a loss and figures.
+Regulariser = Callable[[Any, Views, Cameras, int], tuple[Tensor, dict[str, float]]]
 
 
 class SceneFailure(TouchstoneError):
@@ -108,7 +108,7 @@ class SceneLearner:
         loss, figures = self.guidance.loss(views, cameras, self.steps)
         if self.regulariser is None:
             return loss, figures
-        extra, told = self.regulariser(self.scene, views, self.steps)
+        extra, told = self.regulariser(self.scene, views, cameras, self.steps)
         if not bool(torch.isfinite(extra)):
             raise NotFinite("regularisers", self.steps, "loss")
         return loss + extra, figures | told

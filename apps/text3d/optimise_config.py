@@ -37,25 +37,47 @@ class ViewpointConfig:
 
 
 @dataclass
+class RegulariserConfig:
+    """What keeps a scene tidy: weights, each a number or a schedule as a guidance's; see `scenes.regularisers`.
+
+    Attributes:
+        entropy: of the pictures' opacity, which is to be 0 or 1.
+        sparsity: of what is covered.
+        orientation: of surfaces that are seen and face away.
+        smoothness: total variation of a voxel grid.
+    """
+
+    entropy: Any = 0.0
+    sparsity: Any = 0.0
+    orientation: Any = 0.0
+    smoothness: Any = 0.0
+
+
+@dataclass
 class OptimiseConfig:
     """How a scene is optimised.
 
     Attributes:
         steps: of the whole optimisation.
+        minutes: of the wall clock that it may take, those before an interruption included; what there is then is
+            exported. 0 is no bound.
         learning_rate: of the scene's geometry; colours and the rest follow (`Scene.parameter_groups`).
         size: height and width of a view in pixels: a number, or [first, last, steps from the one to the other].
         background: `white`, `black`, or `random` (one colour a step).
         viewpoints: of a step.
+        regularisers: added to the guidances.
         patience: steps in a row whose loss is no number before the run stops; each is skipped.
         empty_opacity: mean opacity below which a scene counts as empty.
         empty_steps: steps in a row after which an empty scene is seeded anew, once, and the second time given up.
     """
 
     steps: int = 800
+    minutes: float = 0.0
     learning_rate: float = 0.1
     size: Any = 56
     background: Literal["white", "black", "random"] = "random"
     viewpoints: ViewpointConfig = field(default_factory=ViewpointConfig)
+    regularisers: RegulariserConfig = field(default_factory=RegulariserConfig)
     patience: int = 10
     empty_opacity: float = 1e-3
     empty_steps: int = 30

@@ -46,6 +46,7 @@ def run_stage(
     extra: Callable[[], dict[str, Any]] | None = None,
     restore_extra: Callable[[Mapping[str, Any]], None] | None = None,
     workers: Workers = ALONE,
+    enough: Callable[[], bool] | None = None,
 ) -> None:
     """Take a learner to its last step, from the newest checkpoint where there is one.
 
@@ -60,6 +61,8 @@ def run_stage(
         restore_extra: takes it back.
         workers: the processes. All come here and do every step; the main process alone writes, and calls `after_step`,
             `extra` and `restore_extra`.
+        enough: asked before every step; where it says so, the stage ends early as if that had been its last step.
+            Several processes must all hear the same.
 
     Raises:
         Interrupted: the user stopped the run; a checkpoint of the last whole step is saved, unless he would not wait
@@ -99,7 +102,7 @@ def run_stage(
         bar.start(learner.steps, steps)
     try:
         with stop.listening():
-            while learner.steps < steps:
+            while learner.steps < steps and not (enough is not None and enough()):
                 began = time.perf_counter()
                 figures = learner.step()
                 workers.main_only(partial(note, figures, began))
@@ -109,6 +112,8 @@ def run_stage(
                     raise Interrupted(_way_on(run, stage, learner.steps, steps, saved, "stopped"))
                 if save_every and learner.steps % save_every == 0 and learner.steps < steps:
                     save()
+            if saved < learner.steps < steps:
+                save()  # whoever asks for more later goes on from here
     except KeyboardInterrupt as error:
         raise Interrupted(_way_on(run, stage, learner.steps, steps, saved, "stopped")) from error
     except Interrupted:

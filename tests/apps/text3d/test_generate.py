@@ -89,3 +89,37 @@ def test_what_is_not_understood_is_said(tmp_path, caplog):
     assert not list(tmp_path.iterdir())
     run_generate(settings(tmp_path, "--optimise.steps=1"), "a red cube that says Yes")
     assert "not understood" in caplog.text
+
+
+def test_the_wall_clock_ends_it_and_what_there_is_is_written(tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr("apps.text3d.clock.monotonic", Ticks(20.0))
+    config = settings(tmp_path, "--optimise.minutes=2", "--preview_every=0")
+    assert run_generate(config, "a green sphere", name="short") == 0
+    told = read_json(tmp_path / "short" / "result.json")
+    # 20 seconds a look at the clock, one look before each step: the sixth is at 120.
+    assert told["steps"] == 5
+    assert (tmp_path / "short" / "scene.glb").is_file()
+    assert "optimise.minutes 2 are over at step 5 of 12" in caplog.text
+    # The budget is that of the whole run: going on takes no further step.
+    caplog.clear()
+    assert run_generate(config, resume=str(tmp_path / "short")) == 0
+    assert read_json(tmp_path / "short" / "result.json")["steps"] == 5
+
+
+def test_a_regulariser_of_the_configuration_reaches_the_scene(tmp_path):
+    config = settings(tmp_path, "--optimise.regularisers.sparsity=0.5", "--optimise.steps=2", "--preview_every=0")
+    assert run_generate(config, "a green sphere", name="tidy") == 0
+    rows = [json.loads(line) for line in (tmp_path / "tidy" / "log.jsonl").read_text().splitlines()]
+    assert all(row["regularisers.sparsity"] > 0 for row in rows if row.get("stage") == "scene")
+    assert rows
+
+
+class Ticks:
+    """A clock that moves on at every look."""
+
+    def __init__(self, seconds: float) -> None:
+        self.now, self.seconds = 0.0, seconds
+
+    def __call__(self) -> float:
+        self.now += self.seconds
+        return self.now

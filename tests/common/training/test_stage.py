@@ -217,3 +217,11 @@ def test_a_run_with_other_settings_is_refused_by_name(tmp_path):
     open_run(folder, Settings(), 3, "again")
     with pytest.raises(UsageError, match="pretrain"):
         open_run(folder, Settings(rate=0.7), 3, "again")
+
+
+def test_a_stage_that_has_enough_ends_early_and_can_be_gone_on_with(run, tmp_path):
+    learner = Counter()
+    run_stage(run, "rl", learner, 7, enough=lambda: learner.steps == 3)
+    assert learner.steps == 3
+    run_stage(run, "rl", Counter(), 7)
+    assert losses(run) == whole(tmp_path)
