@@ -9,6 +9,7 @@ from apps.text3d.config import Text3dConfig
 from common.cli import JSON, OPTIONAL, App, Flag, Verb
 
 RUN = "python -m apps.text3d"
+PARTS = ("diffusion", "vlm", "vlm-held-out", "clip", "clip-held-out")
 
 APP = App(
     name="apps.text3d",
@@ -35,11 +36,11 @@ APP = App(
         ),
         Verb(
             "pretrain",
-            "make the pocket diffusion model from nothing; given again, an interrupted training goes on",
+            "make the pocket models from nothing; given again, an interrupted training goes on",
             "apps.text3d.pretrain:run_pretrain",
-            (),
+            (Flag("--only", "make one of them", {**OPTIONAL, "choices": PARTS}),),
             (
-                f"{RUN} pretrain",
+                f"{RUN} pretrain --only vlm",
                 f"{RUN} pretrain --pretrain.out my-models --pretrain.diffusion.steps 2000",
             ),
         ),
