@@ -69,12 +69,12 @@ def make_model(config: MedVqaConfig, run: Run, folder: Path, command: str) -> di
     """
     from apps.medvqa.pocket import load_pocket
     from apps.medvqa.pocket.annotators import annotated
-    from apps.medvqa.pretraining.language import LanguageLearner
     from apps.medvqa.pretraining.pictures import Pictures
-    from apps.medvqa.pretraining.rows import Rows
     from apps.medvqa.prompts import messages, target
     from common.models.small_vlm import make_small_vlm, save_small_vlm
     from common.training.stage import drop_checkpoints, run_stage
+    from common.training.visual_language import LanguageLearner
+    from common.training.visual_rows import Rows
 
     settings, seed = config.pretrain, config.seed
     examples = load_pocket("demonstrations", settings.examples, seed, pictures=False)
@@ -99,13 +99,14 @@ def make_model(config: MedVqaConfig, run: Run, folder: Path, command: str) -> di
 def see(config: MedVqaConfig, run: Run, model: Any, pictures: Any, examples: Sequence[Example]) -> None:
     """The first stage: the tower alone. Its end is kept, so that a later stop does not begin it again."""
     from apps.medvqa.pocket import study_of
-    from apps.medvqa.pretraining.truth import truth_table
-    from apps.medvqa.pretraining.vision import TowerLearner
+    from apps.medvqa.pretraining.truth import truth_heads, truth_table
     from common.training.stage import run_stage, write_checkpoint
+    from common.training.tower import TowerLearner
 
     settings = config.pretrain
     truth = truth_table([study_of(example) for example in examples])
-    learner = TowerLearner(settings, model.model.visual, settings.hidden_size, pictures, truth, config.seed)
+    heads = truth_heads(settings.hidden_size, config.seed)
+    learner = TowerLearner(settings, model.model.visual, heads, pictures, truth, config.seed)
     run_stage(run, SEE, learner, settings.vision_steps, settings.save_every)
     write_checkpoint(run, SEE, settings.vision_steps, {"learner": learner.state(), "extra": {}})
 

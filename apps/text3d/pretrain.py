@@ -15,9 +15,14 @@ from common.files import write_json, write_text
 
 if TYPE_CHECKING:
     from apps.text3d.guidance.prior import DiffusionPrior
+    from apps.text3d.pretraining.pictures import Pictures
     from common.stats import Interval
+    from common.training.run import Run
 
-STAGE = "diffusion"
+#: Stages of the diffusion model; names in a run's log and checkpoints.
+READ, DENOISE = "read", "denoise"
+#: Texts that the tokenizer is trained on: their language is small.
+TEXTS = 4_000
 #: Splits of `pocket.combinations` that the figures are of.
 TESTS = ("test_seen", "test_held")
 
@@ -50,15 +55,18 @@ def run_pretrain(config: Text3dConfig) -> int:
 def make_diffusion(config: Text3dConfig, command: str) -> Path:
     """Train, write and measure the diffusion model; returns its folder."""
     from apps.text3d.guidance.prior import load_prior, save_prior
-    from apps.text3d.pretraining.diffusion import DiffusionLearner
+    from apps.text3d.pretraining.diffusion import DiffusionLearner, make_prior
     from apps.text3d.pretraining.pictures import load
     from common.training.stage import drop_checkpoints, open_run, run_stage
 
     settings, folder = config.pretrain.diffusion, Path(config.pretrain.out) / "diffusion"
     name = f"pretrain-diffusion-seed{config.seed}-steps{settings.steps}"
     run = open_run(Path(config.runs) / name, Lesson(settings, config.seed), config.seed, command)
-    learner = DiffusionLearner(settings, load("train", settings.scenes, settings.size, config.seed), config.seed)
-    run_stage(run, STAGE, learner, settings.steps, config.pretrain.save_every)
+    pictures = load("train", settings.scenes, settings.size, config.seed)
+    prior = make_prior(settings, [pictures.text(row) for row in range(min(len(pictures), TEXTS))], config.seed)
+    read(config, run, pictures, prior)
+    learner = DiffusionLearner(settings, pictures, prior, config.seed)
+    run_stage(run, DENOISE, learner, settings.steps, config.pretrain.save_every)
     prior = learner.averaged()
     for part in (prior.unet, prior.text_encoder):
         part.half()
@@ -66,8 +74,21 @@ def make_diffusion(config: Text3dConfig, command: str) -> Path:
     del learner, prior
     # Of the file, not of what was in memory: it is in half precision.
     measure(config, load_prior(folder, dtype="float32"), folder, command)
-    drop_checkpoints(run, STAGE)
+    for stage in (READ, DENOISE):
+        drop_checkpoints(run, stage)
     return folder
+
+
+def read(config: Text3dConfig, run: Run, pictures: Pictures, prior: DiffusionPrior) -> None:
+    """The first stage: the text encoder alone. Its end is kept, so that a later stop does not begin it again."""
+    from apps.text3d.pretraining.text import TextLearner, token_table
+    from common.training.stage import run_stage, write_checkpoint
+
+    settings = config.pretrain.diffusion
+    table = token_table(pictures, prior.tokenizer, settings.tokens)
+    learner = TextLearner(settings, pictures, prior.text_encoder, table, config.seed)
+    run_stage(run, READ, learner, settings.text_steps, config.pretrain.save_every)
+    write_checkpoint(run, READ, settings.text_steps, {"learner": learner.state(), "extra": {}})
 
 
 def measure(config: Text3dConfig, prior: DiffusionPrior, folder: Path, command: str) -> dict[str, Any]:
@@ -110,7 +131,9 @@ def card(config: Text3dConfig, command: str, parameters: int, shares: Mapping[st
             "eight colours from all sides and nothing else.",
             "",
             f"- command: `{command}`, seed {config.seed}",
-            f"- {settings.steps:,} steps of {settings.batch_size} of {settings.scenes:,} pictures",
+            f"- {settings.text_steps:,} steps of the text encoder alone, on what {settings.text_batch_size} texts "
+            "say, then "
+            f"{settings.steps:,} steps of {settings.batch_size} of {settings.scenes:,} pictures",
             "",
             "How often it takes noise away better with the true text than with one of which a single fact is false, "
             "in %, 95 % interval; 50 is chance. `test_held` names combinations of colour and kind, or kinds and "

@@ -12,7 +12,8 @@ class DiffusionConfig:
     """The pocket diffusion model: a UNet on pixels, told by a text encoder of its own what to show.
 
     Attributes:
-        size: height and width of its pictures; a multiple of 4.
+        size: height and width of its pictures; a multiple of 4 · `fold`.
+        fold: pixels a side that the UNet sees as one place; see `guidance.prior`.
         channels: of the UNet's three levels, each a multiple of 8; the two inner ones attend to the text.
         layers: residual blocks of a level.
         text_width: width of the text encoder.
@@ -21,7 +22,9 @@ class DiffusionConfig:
         tokens: longest text.
         timesteps: of the noise's schedule.
         scenes: of the split `train`, each seen once from one side.
-        steps: optimiser steps.
+        text_steps: optimiser steps of the text encoder alone, which learns to tell what a prompt says.
+        text_batch_size: texts of such a step.
+        steps: optimiser steps of the whole.
         batch_size: pictures of a step.
         learning_rate: the highest; it falls to 0 along a cosine.
         average: decay of the weights' running mean, which is what is written.
@@ -31,7 +34,8 @@ class DiffusionConfig:
     """
 
     size: int = 32
-    channels: list[int] = field(default_factory=lambda: [24, 48, 64])
+    fold: int = 2
+    channels: list[int] = field(default_factory=lambda: [32, 64, 96])
     layers: int = 1
     text_width: int = 96
     text_layers: int = 3
@@ -39,7 +43,9 @@ class DiffusionConfig:
     tokens: int = 40
     timesteps: int = 1000
     scenes: int = 24_000
-    steps: int = 8_000
+    text_steps: int = 1_000
+    text_batch_size: int = 64
+    steps: int = 10_000
     batch_size: int = 32
     learning_rate: float = 1e-3
     average: float = 0.998
@@ -48,10 +54,15 @@ class DiffusionConfig:
     heldout: int = 200
 
     def __post_init__(self) -> None:
-        if self.size % 4 or len(self.channels) != 3 or any(width % 8 for width in self.channels):
+        if (
+            self.fold < 1
+            or self.size % (4 * self.fold)
+            or len(self.channels) != 3
+            or any(width % 8 for width in self.channels)
+        ):
             raise UsageError(
-                f"pretrain.diffusion: size {self.size} must be a multiple of 4, channels {self.channels} three "
-                "multiples of 8"
+                f"pretrain.diffusion: size {self.size} must be a multiple of 4 times fold {self.fold}, channels "
+                f"{self.channels} three multiples of 8"
             )
 
 

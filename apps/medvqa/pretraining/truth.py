@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 from apps.medvqa.pocket.catalogue import KINDS, LARGEST, ORGANS, SIDES, kinds_of, places_of
 from apps.medvqa.pocket.study import Study
+from common.training.heads import IGNORED
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-#: The class number of what is not asked; torch's cross entropy passes over it.
-IGNORED = -100
+    from common.training.heads import Heads
 
 #: Organ, side and zone of every place where a finding can be, once.
 PLACES = tuple(dict.fromkeys((kind.organ, *place) for kind in KINDS for place in places_of(kind) if any(place)))
@@ -28,6 +28,20 @@ FIGURES = {
     "organ": (1, len(ORGANS)),
     "view": (1, len(SIDES)),
 }
+
+
+def truth_heads(width: int, seed: int) -> Heads:
+    """What reads all figures from image tokens.
+
+    What is at a place is read in one way for all places of an organ: a kind is to look the same wherever it is.
+    """
+    import torch
+
+    from common.training.heads import Heads
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return Heads(width, FIGURES, {"place": [list(ORGANS).index(organ) for organ, _, _ in PLACES]})
 
 
 def truth_table(studies: Sequence[Study]) -> dict[str, Tensor]:

@@ -2,12 +2,15 @@
 
 Read from a folder in the layout of diffusers (`model_index.json` and a folder for each component) or from a hub id:
 Stable Diffusion, whose UNet sees the latents of a VAE; pixel-space models with a text encoder; unconditional DDPMs.
+A pixel-space UNet of 12 or 48 channels sees 2 × 2 or 4 × 4 pixels as one place (space to depth): exact both ways, and
+several times as fast.
 """
 
 from __future__ import annotations
 
 import importlib
 import logging
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -52,6 +55,11 @@ class DiffusionPrior:
             raise UsageError(f"{self.name} predicts {self.prediction!r}; {', '.join(_PREDICTIONS)} are known")
         if self.takes_text and (self.text_encoder is None or self.tokenizer is None):
             raise UsageError(f"{self.name}: the UNet attends to text, and there is no text_encoder or no tokenizer")
+        if self.vae is None and self.unet.config.in_channels != 3 * self.fold**2:
+            raise UsageError(
+                f"{self.name}: a UNet without VAE takes 3 channels, or 12 or 48 of folded pixels, and this one takes "
+                f"{self.unet.config.in_channels}"
+            )
         for part in (self.unet, self.vae, self.text_encoder):
             if part is not None:
                 part.eval().requires_grad_(False)
@@ -83,7 +91,12 @@ class DiffusionPrior:
     @property
     def reduction(self) -> int:
         """Pixels a side of one latent."""
-        return 1 if self.vae is None else int(2 ** (len(self.vae.config.block_out_channels) - 1))
+        return self.fold if self.vae is None else int(2 ** (len(self.vae.config.block_out_channels) - 1))
+
+    @property
+    def fold(self) -> int:
+        """Pixels a side that a pixel-space UNet sees as one place; 1 for a latent one."""
+        return 1 if self.vae is not None else math.isqrt(self.unet.config.in_channels // 3)
 
     def alphas(self, timesteps: Tensor) -> Tensor:
         """`(B, 1, 1, 1)` ᾱ_t, the share of the signal's variance, in float32."""
@@ -100,14 +113,14 @@ class DiffusionPrior:
             pictures: `(B, 3, H, W)` in [0, 1]; resized to `size` where that is known.
 
         Returns:
-            `(B, C, h, w)` float32: latents times the scaling factor, or pixels in [−1, 1].
+            `(B, C, h, w)` float32: latents times the scaling factor, or pixels in [−1, 1], folded where the UNet is.
         """
         size = self.size
         if size is not None and tuple(pictures.shape[-2:]) != size:
             pictures = functional.interpolate(pictures, size, mode="bilinear", antialias=True, align_corners=False)
         scaled = 2 * pictures - 1
         if self.vae is None:
-            return scaled
+            return functional.pixel_unshuffle(scaled, self.fold)
         shift = getattr(self.vae.config, "shift_factor", None) or 0.0
         latents: Tensor = self.vae.encode(scaled.to(self.vae.dtype)).latent_dist.mode().float()
         encoded: Tensor = (latents - shift) * self.vae.config.scaling_factor
@@ -119,6 +132,8 @@ class DiffusionPrior:
             shift = getattr(self.vae.config, "shift_factor", None) or 0.0
             unscaled = latents / self.vae.config.scaling_factor + shift
             latents = self.vae.decode(unscaled.to(self.vae.dtype)).sample.float()
+        else:
+            latents = functional.pixel_shuffle(latents, self.fold)
         return (0.5 * latents + 0.5).clamp(0, 1)
 
     def embed(self, texts: Sequence[str]) -> Tensor | None:

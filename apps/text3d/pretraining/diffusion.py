@@ -11,15 +11,13 @@ from torch.nn import functional
 
 from apps.text3d.pretrain_config import DiffusionConfig
 from apps.text3d.pretraining.pictures import Pictures
+from apps.text3d.pretraining.text import token_table
 from common.training.scheduled import ScheduledLearner
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from apps.text3d.guidance.prior import DiffusionPrior
-
-#: Texts that the tokenizer is trained on: their language is small.
-READ = 4_000
 
 
 def make_prior(config: DiffusionConfig, texts: Sequence[str], seed: int) -> DiffusionPrior:
@@ -57,13 +55,13 @@ def make_prior(config: DiffusionConfig, texts: Sequence[str], seed: int) -> Diff
             )
         )
         unet = library.UNet2DConditionModel(
-            sample_size=config.size,
+            sample_size=config.size // config.fold,
             block_out_channels=tuple(config.channels),
             layers_per_block=config.layers,
             down_block_types=("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
             up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
-            in_channels=3,
-            out_channels=3,
+            in_channels=3 * config.fold**2,
+            out_channels=3 * config.fold**2,
             cross_attention_dim=config.text_width,
             # diffusers takes this for the number of heads (huggingface/diffusers #2011).
             attention_head_dim=4,
@@ -83,12 +81,12 @@ class DiffusionLearner(ScheduledLearner):
     Args:
         config: sizes and steps.
         pictures: to learn from.
-        seed: of weights, order, noise and backgrounds.
+        prior: the model; trained in place.
+        seed: of order, noise and backgrounds.
     """
 
-    def __init__(self, config: DiffusionConfig, pictures: Pictures, seed: int) -> None:
-        texts = [f"{world.prompt.text}, {pictures.view(row)}" for row, world in enumerate(pictures.worlds[:READ])]
-        self.prior = make_prior(config, texts, seed)
+    def __init__(self, config: DiffusionConfig, pictures: Pictures, prior: DiffusionPrior, seed: int) -> None:
+        self.prior = prior
         model = nn.ModuleDict({"unet": self.prior.unet, "text": self.prior.text_encoder})
         model.requires_grad_(True)
         optimizer = torch.optim.AdamW(model.parameters(), lr=0.0, weight_decay=0.01)
@@ -96,13 +94,13 @@ class DiffusionLearner(ScheduledLearner):
         self.config, self.pictures = config, pictures
         self.generator = torch.Generator().manual_seed(seed)
         self.mean = copy.deepcopy(model).requires_grad_(False)
-        self.tokens = self._tokens()
+        self.tokens = token_table(pictures, prior.tokenizer, config.tokens)
 
     def loss(self, rows: list[int]) -> Tensor:
         """See `ScheduledLearner.loss`."""
         count = len(rows)
         draw = torch.rand(5, count, generator=self.generator)
-        clean = 2 * self.pictures.on(rows, _backgrounds(draw[:3].T)) - 1
+        clean = self.prior.encode(self.pictures.on(rows, backgrounds(draw[:3].T)))
         timesteps = torch.randint(0, self.prior.timesteps, (count,), generator=self.generator)
         noise = torch.randn(clean.shape, generator=self.generator)
         alpha = self.prior.alphas(timesteps)
@@ -140,24 +138,8 @@ class DiffusionLearner(ScheduledLearner):
         self.mean.load_state_dict(state["mean"])
         self.generator.set_state(state["generator"])
 
-    def _tokens(self) -> Tensor:
-        """`(N, 3, L)` int16 ids of each picture's three texts: none, without direction, whole."""
-        tokenizer = self.prior.tokenizer
-        ready: dict[str, Tensor] = {}
-        rows = []
-        for row, world in enumerate(self.pictures.worlds):
-            texts = ("", world.prompt.text, f"{world.prompt.text}, {self.pictures.view(row)}")
-            for text in texts:
-                if text not in ready:
-                    ids = tokenizer(
-                        text, padding="max_length", max_length=self.config.tokens, truncation=True, return_tensors="pt"
-                    )
-                    ready[text] = ids["input_ids"][0].short()
-            rows.append(torch.stack([ready[text] for text in texts]))
-        return torch.stack(rows)
 
-
-def _backgrounds(unit: Tensor) -> Tensor:
+def backgrounds(unit: Tensor) -> Tensor:
     """`(B, 3)` colours: a third white, the others random, as `scenes.backgrounds` has them."""
     white = unit[:, :1] < 1 / 3
     # The first number has said whether it is white; stretched, it is even in [0, 1] again.

@@ -41,8 +41,8 @@ def discrimination(prior: DiffusionPrior, pictures: Pictures, seed: int = 0) -> 
     for row, world in enumerate(pictures.worlds):
         made = {fact: PROMPTS[name](world.prompt, rng) for fact, name in FACTS.items()}
         false = {fact: f"{one.text}, {pictures.view(row)}" for fact, one in made.items() if one is not None}
-        texts = [f"{world.prompt.text}, {pictures.view(row)}", *false.values()]
-        clean = 2 * pictures.on([row], torch.rand(3, generator=generator)) - 1
+        texts = [pictures.text(row), *false.values()]
+        clean = prior.encode(pictures.on([row], torch.rand(3, generator=generator)))
         errors = _errors(prior, clean, texts, generator)
         for place, fact in enumerate(false, start=1):
             found[fact].append(bool(errors[0] < errors[place]))

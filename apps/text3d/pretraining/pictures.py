@@ -55,6 +55,10 @@ class Pictures:
         """What `view_dependent` calls the side that a picture is seen from."""
         return f"{direction(self.azimuths[row], self.elevations[row])} view"
 
+    def text(self, row: int) -> str:
+        """What a picture shows, with the side that it is seen from."""
+        return f"{self.worlds[row].prompt.text}, {self.view(row)}"
+
 
 def seen(
     wanted: list[World], size: int, seed: int, viewpoints: ViewpointConfig | None = None, hidden: bool = False

@@ -15,10 +15,10 @@ from apps.medvqa.model_config import PretrainConfig
 from apps.medvqa.pocket import load_pocket, study_of
 from apps.medvqa.pretrain import shape
 from apps.medvqa.pretraining.pictures import Pictures
-from apps.medvqa.pretraining.rows import Rows
 from apps.medvqa.pretraining.truth import truth_table
 from apps.medvqa.prompts import messages, target
 from common.models.small_vlm import make_small_vlm
+from common.training.visual_rows import Rows
 
 SMALL = PretrainConfig(
     vocabulary=400,

@@ -10,15 +10,21 @@ import torch
 from apps.medvqa.pocket import phantom
 from apps.medvqa.pocket.catalogue import KINDS
 from apps.medvqa.pocket.study import Finding, make_study
-from apps.medvqa.pretraining.language import LanguageLearner
-from apps.medvqa.pretraining.truth import FIGURES, IGNORED, PLACES, truth_table
-from apps.medvqa.pretraining.vision import Heads, TowerLearner, cosine, figure_accuracies, figure_losses
+from apps.medvqa.pretraining.truth import FIGURES, IGNORED, PLACES, truth_heads, truth_table
+from common.training.heads import figure_accuracies, figure_losses
+from common.training.tower import TowerLearner, cosine
+from common.training.visual_language import LanguageLearner
 from tests.apps.medvqa.pretraining.conftest import SMALL
 
 
 def tower_learner(tiny, **changes):
     return TowerLearner(
-        replace(SMALL, **changes), tiny.model.model.visual, SMALL.hidden_size, tiny.pictures, tiny.truth, 0
+        replace(SMALL, **changes),
+        tiny.model.model.visual,
+        truth_heads(SMALL.hidden_size, 0),
+        tiny.pictures,
+        tiny.truth,
+        0,
     )
 
 
@@ -94,7 +100,7 @@ def test_the_truth_of_a_study():
 
 def test_heads_tell_every_figure_and_what_is_not_told_costs_nothing(tiny):
     torch.manual_seed(0)
-    logits = Heads(8)(torch.randn(3, 16, 8))
+    logits = truth_heads(8, 0)(torch.randn(3, 16, 8))
     assert {name: tuple(part.shape[1:]) for name, part in logits.items()} == FIGURES
     truth = {name: torch.full(part.shape[:2], IGNORED) for name, part in logits.items()}
     assert all(loss.item() == 0.0 for loss in figure_losses(logits, truth).values())

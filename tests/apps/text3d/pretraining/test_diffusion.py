@@ -15,16 +15,20 @@ from apps.text3d.guidance.prior import load_prior
 from apps.text3d.pocket.combinations import held
 from apps.text3d.pretrain import run_pretrain
 from apps.text3d.pretrain_config import DiffusionConfig, PretrainConfig
-from apps.text3d.pretraining.diffusion import DiffusionLearner
+from apps.text3d.pretraining.diffusion import DiffusionLearner, make_prior
 from apps.text3d.pretraining.figures import discrimination
 from apps.text3d.pretraining.pictures import Pictures, load
+from apps.text3d.pretraining.text import TextLearner, token_table
 from common.errors import UsageError
 
 TINY = DiffusionConfig(
     size=16,
+    fold=1,
     channels=[16, 16, 16],
     text_width=32,
     text_layers=1,
+    text_steps=2,
+    text_batch_size=16,
     scenes=96,
     steps=60,
     batch_size=8,
@@ -66,14 +70,42 @@ def test_more_scenes_than_prompts_are_other_scenes_of_the_same_prompts(monkeypat
 
 def test_it_learns_to_take_noise_away(pictures: Pictures) -> None:
     """At a learning rate of 0 it stays where it begins, above 0.7."""
-    learner = DiffusionLearner(TINY, pictures, 0)
+    learner = _learner(pictures, 0)
     losses = [learner.step()["loss"] for _ in range(TINY.steps)]
     assert sum(losses[:5]) / 5 > 0.7
     assert sum(losses[-20:]) / 20 < 0.52
 
 
+def test_the_encoder_learns_to_read_and_goes_on_bit_for_bit(pictures: Pictures) -> None:
+    config = replace(TINY, text_steps=120)
+    texts = [pictures.text(row) for row in range(len(pictures))]
+
+    def learner() -> TextLearner:
+        prior = make_prior(config, texts, 0)
+        return TextLearner(config, pictures, prior.text_encoder, token_table(pictures, prior.tokenizer, 40), 0)
+
+    whole, first, second = learner(), learner(), learner()
+    figures = [whole.step() for _ in range(120)]
+    assert figures[-1]["right/kind"] > 0.85 > figures[0]["right/kind"]
+    assert figures[-1]["right/view"] > 0.9
+    for one in (first, second):
+        one.step()
+    first.step()
+    second.restore(second.state())
+    second.step()
+    states = [one.model.state_dict() for one in (first, second)]
+    assert all(torch.equal(value, states[1][name]) for name, value in states[0].items())
+
+
+def test_folded_pixels_come_back_as_they_were(pictures: Pictures) -> None:
+    prior = make_prior(replace(TINY, fold=2), ["a cube"], 0)
+    shown = pictures.on([0, 1], torch.ones(3))
+    assert prior.encode(shown).shape == (2, 12, 8, 8)
+    assert torch.allclose(prior.decode(prior.encode(shown)), shown, atol=1e-6)
+
+
 def test_a_resumed_training_equals_the_uninterrupted_one(pictures: Pictures) -> None:
-    whole, first, second = (DiffusionLearner(TINY, pictures, 3) for _ in range(3))
+    whole, first, second = (_learner(pictures, 3) for _ in range(3))
     for _ in range(4):
         whole.step()
     for _ in range(2):
@@ -85,7 +117,7 @@ def test_a_resumed_training_equals_the_uninterrupted_one(pictures: Pictures) -> 
 
 
 def test_the_running_mean_is_what_is_written(pictures: Pictures) -> None:
-    learner = DiffusionLearner(TINY, pictures, 0)
+    learner = _learner(pictures, 0)
     for _ in range(3):
         learner.step()
     prior = learner.averaged()
@@ -95,14 +127,14 @@ def test_the_running_mean_is_what_is_written(pictures: Pictures) -> None:
 
 
 def test_a_model_that_is_deaf_to_text_tells_no_true_one_from_a_false_one(pictures: Pictures) -> None:
-    prior = DiffusionLearner(TINY, pictures, 0).averaged()
+    prior = _learner(pictures, 0).averaged()
     prior.embed = lambda texts: torch.zeros(len(texts), TINY.tokens, TINY.text_width)  # type: ignore[method-assign]
     shares = discrimination(prior, load("test_seen", 6, TINY.size, 0))
     assert {share.mean for share in shares.values()} == {0.0}
 
 
 def test_a_model_that_knows_the_true_text_is_right_throughout(pictures: Pictures) -> None:
-    prior = DiffusionLearner(TINY, pictures, 0).averaged()
+    prior = _learner(pictures, 0).averaged()
     true = {f"{world.prompt.text}, {pictures.view(row)}" for row, world in enumerate(pictures.worlds)}
 
     def embed(texts: list[str]) -> torch.Tensor:
@@ -139,7 +171,7 @@ def test_an_interrupted_training_with_other_settings_is_not_gone_on_with(tmp_pat
         run_pretrain(config)
 
 
-@pytest.mark.parametrize("wrong", [{"size": 30}, {"channels": [8, 8]}, {"channels": [8, 8, 12]}])
+@pytest.mark.parametrize("wrong", [{"size": 36, "fold": 2}, {"channels": [8, 8]}, {"channels": [8, 8, 12]}])
 def test_sizes_that_do_not_go_together_are_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(UsageError, match=r"pretrain\.diffusion"):
         DiffusionConfig(**wrong)
@@ -148,6 +180,11 @@ def test_sizes_that_do_not_go_together_are_refused(wrong: dict[str, Any]) -> Non
 def _config(folder: Path) -> Text3dConfig:
     tiny = replace(TINY, scenes=16, steps=2)
     return Text3dConfig(pretrain=PretrainConfig(str(folder / "out"), tiny), runs=str(folder / "runs"))
+
+
+def _learner(pictures: Pictures, seed: int) -> DiffusionLearner:
+    texts = [pictures.text(row) for row in range(len(pictures))]
+    return DiffusionLearner(TINY, pictures, make_prior(TINY, texts, seed), seed)
 
 
 def _weights(learner: DiffusionLearner) -> list[torch.Tensor]:

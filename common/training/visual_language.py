@@ -2,24 +2,34 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from apps.medvqa.pretraining.rows import IGNORED, LengthBatches, Rows
-from apps.medvqa.pretraining.tower import tokens
-from apps.medvqa.pretraining.vision import apply, cosine, optimizer
+from common.models.qwen_tower import tokens
+from common.training.heads import IGNORED
+from common.training.tower import apply, cosine, optimizer
+from common.training.visual_rows import LengthBatches, Rows
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from apps.medvqa.model_config import PretrainConfig
-    from apps.medvqa.pretraining.pictures import Pictures
+    from common.models.qwen_tower import PatchSource
 
 # Pictures that a frozen tower looks at together.
 LOOK = 256
+
+
+class LanguageSettings(Protocol):
+    """What of an application's settings counts here."""
+
+    language_steps: int
+    language_schedule: int
+    language_batch_size: int
+    language_learning_rate: float
+    tower_rate: float
 
 
 class LanguageLearner:
@@ -31,15 +41,25 @@ class LanguageLearner:
         settings: batch size, rates and steps.
         model: a Qwen2.5-VL; trained in place.
         rows: the questions and answers.
-        pictures: picture number `n` belongs to row number `n`.
+        pictures: what they are about.
         seed: of the rows' order.
+        shown: number of each row's picture; picture `n` belongs to row `n` where not given.
     """
 
-    def __init__(self, settings: PretrainConfig, model: Any, rows: Rows, pictures: Pictures, seed: int) -> None:
+    def __init__(
+        self,
+        settings: LanguageSettings,
+        model: Any,
+        rows: Rows,
+        pictures: PatchSource,
+        seed: int,
+        shown: Sequence[int] | None = None,
+    ) -> None:
         self.settings, self.model, self.rows, self.pictures = settings, model, rows, pictures
         tower = model.model.visual
         tower.requires_grad_(settings.tower_rate > 0)
-        self.seen = None if settings.tower_rate > 0 else look(tower, pictures)
+        self.shown = range(len(rows)) if shown is None else shown
+        self.seen = None if settings.tower_rate > 0 else look(tower, pictures, max(self.shown) + 1)
         self.optimizers = {"language": optimizer(model.model.language_model)}
         if settings.tower_rate > 0:
             self.optimizers["tower"] = optimizer(tower)
@@ -65,7 +85,8 @@ class LanguageLearner:
 
     def logits(self, chosen: Sequence[int], ids: Tensor, mask: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """Logits and truth of the completions' tokens; those of the prompts are not computed."""
-        seen = tokens(self.model.model.visual, self.pictures, chosen) if self.seen is None else self.seen[chosen]
+        about = [self.shown[row] for row in chosen]
+        seen = tokens(self.model.model.visual, self.pictures, about) if self.seen is None else self.seen[about]
         words = self.model.get_input_embeddings()(ids)
         start, end = self.rows.start, self.rows.start + self.pictures.tokens
         states = self.model.model.language_model(
@@ -96,20 +117,20 @@ class LanguageLearner:
         self.steps = state["step"]
 
 
-def look(tower: torch.nn.Module, pictures: Pictures) -> Tensor:
-    """The `(N, tokens, width)` image tokens of all pictures, without gradient."""
+def look(tower: torch.nn.Module, pictures: PatchSource, count: int) -> Tensor:
+    """The `(N, tokens, width)` image tokens of the first `count` pictures, without gradient."""
     from common.ui import progress
 
     tower.eval()
     found = []
-    with torch.no_grad(), progress("looking", len(pictures)) as bar:
-        for start in range(0, len(pictures), LOOK):
-            found.append(tokens(tower, pictures, range(start, min(start + LOOK, len(pictures)))))
+    with torch.no_grad(), progress("looking", count) as bar:
+        for start in range(0, count, LOOK):
+            found.append(tokens(tower, pictures, range(start, min(start + LOOK, count))))
             bar(start + len(found[-1]))
     return torch.cat(found)
 
 
-def positions(model: Any, rows: Rows, pictures: Pictures) -> Tensor:
+def positions(model: Any, rows: Rows, pictures: PatchSource) -> Tensor:
     """`(3, 1, longest)` position ids, the same for every row: where a picture stands, all rows are alike."""
     longest = max(rows.lengths)
     ids = torch.zeros(1, longest, dtype=torch.long)

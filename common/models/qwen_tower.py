@@ -1,23 +1,34 @@
-"""Qwen2.5-VL's vision tower over many grey pictures of one size at once: the same numbers in two thirds of the time.
+"""Qwen2.5-VL's vision tower over many pictures of one size at once: the same numbers in two thirds of the time.
 
-transformers' own forward pass takes the pictures one by one in every attention, and convolves three equal channels
-twice. Here the pictures are a batch, and the kernels of equal channels are added up before they meet the pixels. The
-weights are the tower's own.
+transformers' own forward pass takes the pictures one by one in every attention, and convolves equal frames, and equal
+channels of grey pictures, several times. Here the pictures are a batch, and the kernels of what is equal are added up
+before they meet the pixels. The weights are the tower's own.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-if TYPE_CHECKING:
-    from apps.medvqa.pretraining.pictures import Pictures
+
+class PatchSource(Protocol):
+    """Pictures of one size that give their patches."""
+
+    #: Time, height and width of each picture, in patches.
+    grid: tuple[int, int, int]
+
+    @property
+    def tokens(self) -> int:
+        """Image tokens of one picture."""
+
+    def patches(self, rows: Any) -> Tensor:
+        """`(B, patches, patch²)` of grey or `(B, patches, 3 · patch²)` of coloured pictures, in Qwen's order."""
 
 
-def tokens(tower: Any, pictures: Pictures, rows: Any) -> Tensor:
+def tokens(tower: Any, pictures: PatchSource, rows: Any) -> Tensor:
     """The `(B, tokens, width)` image tokens of some pictures, with gradient to the tower's weights.
 
     Equals transformers' forward pass on the processor's patches to 1e-5. All blocks must look at the whole picture.
@@ -32,12 +43,13 @@ def tokens(tower: Any, pictures: Pictures, rows: Any) -> Tensor:
 
 
 def _embed(tower: Any, patches: Tensor) -> Tensor:
-    """`(B, patches, width)` of `(B, patches, pixels)`: every channel and frame shows the same grey."""
-    kernel = tower.patch_embed.proj.weight
-    return functional.linear(patches, kernel.sum(dim=(1, 2)).flatten(1))
+    """`(B, patches, width)`: every frame shows the same, and every channel of a grey picture does."""
+    kernel = tower.patch_embed.proj.weight.sum(dim=2)
+    grey = patches.shape[-1] < kernel[0].numel()
+    return functional.linear(patches, (kernel.sum(dim=1) if grey else kernel).flatten(1))
 
 
-def _turns(tower: Any, pictures: Pictures, states: Tensor) -> tuple[Tensor, Tensor]:
+def _turns(tower: Any, pictures: PatchSource, states: Tensor) -> tuple[Tensor, Tensor]:
     """Cosine and sine of the rotary positions, `(patches, 1, head)`; the same for every picture."""
     from transformers.vision_utils import get_vision_position_ids
 

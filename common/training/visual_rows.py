@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from common.errors import DataError
 from common.models.vlm_prompt import Patches, PromptReader, VisualPrompt
+from common.training.heads import IGNORED
 from common.training.sampler import CyclicSampler
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from apps.medvqa.prompts import Message
-
-#: Labels of what is not to be learnt; torch's cross entropy passes over them.
-IGNORED = -100
 # Batches that are sorted by length together.
 TOGETHER = 16
 
@@ -33,7 +30,7 @@ class Rows:
     """
 
     def __init__(
-        self, taught: Iterable[tuple[Sequence[Message], str]], processor: Any, grid: tuple[int, int, int]
+        self, taught: Iterable[tuple[Sequence[Mapping[str, Any]], str]], processor: Any, grid: tuple[int, int, int]
     ) -> None:
         import torch
 
