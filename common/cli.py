@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from common.config import add_config, nearest, parse
+from common.config import add_config, nearest, parse, typed
 from common.errors import MissingDependency, TouchstoneError, UsageError
 
 if TYPE_CHECKING:
@@ -54,6 +54,9 @@ class Verb:
         target: `module:function`; called as `function(config, **flags)`, its int result is the exit code.
         flags: the verb's own options.
         examples: whole commands, shown under `--help`.
+        explicit: also hand over as `given` the settings that were typed, such as `["--seed", "7"]`: `--config` and
+            dotted options, without the default file. A verb that goes on with an earlier run has that run's settings,
+            and must know what the user wants changed.
     """
 
     name: str
@@ -61,6 +64,7 @@ class Verb:
     target: str
     flags: tuple[Flag, ...] = ()
     examples: tuple[str, ...] = ()
+    explicit: bool = False
 
 
 @dataclass(frozen=True)
@@ -116,10 +120,13 @@ class App:
             # Last, because that is where the reader's eye is when a long page has scrolled by.
             _say("\n".join(["", "examples:", *(f"  {example}" for example in verb.examples)]), sys.stdout)
             return 0
+        given = typed(self.config, arguments)
         if not any(argument.split("=", 1)[0] == "--config" for argument in arguments):
             arguments = ["--config", str(self.default_config), *arguments]
         config: Any
         config, flags = parse(parser, self.config, arguments)
+        if verb.explicit:
+            flags["given"] = given
         module, function = verb.target.split(":")
         try:
             result = getattr(importlib.import_module(module), function)(config, **flags)

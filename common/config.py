@@ -199,6 +199,17 @@ def parse(parser: ArgumentParser, kind: type[ConfigT], arguments: Sequence[str])
     return config, others
 
 
+def typed(kind: type, arguments: Sequence[str]) -> list[str]:
+    """Those of a command's arguments that are settings, `--config` included, in their order and as `--name=value`."""
+    known = {"--config", *(f"--{key}" for key in known_keys(kind))}
+    found = []
+    for position, option in enumerate(arguments):
+        name, equals, _ = option.partition("=")
+        if name in known or (name.startswith("--") and ".extra." in name):
+            found.append(option if equals else f"{name}={next(iter(arguments[position + 1 :]), '')}")
+    return found
+
+
 def to_dict(config: Any) -> dict[str, Any]:
     """A config dataclass as plain nested dictionaries, for YAML and JSON."""
     return asdict(config)

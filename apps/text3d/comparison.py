@@ -113,7 +113,9 @@ def difference_rows(summary: Mapping[str, Any]) -> list[list[str]]:
     told = []
     for recipe, found in list(summary["recipes"].items())[1:]:
         cells = [found["difference"][name] for name in FIGURES]
-        told.append([recipe, *(f"{Interval.from_dict(one['difference']).text(100, 1)}{_p(one['p'])}" for one in cells)])
+        told.append(
+            [recipe, *(f"{Interval.from_dict(one['difference']).text(100, 1)}{_p(one['p'])}" for one in cells)]
+        )
     return told
 
 
@@ -143,12 +145,11 @@ def write_comparison_report(results: Results, summary: Mapping[str, Any], folder
     if len(names) > 1:
         words = f"Difference from {names[0]} in points, paired by prompt; p of no difference"
         report.table(("recipe", *FIGURES), difference_rows(summary), words)
-    for name in FIGURES:
-        shares = {
-            recipe: Interval.from_dict(found["right"][name]) for recipe, found in summary["recipes"].items()
-        }
-        if any(each.n for each in shares.values()):
-            report.figure(bars(shares, f"{name} right"), f"{name}: share of right facts")
+    series = {
+        recipe: [Interval.from_dict(found["right"][name]) for name in FIGURES]
+        for recipe, found in summary["recipes"].items()
+    }
+    report.figure(bars(FIGURES, series, "right, %", 100), caption(summary))
     report.section("Scenes")
     for seed in summary["seeds"]:
         columns = {recipe or "run": result.scenes for (recipe, own), result in results.items() if own == seed}

@@ -10,6 +10,7 @@ from apps.text3d.optimise_config import OptimiseConfig
 from apps.text3d.pretrain_config import PretrainConfig
 from apps.text3d.scenes.config import GaussianConfig, HashGridConfig, VoxelConfig
 from apps.text3d.train_config import ComparisonConfig, TrainConfig
+from common.errors import UsageError
 
 
 @dataclass
@@ -63,6 +64,8 @@ class Text3dConfig:
         runs: folder of the run folders.
         save_every: steps between checkpoints.
         preview_every: steps between the pictures in `samples/`.
+        turntable_every: steps between small turntables beside them, as GIFs; 0 makes none. One takes the time of 16
+            views.
     """
 
     scene: SceneConfig = field(default_factory=SceneConfig)
@@ -77,3 +80,11 @@ class Text3dConfig:
     runs: str = "runs/text3d"
     save_every: int = 100
     preview_every: int = 50
+    turntable_every: int = 0
+
+    def __post_init__(self) -> None:
+        if self.optimise.densify.every and self.scene.kind != "gaussians":
+            raise UsageError(
+                f"optimise.densify is of scenes of Gaussians, and scene.kind is {self.scene.kind}; set "
+                "optimise.densify.every to 0 or scene.kind to gaussians"
+            )

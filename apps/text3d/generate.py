@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from apps.text3d.config import SceneConfig, Text3dConfig
+from apps.text3d.going_on import resumed
 from common import ui
-from common.config import load
 from common.errors import UsageError
 from common.files import read_json, write_json, write_text
 
@@ -20,8 +20,9 @@ if TYPE_CHECKING:
     import torch
 
     from apps.text3d.export.splats import Splats
+    from apps.text3d.guidance.build import Models
     from apps.text3d.judging.geometry import Verdict
-    from apps.text3d.optimise import SceneModule
+    from apps.text3d.optimise import SceneLearner, SceneModule
     from apps.text3d.prompts.prompt import Prompt
     from common.training.run import Run
 
@@ -30,6 +31,8 @@ logger = logging.getLogger(__name__)
 STAGE = "scene"
 #: Stands on everything that the critic has shaped.
 ANALYTIC = "shaped by the analytic critic, which knows the wanted scene: an upper bound, no text-to-3D result"
+#: Frames and side of the turntables beside the previews.
+SMALL_TURN = (16, 112)
 MEASURES = ("object", "colour", "count", "relation")
 
 
@@ -58,18 +61,20 @@ def run_generate(
     resume: str | None = None,
     name: str | None = None,
     json_output: bool = False,
+    given: Sequence[str] = (),
 ) -> int:
     """Shape a scene after a prompt; a GLB, a PLY, a turntable and a contact sheet lie in the run's folder.
 
     Args:
         config: the settings.
         prompt: what to show.
-        resume: folder of an interrupted run, in place of a prompt; its settings are taken.
+        resume: folder of a run, in place of a prompt; its settings are taken.
         name: of the run folder; prompt, date and time where not given.
         json_output: print JSON instead of a table.
+        given: settings as they were typed; of a run that is gone on with, they may change its steps and minutes.
 
     Raises:
-        UsageError: no prompt, or one of which nothing was understood.
+        UsageError: no prompt, one of which nothing was understood, or a run is to go on with other settings.
         SceneFailure: the optimisation went wrong; the last checkpoint is whole.
     """
     from common.training.run import Run, set_threads
@@ -78,7 +83,7 @@ def run_generate(
         raise UsageError('give a prompt, such as "a red cube left of a blue sphere", or --resume RUN')
     if resume is not None:
         run = Run.resume(resume)
-        config, prompt = load(Text3dConfig, run.folder / "config.yaml"), (run.folder / "prompt.txt").read_text("utf-8")
+        config, prompt = resumed(run, given, taken(run)), (run.folder / "prompt.txt").read_text("utf-8")
     else:
         assert prompt is not None
         read(prompt)
@@ -86,6 +91,14 @@ def run_generate(
     set_threads(config.threads)
     show(shape(config, prompt, run), note(config), json_output)
     return 0
+
+
+def taken(run: Run) -> int:
+    """Steps that a run's newest checkpoint has."""
+    from common.training.stage import newest_checkpoint
+
+    newest = newest_checkpoint(run, STAGE)
+    return 0 if newest is None else int(newest.stem.removeprefix("checkpoint-"))
 
 
 def begin(config: Text3dConfig, prompt: str, name: str | None = None) -> Run:
@@ -138,26 +151,51 @@ def note(config: Text3dConfig) -> str:
     return ANALYTIC if config.guidance.analytic else ""
 
 
-def shape(config: Text3dConfig, prompt: str, run: Run) -> Result:
-    """Optimise, judge and export; an interrupted run is gone on with."""
-    from apps.text3d.clock import Clock
+def learner_of(config: Text3dConfig, wanted: Prompt, models: Models | None = None) -> SceneLearner:
+    """A new scene with its guidances and regularisers, as configured; nothing is taken up of an earlier one.
+
+    Raises:
+        UsageError: no guidance has a weight, or one that has names no model.
+    """
     from apps.text3d.guidance.build import build
-    from apps.text3d.judging.geometry import judge
     from apps.text3d.optimise import SceneLearner
     from apps.text3d.tidying import regularisers
-    from common.training.stage import run_stage
+
+    tidy = regularisers(config.optimise.regularisers)
+    guidance = build(config.guidance, wanted, config.seed, models)
+    return SceneLearner(maker(config.scene), guidance, config.optimise, config.seed, tidy)
+
+
+def shape(config: Text3dConfig, prompt: str, run: Run, models: Models | None = None) -> Result:
+    """Optimise, judge and export; an interrupted run is gone on with.
+
+    Args:
+        config: the settings.
+        prompt: what to show.
+        run: the scene's folder.
+        models: of the guidances, that are open already; more are added.
+    """
+    from apps.text3d.clock import Clock
+    from apps.text3d.export.turntable import turn, write_video
+    from apps.text3d.judging.geometry import judge
+    from common.training.stage import run_stage, write_checkpoint
 
     wanted = read(prompt)
-    tidy = regularisers(config.optimise.regularisers)
-    guidance = build(config.guidance, wanted, config.seed)
-    learner = SceneLearner(maker(config.scene), guidance, config.optimise, config.seed, tidy)
+    learner = learner_of(config, wanted, models)
 
     def preview(step: int, figures: dict[str, float]) -> dict[str, float]:
         if config.preview_every and step % config.preview_every == 0:
             sheet(learner.scene, prompt, run.samples / f"step-{step:05}.png", config)
+        if config.turntable_every and step % config.turntable_every == 0:
+            small = turn(learner.scene, *SMALL_TURN)
+            write_video(small, run.samples / f"turn-{step:05}.gif", SMALL_TURN[0] / 2, note(config))
         return {}
 
     clock = Clock(60 * config.optimise.minutes)
+
+    def extra() -> dict[str, Any]:
+        return {"seconds": clock.used()}
+
     run_stage(
         run,
         STAGE,
@@ -165,10 +203,13 @@ def shape(config: Text3dConfig, prompt: str, run: Run) -> Result:
         config.optimise.steps,
         config.save_every,
         preview,
-        extra=lambda: {"seconds": clock.used()},
+        extra=extra,
         restore_extra=lambda kept: clock.restore(kept.get("seconds", 0.0)),
         enough=clock.over,
     )
+    if taken(run) < learner.steps:
+        # Whoever asks for more steps later goes on from the last one.
+        write_checkpoint(run, STAGE, learner.steps, {"learner": learner.state(), "extra": extra()})
     if learner.steps < config.optimise.steps:
         logger.warning(
             "optimise.minutes %g are over at step %d of %d; this is the scene as it is",
@@ -206,7 +247,8 @@ def export(result: Result, config: Text3dConfig, prompt: str) -> None:
         write_mesh(mesh, folder / f"scene.{ending}", prompt, note(config))
     if config.scene.kind == "gaussians":
         write_splats(_splats(result.scene), folder / "splats.ply", note(config))
-    write_video(turn(result.scene, config.export.frames, config.export.size), folder / "turntable.mp4")
+    shown = turn(result.scene, config.export.frames, config.export.size)
+    write_video(shown, folder / "turntable.mp4", note=note(config))
     sheet(result.scene, prompt, folder / "sheet.png", config)
     write_json(
         folder / "result.json",

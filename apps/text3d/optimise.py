@@ -20,11 +20,14 @@ from apps.text3d.guidance.base import NotFinite, Weighted
 from apps.text3d.optimise_config import OptimiseConfig
 from apps.text3d.scenes.backgrounds import background
 from apps.text3d.scenes.base import Scene, Views
+from apps.text3d.scenes.densify import Densifier
+from apps.text3d.scenes.gaussians import GaussianScene
 from apps.text3d.scenes.schedules import resolution_at
-from common.errors import TouchstoneError
+from common.errors import TouchstoneError, UsageError
 
 #: What torch raises where memory runs out, by the text of the message on the CPU.
 CPU_MEMORY = "DefaultCPUAllocator"
+NO_GAUSSIANS = "optimise.densify is of scenes of Gaussians; set optimise.densify.every to 0 or scene.kind to gaussians"
 #: `(scene, views, cameras, step)` to a loss and figures.
 Regulariser = Callable[[Any, Views, Cameras, int], tuple[Tensor, dict[str, float]]]
 
@@ -52,6 +55,9 @@ class SceneLearner:
         config: the settings.
         seed: of viewpoints, backgrounds, samples and the guidances' noise.
         regulariser: added to the guidances; none by default.
+
+    Raises:
+        UsageError: `config.densify` is on, and the scene is not of Gaussians.
     """
 
     def __init__(
@@ -65,7 +71,7 @@ class SceneLearner:
         self.make, self.guidance, self.config, self.regulariser = make, guidance, config, regulariser
         self.generator = torch.Generator().manual_seed(seed)
         self.scene = make(self.generator)
-        self.optimizer = self._optimizer()
+        self.optimizer, self.densifier = self._optimizer(), self._densifier()
         self.steps = 0
         self.skipped = 0
         self.skipped_in_a_row = 0
@@ -74,6 +80,13 @@ class SceneLearner:
 
     def _optimizer(self) -> torch.optim.Optimizer:
         return torch.optim.Adam(self.scene.parameter_groups(self.config.learning_rate), betas=(0.9, 0.99), eps=1e-15)
+
+    def _densifier(self) -> Densifier | None:
+        if not self.config.densify.every:
+            return None
+        if not isinstance(self.scene, GaussianScene):
+            raise UsageError(NO_GAUSSIANS)
+        return Densifier(self.scene, self.config.densify)
 
     def step(self) -> dict[str, float]:
         """Render, ask the guidances, and move the scene; a loss that is no number moves nothing.
@@ -92,12 +105,15 @@ class SceneLearner:
                 torch.autograd.backward(loss)
                 if not self._finite_gradients():
                     culprit = "the scene's gradient"
+                else:
+                    self._observe(cameras)
             except NotFinite as error:
                 culprit = error.term
         opacity = float(views.opacity.detach().mean())
         if not culprit:
             self.optimizer.step()
             figures["loss"] = float(loss.detach())
+            figures |= self._densify()
         self._count(culprit)
         self._watch(opacity)
         self.steps += 1
@@ -112,6 +128,23 @@ class SceneLearner:
         if not bool(torch.isfinite(extra)):
             raise NotFinite("regularisers", self.steps, "loss")
         return loss + extra, figures | told
+
+    def _observe(self, cameras: Cameras) -> None:
+        """Gather the Gaussians' gradients; before any other render, which would replace `scene.screen`."""
+        if self.densifier is not None and self.config.densify.active(self.steps + 1):
+            assert isinstance(self.scene, GaussianScene)
+            self.densifier.observe(self.scene, cameras.height)
+
+    def _densify(self) -> dict[str, float]:
+        """Add and take away Gaussians where it is time for it, and say what was done."""
+        if self.densifier is None:
+            return {}
+        assert isinstance(self.scene, GaussianScene)
+        told: dict[str, float] = {}
+        if self.config.densify.due(self.steps + 1):
+            change = self.densifier.apply(self.scene, self.optimizer, self.generator)
+            told = {f"densify.{name}": float(getattr(change, name)) for name in ("cloned", "split", "pruned")}
+        return {"gaussians": float(len(self.scene)), **told}
 
     def _look(self) -> tuple[Cameras, Tensor]:
         size = self.config.size
@@ -144,11 +177,14 @@ class SceneLearner:
             )
         # A collapsed field never recovers by itself: its gradient is 4e-40.
         self.scene = self.make(self.generator)
-        self.optimizer, self.seeded_anew, self.empty = self._optimizer(), True, 0
+        self.optimizer, self.densifier = self._optimizer(), self._densifier()
+        self.seeded_anew, self.empty = True, 0
 
     def state(self) -> dict[str, Any]:
         """All that a checkpoint needs."""
+        gathered = {} if self.densifier is None else {"densify": self.densifier.state_dict()}
         return {
+            **gathered,
             "scene": self.scene.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "generator": self.generator.get_state(),
@@ -159,7 +195,11 @@ class SceneLearner:
 
     def restore(self, state: dict[str, Any]) -> None:
         """Go on from a checkpoint."""
+        # First the scene, which takes on as many Gaussians as the checkpoint has; all the rest is of that number.
         self.scene.load_state_dict(state["scene"])
+        self.densifier = self._densifier()
+        if self.densifier is not None and (gathered := state.get("densify")) is not None:
+            self.densifier.load_state_dict(gathered)
         self.optimizer.load_state_dict(state["optimizer"])
         self.guidance.load_state_dict(state["guidance"])
         self.generator.set_state(state["generator"])

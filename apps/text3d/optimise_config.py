@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from apps.text3d.scenes.config import DensifyConfig
 from common.errors import UsageError
 
 
@@ -66,6 +67,7 @@ class OptimiseConfig:
         background: `white`, `black`, or `random` (one colour a step).
         viewpoints: of a step.
         regularisers: added to the guidances.
+        densify: when Gaussians are added and taken away; of scenes of Gaussians only.
         patience: steps in a row whose loss is no number before the run stops; each is skipped.
         empty_opacity: mean opacity below which a scene counts as empty.
         empty_steps: steps in a row after which an empty scene is seeded anew, once, and the second time given up.
@@ -78,6 +80,7 @@ class OptimiseConfig:
     background: Literal["white", "black", "random"] = "random"
     viewpoints: ViewpointConfig = field(default_factory=ViewpointConfig)
     regularisers: RegulariserConfig = field(default_factory=RegulariserConfig)
+    densify: DensifyConfig = field(default_factory=DensifyConfig)
     patience: int = 10
     empty_opacity: float = 1e-3
     empty_steps: int = 30

@@ -57,9 +57,7 @@ def write_report(result: Result) -> Path:
     report.section("Result")
     words = f"{len(result.scenes)} prompts, by the field's geometry, which no guidance sees; 95 % bootstrap interval"
     report.table(tuple(found), [[share.text(100, 1) if share.n else "–" for share in found.values()]], words)
-    told = {name: share for name, share in found.items() if share.n}
-    if told:
-        report.figure(bars(told, "share right"), "Share of right facts")
+    report.figure(bars(list(found), {"right": list(found.values())}, "right, %", 100), words)
     if note := next((made.told["note"] for made in result.scenes if made.told["note"]), ""):
         report.alarm(note)
     report.section("Scenes")
@@ -82,15 +80,13 @@ def side_by_side(columns: Mapping[str, Sequence[Made]]) -> Image:
     """Every prompt's scenes from the prompt's own side, a column for each recipe."""
     from PIL import Image, ImageDraw, ImageFont
 
-    from apps.text3d.export.views import front
-
     prompts = [made.prompt for made in next(iter(columns.values()))]
     page = Image.new("RGB", (TEXT + ROW * len(columns), 18 + ROW * len(prompts)), "white")
     draw, font = ImageDraw.Draw(page), ImageFont.load_default(12.0)
     for at, (name, scenes) in enumerate(columns.items()):
         draw.text((TEXT + at * ROW + 3, 2), name, "black", font)
         for row, made in enumerate(scenes):
-            with Image.open(front(made.folder)) as picture:
+            with Image.open(made.folder / "views" / "00.png") as picture:
                 page.paste(picture.convert("RGB").resize((ROW, ROW)), (TEXT + at * ROW, 18 + row * ROW))
     for row, prompt in enumerate(prompts):
         draw.multiline_text((4, 22 + row * ROW), _wrapped(prompt, 34), "black", font)

@@ -102,6 +102,20 @@ class Run:
             raise UsageError(f"{folder / 'config.yaml'}: cannot be read: {error}") from error
         return cls(folder, config or {}, facts)
 
+    def change(self, config: Any, **changed: tuple[Any, Any]) -> None:
+        """Take on other settings from here on, such as more steps; `run.json` keeps what they were.
+
+        Args:
+            config: the new settings, a dataclass or a mapping.
+            changed: by dotted name, the value that was and the one that is now.
+        """
+        settings = plain(asdict(config) if is_dataclass(config) and not isinstance(config, type) else config)
+        entry = {"at": datetime.now().astimezone().isoformat(timespec="seconds"), **plain(changed)}
+        self.facts["changes"] = [*self.facts.get("changes", []), entry]
+        self.config = settings
+        write_json(self.folder / "run.json", self.facts)
+        write_text(self.folder / "config.yaml", _yaml(settings, self.facts))
+
     @property
     def seed(self) -> int:
         """The seed of everything random in the run."""

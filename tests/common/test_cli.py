@@ -113,3 +113,16 @@ def test_the_applications_help_imports_nothing_heavy():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_a_verb_can_ask_what_was_typed(tmp_path, monkeypatch):
+    seen = []
+    monkeypatch.setattr(sys.modules[__name__], "run_echo", lambda config, word, given: seen.append(given))
+    default = tmp_path / "pocket.yaml"
+    default.write_text("seed: 5\n")
+    verb = Verb("echo", "says a word", f"{__name__}:run_echo", (Flag("word", "what to say"),), explicit=True)
+    app = App("app", "Says words.", Settings, default, (verb,))
+    # Neither the default file nor the verb's own options are settings that somebody typed.
+    for arguments in (["hello"], ["hello", "--seed", "5"], [f"--config={default}", "hello", "--seed=7"]):
+        assert app.main(["echo", *arguments]) == 0
+    assert seen == [[], ["--seed=5"], [f"--config={default}", "--seed=7"]]

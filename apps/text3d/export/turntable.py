@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 Frames = NDArray[np.uint8]
-_GAP, _TEXT_SIZE = 8, 14
+_GAP, _TEXT_SIZE, _NOTE_SIZE = 8, 14, 9
 
 
 @torch.no_grad()
@@ -59,7 +59,7 @@ def to_bytes(rgb: Tensor) -> Frames:
     return pixels.permute(0, 2, 3, 1).contiguous().cpu().numpy()
 
 
-def write_video(frames: Frames, path: Path | str, fps: float = 24.0) -> Path:
+def write_video(frames: Frames, path: Path | str, fps: float = 24.0, note: str = "") -> Path:
     """Write frames as .mp4 (H.264) or .gif, atomically.
 
     H.264 takes even sides only, so odd ones are continued by one line of pixels. Where ffmpeg is not installed or
@@ -69,6 +69,7 @@ def write_video(frames: Frames, path: Path | str, fps: float = 24.0) -> Path:
         frames: `(T, H, W, 3)` of 8 bits.
         path: ends in .mp4 or .gif.
         fps: frames a second; a GIF keeps time in hundredths of a second.
+        note: below every frame, such as "untrained demo weights", and the file's comment.
 
     Returns:
         The file that was written.
@@ -81,14 +82,30 @@ def write_video(frames: Frames, path: Path | str, fps: float = 24.0) -> Path:
         raise UsageError(f"{path}: a turntable is an .mp4 or a .gif file")
     if frames.ndim != 4 or frames.shape[-1] != 3 or frames.dtype != np.uint8 or not len(frames) or fps <= 0:
         raise UsageError(f"a turntable needs frames (T, H, W, 3) of 8 bits; these are {frames.dtype} {frames.shape}")
+    if note:
+        frames = labelled(frames, note)
     if path.suffix.lower() == ".mp4":
         try:
-            return _write_mp4(frames, path, fps)
+            return _write_mp4(frames, path, fps, note)
         except (ImportError, RuntimeError, OSError) as error:
             reason = (str(error).splitlines() or [type(error).__name__])[0]
             path = path.with_suffix(".gif")
             log.warning("no MP4 without ffmpeg (%s); writing %s; pip install 'imageio[ffmpeg]'", reason, path.name)
-    return write_bytes(path, _gif(frames, fps))
+    return write_bytes(path, _gif(frames, fps, note))
+
+
+def labelled(frames: Frames, note: str) -> Frames:
+    """`(T, H + h, W, 3)`: frames with a note below them, on as many lines as it takes."""
+    from PIL import Image, ImageDraw
+
+    width = frames.shape[2]
+    font = _font(_NOTE_SIZE)
+    lines, tall = _wrapped(note, font, width - 4), math.ceil(1.25 * _NOTE_SIZE)
+    strip = Image.new("RGB", (width, tall * len(lines) + 4), "white")
+    for row, line in enumerate(lines):
+        ImageDraw.Draw(strip).text((2, 2 + row * tall), line, fill="black", font=font)
+    below = np.broadcast_to(np.asarray(strip), (len(frames), strip.height, width, 3))
+    return np.concatenate([frames, below], 1)
 
 
 def contact_sheet(
@@ -142,7 +159,7 @@ def write_contact_sheet(
     return write_bytes(path, data.getvalue())
 
 
-def _write_mp4(frames: Frames, path: Path, fps: float) -> Path:
+def _write_mp4(frames: Frames, path: Path, fps: float, note: str) -> Path:
     import imageio.v2
     import imageio_ffmpeg
 
@@ -153,6 +170,8 @@ def _write_mp4(frames: Frames, path: Path, fps: float) -> Path:
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as folder:
         part = Path(folder) / "part.mp4"
         options: dict[str, Any] = {"fps": fps, "codec": "libx264", "macro_block_size": 1, "ffmpeg_log_level": "error"}
+        if note:
+            options["output_params"] = ["-metadata", f"comment={note}"]
         writer: Any = imageio.v2.get_writer(part, format="FFMPEG", **options)
         with writer:
             for frame in even:
@@ -161,14 +180,15 @@ def _write_mp4(frames: Frames, path: Path, fps: float) -> Path:
     return path
 
 
-def _gif(frames: Frames, fps: float) -> bytes:
+def _gif(frames: Frames, fps: float, note: str = "") -> bytes:
     from PIL import Image
 
     first, *others = (Image.fromarray(frame) for frame in frames)
     data = io.BytesIO()
     duration = max(round(100 / fps), 2) * 10  # in milliseconds; viewers take less than 20 for 100
     # A frame equal to the one before stays a frame of its own, so that the turn has the length that was asked for.
-    first.save(data, "GIF", save_all=True, append_images=others, duration=duration, loop=0, optimize=False)
+    extra: dict[str, Any] = {"comment": note.encode()} if note else {}
+    first.save(data, "GIF", save_all=True, append_images=others, duration=duration, loop=0, optimize=False, **extra)
     return data.getvalue()
 
 

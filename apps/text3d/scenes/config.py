@@ -136,21 +136,41 @@ class DensifyConfig:
     """When Gaussians are added and taken away (Kerbl et al. 2023, arXiv 2308.04079, section 5).
 
     Attributes:
+        every: steps between two changes of their number; 0 is never.
+        begin: first step after which it may change: before, gradients speak of the random start.
+        end: last one; 0 is no end. Gaussians need some steps after the last change to settle.
         gradient: mean norm of the loss's gradient at a Gaussian's place on the picture, of a loss
-            that is a mean over views, per half picture height, from which on it is cloned or split.
+            that is a mean over views, per half picture height, from which on it is cloned or split. It grows with the
+            weights of the guidances.
         large: standard deviation in metres that divides those to split from those to clone.
         opacity: those below are taken away.
         largest: those whose largest standard deviation is above, in metres, are taken away.
         most: there are never more than this.
     """
 
+    every: int = 0
+    begin: int = 50
+    end: int = 0
     gradient: float = 2e-4
     large: float = 0.05
     opacity: float = 0.005
     largest: float = 0.5
     most: int = 5000
 
+    def due(self, step: int) -> bool:
+        """Whether the number of Gaussians may change after this step, counted from 1."""
+        return self.active(step) and step >= self.begin and step % self.every == 0
+
+    def active(self, step: int) -> bool:
+        """Whether it may change after this step or a later one."""
+        return self.every > 0 and (self.end == 0 or step <= self.end)
+
     def __post_init__(self) -> None:
+        if min(self.every, self.begin, self.end) < 0 or 0 < self.end < self.begin:
+            raise UsageError(
+                f"densify: every {self.every}, begin {self.begin} and end {self.end} must be at least 0, and begin "
+                "not after end"
+            )
         if min(self.gradient, self.opacity) < 0 or not 0 < self.large <= self.largest or self.most < 1:
             raise UsageError(
                 f"gradient {self.gradient} and opacity {self.opacity} must be at least 0, large {self.large} above 0 "

@@ -104,6 +104,9 @@ def test_the_wall_clock_ends_it_and_what_there_is_is_written(tmp_path, monkeypat
     caplog.clear()
     assert run_generate(config, resume=str(tmp_path / "short")) == 0
     assert read_json(tmp_path / "short" / "result.json")["steps"] == 5
+    # With more of it, it goes on.
+    assert run_generate(config, resume=str(tmp_path / "short"), given=["--optimise.minutes=3"]) == 0
+    assert 5 < read_json(tmp_path / "short" / "result.json")["steps"] < 12
 
 
 def test_a_regulariser_of_the_configuration_reaches_the_scene(tmp_path):
