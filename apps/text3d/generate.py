@@ -194,10 +194,11 @@ def sheet(scene: SceneModule, prompt: str, path: Path, config: Text3dConfig) -> 
 
 
 def export(result: Result, config: Text3dConfig, prompt: str) -> None:
-    """Write scene.glb, scene.ply, turntable.mp4, sheet.png, result.json and, of Gaussians, splats.ply."""
+    """Write scene.glb, scene.ply, turntable.mp4, sheet.png, views/, result.json and, of Gaussians, splats.ply."""
     from apps.text3d.export.mesh import extract_mesh, write_mesh
     from apps.text3d.export.splats import write_splats
     from apps.text3d.export.turntable import turn, write_video
+    from apps.text3d.export.views import write_views
     from common.training.run import plain
 
     folder = result.run.folder
@@ -208,6 +209,7 @@ def export(result: Result, config: Text3dConfig, prompt: str) -> None:
         write_splats(_splats(result.scene), folder / "splats.ply", note(config))
     write_video(turn(result.scene, config.export.frames, config.export.size), folder / "turntable.mp4")
     sheet(result.scene, prompt, folder / "sheet.png", config)
+    write_views(result.scene, folder / "views", config.evaluate.views, config.export.size)
     write_json(
         folder / "result.json",
         {
