@@ -144,12 +144,10 @@ def _cameras(folder: Path, views: int) -> dict[str, Any]:
         return {"azimuth": azimuths, "elevation": ELEVATION, "distance": DISTANCE, "fovy": FOVY}
     try:
         told = read_json(path)
-        found = {"azimuth": [float(value) for value in told["azimuth"]]}
-        found |= {name: float(told[name]) for name in ("elevation", "distance", "fovy")}
+        found: dict[str, Any] = {name: float(told[name]) for name in ("elevation", "distance", "fovy")}
+        found["azimuth"] = [float(value) for value in told["azimuth"]]
     except (KeyError, TypeError, ValueError) as error:
-        raise DataError(
-            f"no cameras ({error}); azimuth, elevation, distance and fovy are needed", path=path
-        ) from error
+        raise DataError(f"no cameras ({error}); it needs azimuth, elevation, distance and fovy", path=path) from error
     if len(found["azimuth"]) != views:
         raise DataError(f"{len(found['azimuth'])} azimuths for {views} views", path=path)
     return found

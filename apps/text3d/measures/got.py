@@ -54,8 +54,8 @@ Answer with one JSON object and nothing else, with the keys {", ".join(ASPECTS)}
 _LAYOUT = f"""\
 You mark a layout. The picture shows boxes with names on an empty canvas, as things stand in a picture for its viewer:
 left is left, higher is above. The JSON object holds the prompt and the names of the boxes.
-{_DATA}- layout: every thing that the prompt names has a box, in the right number, and the boxes lie to each other as the
-  prompt says. What is in front of or behind another thing cannot be seen from boxes and does not count.
+{_DATA}- layout: every thing that the prompt names has a box, in the right number, and the boxes lie to each other as
+  the prompt says. What is in front of or behind another thing cannot be seen from boxes and does not count.
 Answer with one JSON object and nothing else: {{"layout": M}}"""
 _PICTURE = f"""\
 You mark how well a picture shows a prompt, which is in the JSON object.
@@ -161,11 +161,7 @@ class GotJudge:
             values[row]["grounding"], why = grounding(one.planned, one.found)
             if why:
                 reasons[row]["grounding"] = why
-        parts = ("semantic", "layout", "grounding", "picture")
-        return [
-            GotScore(*(found.get(part, math.nan) for part in parts), reasons=why)
-            for found, why in zip(values, reasons, strict=True)
-        ]
+        return [_score(found, why) for found, why in zip(values, reasons, strict=True)]
 
     def _request(self, part: str, one: Candidate) -> Request | None:
         prompt = visible(one.prompt)[:1000]
@@ -177,6 +173,12 @@ class GotJudge:
             drawn = png(draw_boxes(one.planned, one.names, self.size))
             return Request(as_data(prompt=prompt, boxes=list(one.names)), (drawn,))
         return Request(as_data(prompt=prompt), (png(one.picture),)) if one.picture is not None else None
+
+
+def _score(found: Mapping[str, float], reasons: Mapping[str, str]) -> GotScore:
+    parts = (found.get(part, math.nan) for part in ("semantic", "layout", "grounding", "picture"))
+    semantic, layout, overlap, picture = parts
+    return GotScore(semantic, layout, overlap, picture, reasons)
 
 
 def grounding(planned: Tensor | None, found: Tensor | None) -> tuple[float, str]:
@@ -224,7 +226,8 @@ def draw_boxes(boxes: Tensor, names: Sequence[str], size: int = 448) -> Image:
 def found_boxes(picture: Tensor, prompt: Prompt) -> tuple[Tensor, list[str]] | None:
     """Where a picture shows the things of a prompt, told by their colours.
 
-    Each separate patch of a thing's colour gives a box; patches smaller than 0.2 % of the picture do not count.
+    Each separate patch of a thing's colour gives a box; patches smaller than 0.2 % of the picture do not count. Two
+    things of one colour of which one hides part of the other are one box.
 
     Args:
         picture: `(3, H, W)` in [0, 1], over white.

@@ -1,4 +1,4 @@
-"""A judge that sees pictures: any OpenAI-compatible endpoint of a vision-language model, which answers in whole numbers.
+"""A judge that sees pictures and answers in whole numbers: any OpenAI-compatible endpoint of such a model.
 
 Built on `common.rewards.judge_client`: what is judged reaches the judge as data inside a JSON object, retries are
 bounded, and an outage is a text that says why, never a number.

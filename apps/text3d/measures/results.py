@@ -103,9 +103,8 @@ def figure_of(name: str, each: Sequence[float], prompts: Sequence[str], note: st
         lost: see `Figure`.
     """
     if all(math.isnan(value) for value in each):
-        return Figure(
-            name, None, "no scene has a value" + (f"; {lost} were lost" if lost else ""), list(each), note, lost
-        )
+        reason = f"the grader failed on {lost} scenes" if lost else "no scene has a value"
+        return Figure(name, None, reason, list(each), note, lost, wanted=lost > 0)
     return Figure(name, interval(each, prompts), "", list(each), note, lost)
 
 

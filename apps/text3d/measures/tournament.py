@@ -1,4 +1,4 @@
-"""GPTEval3D's protocol: a judge compares two scenes of one prompt, criterion by criterion, and methods get Elo ratings.
+"""GPTEval3D's protocol: a judge compares two scenes of one prompt by several criteria; methods get Elo ratings.
 
 As published (arXiv 2401.04092): one picture holds the first scene on the left and the second on the right, views above
 normals; the answer is 1 (left), 2 (right) or 3 (undecided). Otherwise: every pair is asked in both orders, and only a
@@ -256,8 +256,8 @@ class Tournament:
                 raise DataError(f"no answered comparison ({error})", path=log, line=line) from error
             if judge != self.model:
                 raise UsageError(
-                    f"{log}:{line}: answers of the judge {judge!r}, and {self.model!r} is asked now; judges are not mixed "
-                    "in one table: choose another --out"
+                    f"{log}:{line}: answers of the judge {judge!r}, and {self.model!r} is asked now; judges are not "
+                    "mixed in one table: choose another --out"
                 )
             self._answers[key], self._dates[key] = answers, date
 
