@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+from apps.text3d.evaluate_config import EvaluateConfig
 from apps.text3d.guidance_config import GuidanceConfig
 from apps.text3d.optimise_config import OptimiseConfig
 from apps.text3d.pretrain_config import PretrainConfig
@@ -59,6 +60,7 @@ class Text3dConfig:
         train: the prompts of `train`.
         comparison: recipes and seeds of `train`.
         pretrain: the pocket models, made from nothing.
+        evaluate: what finished scenes are measured with.
         seed: of everything random.
         threads: CPU threads of torch; 0 leaves torch's own choice.
         runs: folder of the run folders.
@@ -75,6 +77,7 @@ class Text3dConfig:
     train: TrainConfig = field(default_factory=TrainConfig)
     comparison: ComparisonConfig = field(default_factory=ComparisonConfig)
     pretrain: PretrainConfig = field(default_factory=PretrainConfig)
+    evaluate: EvaluateConfig = field(default_factory=EvaluateConfig)
     seed: int = 0
     threads: int = 1
     runs: str = "runs/text3d"

@@ -235,10 +235,11 @@ def sheet(scene: SceneModule, prompt: str, path: Path, config: Text3dConfig) -> 
 
 
 def export(result: Result, config: Text3dConfig, prompt: str) -> None:
-    """Write scene.glb, scene.ply, turntable.mp4, sheet.png, result.json and, of Gaussians, splats.ply."""
+    """Write scene.glb, scene.ply, turntable.mp4, sheet.png, views/, result.json and, of Gaussians, splats.ply."""
     from apps.text3d.export.mesh import extract_mesh, write_mesh
     from apps.text3d.export.splats import write_splats
     from apps.text3d.export.turntable import turn, write_video
+    from apps.text3d.export.views import write_views
     from common.training.run import plain
 
     folder = result.run.folder
@@ -250,6 +251,7 @@ def export(result: Result, config: Text3dConfig, prompt: str) -> None:
     shown = turn(result.scene, config.export.frames, config.export.size)
     write_video(shown, folder / "turntable.mp4", note=note(config))
     sheet(result.scene, prompt, folder / "sheet.png", config)
+    write_views(result.scene, folder / "views", config.evaluate.views, config.export.size)
     write_json(
         folder / "result.json",
         {
