@@ -112,23 +112,22 @@ def difference_rows(summary: Mapping[str, Any]) -> list[list[str]]:
     """The same of the differences from the first recipe, in points, with p."""
     told = []
     for recipe, found in list(summary["recipes"].items())[1:]:
-        cells = [found["difference"][name] for name in FIGURES]
-        told.append(
-            [recipe, *(f"{Interval.from_dict(one['difference']).text(100, 1)}{_p(one['p'])}" for one in cells)]
-        )
+        told.append([recipe, *(_difference(found["difference"][name]) for name in FIGURES)])
     return told
 
 
-def _p(value: float | None) -> str:
-    return "" if value is None else f", p {value:.3f}"
+def _difference(test: Mapping[str, Any]) -> str:
+    if test["p"] is None:
+        return "–"
+    return f"{Interval.from_dict(test['difference']).text(100, 1)}, p {test['p']:.3f}"
 
 
 def caption(summary: Mapping[str, Any]) -> str:
     """What the figures are of."""
     seeds = ", ".join(map(str, summary["seeds"]))
     return (
-        f"{summary['prompts']} prompts, seeds {seeds}; right by the field's geometry, which no guidance sees. Brackets: "
-        "95 % bootstrap interval over prompts"
+        f"{summary['prompts']} prompts, seeds {seeds}; right by the field's geometry, which no guidance sees. "
+        "Brackets: 95 % bootstrap interval over prompts"
     )
 
 

@@ -235,7 +235,10 @@ def sheet(scene: SceneModule, prompt: str, path: Path, config: Text3dConfig) -> 
 
 
 def export(result: Result, config: Text3dConfig, prompt: str) -> None:
-    """Write scene.glb, scene.ply, turntable.mp4, sheet.png, views/, result.json and, of Gaussians, splats.ply."""
+    """Write scene.glb, scene.ply, turntable.mp4, sheet.png, views/, result.json and, of Gaussians, splats.ply.
+
+    The mesh and the turntable are left away where the settings ask for none.
+    """
     from apps.text3d.export.mesh import extract_mesh, write_mesh
     from apps.text3d.export.splats import write_splats
     from apps.text3d.export.turntable import turn, write_video
@@ -243,13 +246,16 @@ def export(result: Result, config: Text3dConfig, prompt: str) -> None:
     from common.training.run import plain
 
     folder = result.run.folder
-    mesh, report = extract_mesh(result.scene, config.export.resolution)
-    for ending in ("glb", "ply"):
-        write_mesh(mesh, folder / f"scene.{ending}", prompt, note(config))
+    report = None
+    if config.export.resolution:
+        mesh, report = extract_mesh(result.scene, config.export.resolution)
+        for ending in ("glb", "ply"):
+            write_mesh(mesh, folder / f"scene.{ending}", prompt, note(config))
     if config.scene.kind == "gaussians":
         write_splats(_splats(result.scene), folder / "splats.ply", note(config))
-    shown = turn(result.scene, config.export.frames, config.export.size)
-    write_video(shown, folder / "turntable.mp4", note=note(config))
+    if config.export.frames:
+        shown = turn(result.scene, config.export.frames, config.export.size)
+        write_video(shown, folder / "turntable.mp4", note=note(config))
     sheet(result.scene, prompt, folder / "sheet.png", config)
     write_views(result.scene, folder / "views", config.evaluate.views, config.export.size)
     write_json(
@@ -259,7 +265,7 @@ def export(result: Result, config: Text3dConfig, prompt: str) -> None:
             "guidance": plain(asdict(config.guidance)),
             "note": note(config),
             "steps": result.steps,
-            "mesh": plain(asdict(report)),
+            "mesh": None if report is None else plain(asdict(report)),
             "geometry": figures(result.verdict),
             "reasons": list(result.verdict.reasons),
         },

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from apps.text3d.measures.prompt_sets import read_prompts
 from apps.text3d.pocket.prompts import prompts
 from apps.text3d.train_config import TrainConfig
-from common.errors import DataError, UsageError
-from common.files import locate, read_text
+from common.errors import UsageError
 
 
 def prompt_set(config: TrainConfig, seed: int) -> list[str]:
@@ -18,23 +18,16 @@ def prompt_set(config: TrainConfig, seed: int) -> list[str]:
         seed: of those that are drawn; a file has none.
 
     Raises:
-        UsageError: there is none, or the pocket world has not so many.
-        DataError: the file cannot be read.
+        UsageError: none are asked for, or the pocket world has not so many.
+        DataError: the file cannot be read, or holds none.
     """
     if config.prompts:
-        path = locate(config.prompts)
-        if not path.is_file():
-            raise DataError("there is no such file of prompts, one to a line (train.prompts)", path=path)
-        found = list(dict.fromkeys(line.strip() for line in read_text(path).splitlines() if line.strip()))
-    else:
-        if config.count < 1 or not config.levels:
-            raise UsageError("train.count must be 1 or more, and train.levels name one at least")
-        rounds = -(-config.count // len(config.levels))
-        each = {
-            level: prompts(config.split, rounds * config.levels.count(level), seed, level)
-            for level in dict.fromkeys(config.levels)
-        }
-        found = [each[level].pop(0).text for _ in range(rounds) for level in config.levels][: config.count]
-    if not found:
-        raise UsageError(f"train.prompts: {config.prompts} holds no prompt")
-    return found
+        return read_prompts(config.prompts)
+    if config.count < 1 or not config.levels:
+        raise UsageError("train.count must be 1 or more, and train.levels name one at least")
+    rounds = -(-config.count // len(config.levels))
+    each = {
+        level: prompts(config.split, rounds * config.levels.count(level), seed, level)
+        for level in dict.fromkeys(config.levels)
+    }
+    return [each[level].pop(0).text for _ in range(rounds) for level in config.levels][: config.count]

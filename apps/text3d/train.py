@@ -1,4 +1,4 @@
-"""`train`: a scene for each prompt of a set, with the configured recipe or with several recipes and seeds to compare."""
+"""`train`: a scene for each prompt of a set, by the settings' guidances or by several recipes that are compared."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from apps.text3d.config import Text3dConfig
 from common import ui
-from common.files import read_json
+from common.files import read_json, write_json
 
 if TYPE_CHECKING:
     from apps.text3d.guidance.build import Models
@@ -128,6 +128,7 @@ def make(config: Text3dConfig, number: int, prompt: str, folder: Path, command: 
     """One prompt's scene in `folder/NN-slug`, from where it was left."""
     from apps.text3d.export.names import slug
     from apps.text3d.generate import shape
+    from apps.text3d.optimise import Collapsed
     from common.files import write_text
     from common.training.run import Run
 
@@ -139,5 +140,18 @@ def make(config: Text3dConfig, number: int, prompt: str, folder: Path, command: 
         begun = (place / "run.json").is_file()
         run = Run.resume(place) if begun else Run.create(folder, place.name, own, own.seed, command)
         write_text(place / "prompt.txt", prompt)
-        shape(own, prompt, run, models)
+        try:
+            shape(own, prompt, run, models)
+        except Collapsed as error:
+            ui.say(f"nothing came out: {error}")
+            write_json(place / "result.json", _nothing(own, prompt, str(error)))
     return Made(place, read_json(place / "result.json"))
+
+
+def _nothing(config: Text3dConfig, prompt: str, reason: str) -> dict[str, Any]:
+    """What stands in `result.json` where the guidances have emptied the scene: all that was asked for is missing."""
+    from apps.text3d.generate import note, read
+
+    geometry = {"object": 0.0, "colour": 0.0, "count": 0.0, "relation": 0.0 if read(prompt).relations else None}
+    told = {"geometry": geometry | {"correct": False}, "reasons": [reason], "steps": 0, "note": note(config)}
+    return {"prompt": prompt, **told}

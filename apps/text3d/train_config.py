@@ -10,7 +10,8 @@ class TrainConfig:
     """The prompts that scenes are made for, one after another.
 
     Attributes:
-        prompts: a file, a prompt to a line; empty draws them from the pocket world.
+        prompts: a file of them, or a published set as `FOLDER:NAME`; see `measures.prompt_sets`. Empty draws them from
+            the pocket world.
         split: of the pocket world.
         count: of those drawn.
         levels: of `pocket.prompts.LEVELS` that are drawn in turn.

@@ -62,7 +62,11 @@ def write_report(result: Result) -> Path:
         report.alarm(note)
     report.section("Scenes")
     for made in result.scenes:
-        report.image(made.folder / "sheet.png", "; ".join(made.told["reasons"]) or "all right")
+        words = "; ".join(made.told["reasons"]) or "all right"
+        if (made.folder / "sheet.png").is_file():
+            report.image(made.folder / "sheet.png", words)
+        else:
+            report.text(f"{made.prompt}: {words}")
     report.section("Prompts")
     rows = [
         [made.prompt, *(_share(made.told["geometry"][name]) for name in MEASURES), made.told["steps"]]
@@ -86,7 +90,10 @@ def side_by_side(columns: Mapping[str, Sequence[Made]]) -> Image:
     for at, (name, scenes) in enumerate(columns.items()):
         draw.text((TEXT + at * ROW + 3, 2), name, "black", font)
         for row, made in enumerate(scenes):
-            with Image.open(made.folder / "views" / "00.png") as picture:
+            front = made.folder / "views" / "00.png"
+            if not front.is_file():
+                continue
+            with Image.open(front) as picture:
                 page.paste(picture.convert("RGB").resize((ROW, ROW)), (TEXT + at * ROW, 18 + row * ROW))
     for row, prompt in enumerate(prompts):
         draw.multiline_text((4, 22 + row * ROW), _wrapped(prompt, 34), "black", font)
