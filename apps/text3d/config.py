@@ -8,6 +8,7 @@ from typing import Literal
 from apps.text3d.guidance_config import GuidanceConfig
 from apps.text3d.optimise_config import OptimiseConfig
 from apps.text3d.pretrain_config import PretrainConfig
+from apps.text3d.reward_config import AuditConfig, RewardConfig
 from apps.text3d.scenes.config import GaussianConfig, HashGridConfig, VoxelConfig
 
 
@@ -55,6 +56,8 @@ class Text3dConfig:
         optimise: how.
         export: what is written.
         pretrain: the pocket models, made from nothing.
+        reward: what `score` pays for and `audit` assays.
+        audit: what it is assayed with.
         seed: of everything random.
         threads: CPU threads of torch; 0 leaves torch's own choice.
         runs: folder of the run folders.
@@ -67,6 +70,8 @@ class Text3dConfig:
     optimise: OptimiseConfig = field(default_factory=OptimiseConfig)
     export: ExportConfig = field(default_factory=ExportConfig)
     pretrain: PretrainConfig = field(default_factory=PretrainConfig)
+    reward: RewardConfig = field(default_factory=RewardConfig)
+    audit: AuditConfig = field(default_factory=AuditConfig)
     seed: int = 0
     threads: int = 1
     runs: str = "runs/text3d"
