@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 
+from apps.text3d.audit_cases import Case
+from apps.text3d.pocket.world import World, related
+from apps.text3d.pretraining.questions import shows
+from apps.text3d.prompts.parser import parse
 from common.models.small_vlm import make_small_vlm
 from common.models.vlm import VisionLanguageModel
 from common.models.vlm_input import Preprocess
@@ -40,3 +45,43 @@ class Scripted:
         self.asked += questions
         pairs = zip(pictures, questions, strict=True)
         return torch.tensor([self.answer(shown, text) for shown, text in pairs], dtype=torch.float64)
+
+
+class Oracle(Scripted):
+    """Knows what each case's pictures show, reads the questions, and answers truly; `lies` may change an answer."""
+
+    def __init__(self, cases: Sequence[Case], lies: Callable[[str, float], float] = lambda text, odds: odds) -> None:
+        super().__init__(lambda shown, text: lies(text, self.truth(shown, text)))
+        self.known = {
+            picture.numpy().tobytes(): (world, azimuth)
+            for case in cases
+            for picture, world, azimuth in zip(case.seen, case.shows, case.azimuths, strict=True)
+        }
+
+    def truth(self, shown: Sequence[torch.Tensor], text: str) -> float:
+        """Log-odds of yes; 0 where nobody could say."""
+        found = [self.known[(picture * 255).round().byte().numpy().tobytes()] for picture in shown]
+        (world, azimuth), *_ = found
+        if "several sides" in text:
+            if not all(one.solids for one, _ in found):
+                return 0.0
+            same = all(one.solids == world.solids for one, _ in found)
+            return (9.0 if same else -9.0) if "agree" in text else (-9.0 if same else 0.0)
+        yes = _says(world, azimuth, text)
+        return 0.0 if yes is None else 9.0 if yes else -9.0
+
+
+def _says(world: World, azimuth: float, text: str) -> bool | None:
+    if quoted := re.search(r'description says: "(.*)"\? The quotation', text):
+        answer = shows(world, parse(quoted[1]))
+        return None if answer is None else answer == "Yes"
+    if counted := re.search(r"there exactly (?:one )?(.*) in the picture", text):
+        (thing,) = parse(counted[1]).objects
+        return len(world.answering(thing)) == (1 if "exactly one" in text else thing.count)
+    names = "left of|right of|in front of|behind|above|below|beside"
+    if asked := re.search(rf"picture, (?:is|are) the (.*?) (?:to the )?({names}) the (.*)\?", text):
+        first, name, second = asked.groups()
+        ends = [world.answering(parse(words).objects[0]) for words in (first, second)]
+        return related(name, *ends, azimuth) if all(ends) else False
+    (thing,) = parse(re.search(r"picture show (.*)\?", text)[1]).objects  # type: ignore[index]
+    return bool(world.answering(thing))

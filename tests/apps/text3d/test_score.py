@@ -80,7 +80,7 @@ def test_rows_come_back_in_order_with_fields_parts_and_questions(
             if said and len({len(answer["views"]) for answer in said}) == 1 and "image" in one:
                 mean = sum(0.5 + 0.5 * math.tanh(answer["log_odds"] / 8) for answer in said) / len(said)
                 assert one["parts"][f"vlm.{kind}"] == pytest.approx(mean, abs=1e-5)
-    left = [[one for one in got[at]["questions"] if "cube to the left" in one["text"]][0] for at in (0, 1)]
+    left = [next(one for one in got[at]["questions"] if "cube to the left" in one["text"]) for at in (0, 1)]
     assert [one["expected"] for one in left] == ["Yes", "No"]
     # A dark picture is no to everything: right where No is right.
     assert left[0]["log_odds"] == pytest.approx(-5)
