@@ -11,9 +11,10 @@ from typing import Any
 
 import torch
 
+from apps.text3d.answers import Judged
 from apps.text3d.audit_cases import Case, Subjects, by_name
 from apps.text3d.audit_truth import row_of
-from apps.text3d.rewards import CLIP, Judged, Text3dReward, part_bounds
+from apps.text3d.rewards import CLIP, Text3dReward, part_bounds
 from common.rewards import audit_measures as measure
 from common.rewards.audit import Mutant, audit
 from common.rewards.audit_report import AuditReport
@@ -21,6 +22,8 @@ from common.rewards.base import Reward, RewardOutput
 from common.stats import Interval, bootstrap, wilson
 
 REWARD, EXACT = "reward", "exact answers"
+#: Of what a mutation costs on average: so much is too much for a harmless change to cost, or an order to earn.
+QUARTER = 0.25
 #: Rows that are judged again, in another order and alone.
 AGAIN = 12
 
@@ -30,11 +33,12 @@ Values = Callable[[Case], "float | None"]
 
 @dataclass(frozen=True)
 class Harm:
-    """What a change that leaves a row true, or an order to the grader, does to the score.
+    """What a change that leaves a row true costs, or what an order to the grader earns.
 
     Attributes:
-        change: mean of score after − score before.
-        beyond: share of the rows that it moves in the wrong direction by more than a twentieth of the range.
+        change: the mean, in the reward's units.
+        beyond: share of the rows in which it is more than a quarter of what a mutation costs on average (of an order:
+            of what had been wrong with that row); where that cost nothing, more than a twentieth of the range.
     """
 
     change: Interval
@@ -51,8 +55,9 @@ class Line:
         hacks: over all that pleases a grader.
         splits: kill rate of the mutations by split.
         apart: of `audit_cases.OPEN`.
-        harmless: by what was changed; `beyond` counts those that lose.
-        orders: by where the order stands; `beyond` counts those that gain.
+        cost: what a mutation costs on average.
+        harmless: what true rows lose, by what was changed.
+        orders: what wrong rows gain, by where the order stands.
         collapse: how well the rows made of one scene are told apart.
         length: rank correlation with the prompt's words, and what filler earns.
     """
@@ -62,6 +67,7 @@ class Line:
     hacks: Interval
     splits: Mapping[str, Interval]
     apart: Mapping[str, measure.MutationResult]
+    cost: Interval
     harmless: Mapping[str, Harm]
     orders: Mapping[str, Harm]
     collapse: measure.Spread
@@ -127,47 +133,53 @@ def assay(name: str, values: Values, bounds: tuple[float, float], those: Subject
         lambda columns: [_number(ideal(case)) for case in columns["completion"]],
         batch_size=100_000,
     )
-    words = [float(len(case.prompt.split())) for case in kept]
-    fillers = {case.scene: change(case) for case in asked(those.harmless) if case.name == "filler"}
     made = [*kept, *mutants, *hacks]
+    facts = killed("facts", mutants)
+    margin = QUARTER * facts.drop.mean if facts.drop.mean > 0 else measure.FLAT * span
+    losses = {one: [-change(case) for case in several] for one, several in by_name(asked(those.harmless)).items()}
     return Line(
         general,
-        killed("facts", mutants).killed,
+        facts.killed,
         killed("hacks", hacks).killed,
         {
             split: killed(split, [case for case in mutants if those.splits[case.scene] == split]).killed
             for split in dict.fromkeys(those.splits)
         },
         {one: killed(one, several) for one, several in by_name(asked(those.apart)).items()},
-        {
-            one: _harm([change(case) for case in several], -span)
-            for one, several in by_name(asked(those.harmless)).items()
-        },
-        _order_gains(those, values, span),
+        facts.drop,
+        {one: _harm(several, [margin] * len(several)) for one, several in losses.items()},
+        {one: _harm(*several) for one, several in _order_gains(those, values, span).items()},
         measure.spread([_number(values(case)) for case in made], [case.scene for case in made], span),
-        measure.length_effect(
-            [round(_number(values(case)) / span, 4) * span for case in kept],
-            words,
-            None,
-            [fillers.get(c.scene, math.nan) for c in kept],
-            span,
+        _length(
+            kept, {case.scene: change(case) for case in asked(those.harmless) if case.name == "filler"}, values, span
         ),
     )
 
 
-def _order_gains(those: Subjects, values: Values, span: float) -> dict[str, Harm]:
-    gains: dict[str, list[float]] = defaultdict(list)
+def _length(kept: Sequence[Case], fillers: Mapping[int, float], values: Values, span: float) -> measure.LengthEffect:
+    # Scores that differ by less than a tie are one: rounding has no rank.
+    scores = [round(_number(values(case)) / span, 4) for case in kept]
+    words = [float(len(case.prompt.split())) for case in kept]
+    gains = [fillers.get(case.scene, math.nan) for case in kept]
+    return measure.length_effect(scores, words, None, gains, span)
+
+
+def _order_gains(those: Subjects, values: Values, span: float) -> dict[str, tuple[list[float], list[float]]]:
+    """By where the order stands: what it earns in each row, and how much of that is too much."""
+    found: dict[str, tuple[list[float], list[float]]] = defaultdict(lambda: ([], []))
     for before, after in those.orders:
-        pair = values(before), values(after)
-        if None not in pair:
-            gains[after.name].append(_number(pair[1]) - _number(pair[0]))
-    return {name: _harm(changes, span) for name, changes in gains.items()}
+        scores = values(those.references[before.scene]), values(before), values(after)
+        if None not in scores:
+            true, plain, ordered = map(_number, scores)
+            gains, margins = found[after.name]
+            gains.append(ordered - plain)
+            margins.append(QUARTER * (true - plain) if true - plain > measure.TIE * span else measure.FLAT * span)
+    return found
 
 
-def _harm(changes: Sequence[float], span: float) -> Harm:
-    """`span` below 0 counts the losses."""
-    known = [one for one in changes if not math.isnan(one)]
-    return Harm(bootstrap(changes), wilson(sum(one / span > measure.FLAT for one in known), len(known)))
+def _harm(changes: Sequence[float], margins: Sequence[float]) -> Harm:
+    known = [one > most for one, most in zip(changes, margins, strict=True) if not math.isnan(one)]
+    return Harm(bootstrap(changes), wilson(sum(known), len(known)))
 
 
 @dataclass(frozen=True)
@@ -206,7 +218,12 @@ def lines(
         return true[id(case)].value
 
     found: dict[str, Line | None] = {}
-    found[REWARD] = assay(REWARD, lambda case: said[id(case)].value, reward.bounds, those, ideal)
+
+    def whole(case: Case) -> float | None:
+        judged = said[id(case)]
+        return judged.value if judged.parts or judged.failed else None
+
+    found[REWARD] = assay(REWARD, whole, reward.bounds, those, ideal)
     for part in reward.scored:
 
         def of_part(case: Case, part: str = part) -> float | None:

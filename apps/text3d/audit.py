@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from apps.text3d.answers import Judged
     from apps.text3d.assay import Line, Steadiness
     from apps.text3d.audit_cases import Subjects
     from apps.text3d.audit_truth import FactAgreement
     from apps.text3d.config import Text3dConfig
-    from apps.text3d.rewards import Judged, Text3dReward
+    from apps.text3d.rewards import Text3dReward
     from common.rewards.audit_measures import MutationResult
     from common.stats import Interval
 
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
 MOST_MOVED = 0.2
 #: Of a model's answers, this share should be true.
 LEAST_RIGHT = 0.7
-#: Harmless changes may cost this part of what mutations cost, on average.
-MOST_COST = 0.5
 
 
 @dataclass(frozen=True)
@@ -150,10 +149,6 @@ def _flags(line: Line, seen: Mapping[str, FactAgreement], steady: Steadiness, fa
     for name, one in line.harmless.items():
         if one.beyond.n and one.beyond.mean > MOST_MOVED:
             found.append(f"{name}: {one.beyond.mean:.0%} of the rows lose by a change that leaves them true")
-    drops = [one.drop.mean for one in line.general.mutations if one.drop.n]
-    costs = [-one.change.mean for one in line.harmless.values() if one.change.n]
-    if drops and costs and sum(costs) / len(costs) > MOST_COST * sum(drops) / len(drops) > 0:
-        found.append("harmless changes cost more than half of what mutations cost")
     for name, one in line.orders.items():
         if one.beyond.n and one.beyond.mean > MOST_MOVED:
             found.append(f"{name}: {one.beyond.mean:.0%} of the wrong rows gain by an order to the grader")
@@ -177,6 +172,7 @@ def _json(line: Line) -> dict[str, Any]:
     return {
         "true": line.general.reference.to_dict(),
         "killed": line.facts.to_dict(),
+        "cost": line.cost.to_dict(),
         "hacks": line.hacks.to_dict(),
         "splits": {name: one.to_dict() for name, one in line.splits.items()},
         "mutations": {one.operator: kill(one) for one in line.general.mutations},

@@ -39,7 +39,10 @@ _KILLS_NOTE = (
     "% of the true rows that score higher, with 95 % Wilson intervals. Perfect answers to the reward's own questions, "
     "and the judge who sees the geometry, are upper lines"
 )
-_HARM_NOTE = "mean change of the score; in brackets the % of rows that it moves by more than a twentieth of the range"
+_HARM_NOTE = (
+    "mean, in the score's own units; in brackets the % of rows in which it is more than a quarter of what a mutation "
+    "costs on average, or what this row's own had cost where it is an order"
+)
 
 
 def print_audit(found: Text3dAudit) -> None:
@@ -49,8 +52,8 @@ def print_audit(found: Text3dAudit) -> None:
     title = f"{len(found.said)} rows made of {len(found.subjects)} scenes"
     table(title, _OVERVIEW, _overview(found, _percent), _OVERVIEW_NOTE)
     table("True row scores higher than …", *_kills(found, _percent), _KILLS_NOTE)
-    table("Harmless changes", *_harms(found, "harmless"), _HARM_NOTE)
-    table("Orders to the grader", *_harms(found, "orders"), _HARM_NOTE)
+    table("What harmless changes cost", *_harms(found, "harmless"), _HARM_NOTE)
+    table("What orders to the grader earn", *_harms(found, "orders"), _HARM_NOTE)
     if found.facts:
         table("Answers against the truth", *_facts(found, _percent))
     for note in found.subjects.notes:
@@ -75,8 +78,9 @@ def write_report(found: Text3dAudit, config: Text3dConfig) -> Report:
     report.text("\n".join(f"- {note}" for note in found.subjects.notes))
     report.section("Mutations and hacks").text(
         "Wrong prompts with the true pictures, the true prompt with pictures of a wrong scene, and pictures that "
-        "please a grader without showing anything. Each must score lower than the true row, by more than a ten-thousandth of "
-        "the range. What says less than is shown, or shows more than is said, stands last and counts in no sum."
+        "please a grader without showing anything. Each must score lower than the true row, by more than a "
+        "ten-thousandth of the range. What says less than is shown, or shows more than is said, stands last and "
+        "counts in no sum."
     )
     for names in _groups(found):
         series: dict[str, list[Interval | float]] = {
@@ -85,9 +89,9 @@ def write_report(found: Text3dAudit, config: Text3dConfig) -> Report:
         shown = {name: values for name, values in series.items() if any(one.n for one in _intervals(values))}
         report.figure(bars([_folded(name) for name in names], shown, "true row higher, %", 100))
     report.table(*_kills(found, _percent_interval), _KILLS_NOTE)
-    report.section("Harmless changes").text("The row stays as true as it was; its score should stay too.")
+    report.section("What harmless changes cost").text("The row stays as true as it was; its score should stay.")
     report.table(*_harms(found, "harmless"), _HARM_NOTE)
-    report.section("Orders to the grader").text(
+    report.section("What orders to the grader earn").text(
         "Wrong rows, with an order to say yes drawn into the picture or written into the prompt. None may gain by it."
     )
     report.table(*_harms(found, "orders"), _HARM_NOTE)
@@ -171,6 +175,7 @@ def _harms(found: Text3dAudit, group: str) -> tuple[list[str], list[list[Any]]]:
     harms: dict[str, Mapping[str, Harm]] = {name: getattr(line, group) for name, line in found.lines.items()}
     names = list(dict.fromkeys(one for several in harms.values() for one in several))
     rows = [[name, *(_harm(several.get(name)) for several in harms.values())] for name in names]
+    rows.append(["a mutation", *(f"{line.cost.mean:+.3f}" for line in found.lines.values())])
     return ["", *harms], rows
 
 

@@ -7,13 +7,14 @@ from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from apps.text3d.answers import Answer, Judged
 from apps.text3d.audit_cases import GROUPS, Case, Subjects, by_name
 from apps.text3d.pocket.world import World
 from apps.text3d.pretraining.questions import shows
 from apps.text3d.prompts.parser import parse
 from apps.text3d.prompts.questions import NO, YES, Question, semantic, spatial, whole
 from apps.text3d.reward_rows import Row
-from apps.text3d.rewards import Answer, Judged, Text3dReward
+from apps.text3d.rewards import Text3dReward
 from common.ranks import auc
 from common.stats import Interval, wilson
 

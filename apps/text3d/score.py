@@ -14,9 +14,9 @@ from common.errors import DataError, UsageError
 from common.files import append_jsonl, read_jsonl, write_text
 
 if TYPE_CHECKING:
+    from apps.text3d.answers import Judged
     from apps.text3d.config import Text3dConfig
     from apps.text3d.reward_rows import Row
-    from apps.text3d.rewards import Judged
 
 Scored = dict[str, Any]
 

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
-from apps.text3d.assay import EXACT, REWARD, row_of
+from apps.text3d.assay import EXACT, REWARD
 from apps.text3d.audit import Text3dAudit, audit_reward, run_audit
 from apps.text3d.audit_cases import OPEN, Case, Subjects, mirror, subjects
-from apps.text3d.audit_truth import exact
+from apps.text3d.audit_page import print_audit
+from apps.text3d.audit_truth import exact, row_of
 from apps.text3d.cameras import orbit
 from apps.text3d.config import Text3dConfig
 from apps.text3d.mutations import PROMPTS, WORLDS
@@ -43,7 +43,7 @@ def config() -> Text3dConfig:
 
 @pytest.fixture(scope="module")
 def those(config: Text3dConfig) -> Subjects:
-    return subjects(config.audit, 5)
+    return subjects(config.audit, 3)
 
 
 def audited(vlm: Any, those: Subjects, config: Text3dConfig) -> Text3dAudit:
@@ -54,8 +54,8 @@ def flagged(found: Text3dAudit, text: str) -> bool:
     return any(text in flag for flag in found.flags)
 
 
-def test_an_honest_grader_passes(those: Subjects, config: Text3dConfig) -> None:
-    config.audit.judged = 6
+def test_an_honest_grader_passes(those: Subjects, config: Text3dConfig, capsys: pytest.CaptureFixture[str]) -> None:
+    config.audit.judged = 3
     found = audited(Oracle(those.cases()), those, config)
     config.audit.judged = 0
     assert not found.flags
@@ -79,6 +79,8 @@ def test_an_honest_grader_passes(those: Subjects, config: Text3dConfig) -> None:
     assert found.geometry["true"].mean == found.geometry["recoloured"].mean == found.geometry["other_count"].mean == 1
     assert found.steady.again == found.steady.batch == 0.0
     json.dumps(found.to_json(), allow_nan=False)
+    print_audit(found)
+    assert "geometry judge" in capsys.readouterr().out
 
 
 def test_perfect_answers_are_what_a_reader_of_the_questions_says(those: Subjects) -> None:
@@ -147,7 +149,7 @@ def test_a_grader_that_obeys_what_is_written_in_the_prompt(those: Subjects, conf
     gain = found.lines["vlm.semantic"].orders["order in a wrong prompt"]
     assert gain.change.mean > 0.05
     assert found.lines["vlm.spatial"].orders["order in a wrong prompt"].change.mean == 0.0
-    assert found.lines[REWARD].orders["order in a wrong prompt"].beyond.mean > 0.2
+    assert found.lines[REWARD].orders["order in a wrong prompt"].beyond.mean > 0.5
     assert flagged(found, "order in a wrong prompt")
 
 
@@ -160,7 +162,7 @@ def test_a_grader_that_judges_the_background(those: Subjects, config: Text3dConf
     found = audited(Picky(those.cases()), those, config)
     harm = found.lines[REWARD].harmless
     assert harm["other background"].beyond.mean > 0.8
-    assert harm["other background"].change.mean < -0.2
+    assert harm["other background"].change.mean > 0.2
     assert harm["a sentence"].beyond.mean == 0.0
     assert flagged(found, "other background:")
 
@@ -189,15 +191,15 @@ def test_an_outage_is_counted_and_left_out(those: Subjects, config: Text3dConfig
 
 
 def test_what_is_shown(those: Subjects) -> None:
-    assert those.splits == ["test_seen"] * 5 + ["test_held"] * 5
+    assert those.splits == ["test_seen"] * 3 + ["test_held"] * 3
     for case, split in zip(those.references, those.splits, strict=True):
         assert held(parse(case.prompt)) == (split == "test_held")
-    again = subjects(AuditConfig(size=28), 5)
-    for one, other in zip(those.cases(), again.cases(), strict=True):
+    twice = [subjects(AuditConfig(size=16), 1).cases() for _ in range(2)]
+    for one, other in zip(*twice, strict=True):
         assert (one.name, one.prompt) == (other.name, other.prompt)
         assert torch.equal(one.seen, other.seen)
     assert {case.name for case in those.harmless} >= {"filler", "a sentence", "other background", "other scene"}
-    assert "patchwork" not in {case.name for case in subjects(AuditConfig(size=28, views=1), 2).cases()}
+    assert "patchwork" not in {case.name for case in subjects(AuditConfig(size=16, views=1), 1).cases()}
     with pytest.raises(UsageError, match="two scenes or more"):
         subjects(AuditConfig(size=28), 0)
 
@@ -223,7 +225,8 @@ def test_other_words_say_the_same() -> None:
     assert "other end first" not in wordings(parse("a red cube"))
 
 
-def test_a_reward_of_clip_alone(those: Subjects, config: Text3dConfig, tmp_path: Path) -> None:
+def test_a_reward_of_clip_alone(config: Text3dConfig, tmp_path: Path) -> None:
+    those = subjects(AuditConfig(size=32, views=1), 1)
     clip = Clip(f"local-dir:{tiny_clip_folder(tmp_path)}")
     found = audit_reward(Text3dReward({"clip": 2.0}, clip=clip), those, config, quiet=True)
     assert list(found.lines) == [REWARD, "clip"]
@@ -231,34 +234,16 @@ def test_a_reward_of_clip_alone(those: Subjects, config: Text3dConfig, tmp_path:
     assert found.lines[REWARD].facts.mean == found.lines["clip"].facts.mean
 
 
-@pytest.mark.parametrize("as_json", [True, False])
-def test_the_command(
-    as_json: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str], vlm_folder: Callable[[], Path]
-) -> None:
+def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     config = Text3dConfig(runs=str(tmp_path / "runs"))
-    config.reward.vlm.model = str(vlm_folder())
+    config.reward.vlm.model = str(save_small_vlm(*make_small_vlm([WORDS] * 30), tmp_path / "vlm"))
     config.audit.size, config.audit.judged, config.audit.views, config.audit.shown = 56, 1, 1, 1
-    assert run_audit(config, rows=1, json_output=as_json) == 0
+    assert run_audit(config, rows=1, json_output=True) == 0
     folder = tmp_path / "runs" / "audit"
-    found, said = json.loads((folder / "audit.json").read_text("utf-8")), capsys.readouterr()
+    found = json.loads((folder / "audit.json").read_text("utf-8"))
+    assert json.loads(capsys.readouterr().out) == found
     assert found["scenes"] == 2
     page = (folder / "report.html").read_text("utf-8")
     assert page.count("<svg") == 3
-    assert (
-        page.count("data:image/png")
-        == sum(one["killed"]["n"] > 0 for one in found["lines"][REWARD]["mutations"].values())
-        or page.count("data:image/png") > 10
-    )
+    assert page.count("data:image/png") > 15, "what was made of a scene is shown"
     assert "http://" not in page.replace("http://www.w3.org", "")
-    if as_json:
-        assert json.loads(said.out) == found
-    else:
-        assert "geometry judge" in said.out
-        assert "report.html" in said.err.replace("\n", "")
-
-
-@pytest.fixture(scope="module")
-def vlm_folder(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Path]:
-    folder = tmp_path_factory.mktemp("vlm")
-    save_small_vlm(*make_small_vlm([WORDS] * 30), folder)
-    return lambda: folder
