@@ -135,7 +135,7 @@ def assay(name: str, values: Values, bounds: tuple[float, float], those: Subject
     )
     made = [*kept, *mutants, *hacks]
     facts = killed("facts", mutants)
-    margin = QUARTER * facts.drop.mean if facts.drop.mean > 0 else measure.FLAT * span
+    margin = QUARTER * facts.drop.mean if facts.drop.mean > measure.TIE * span else measure.FLAT * span
     losses = {one: [-change(case) for case in several] for one, several in by_name(asked(those.harmless)).items()}
     return Line(
         general,

@@ -175,14 +175,15 @@ def _harms(found: Text3dAudit, group: str) -> tuple[list[str], list[list[Any]]]:
     harms: dict[str, Mapping[str, Harm]] = {name: getattr(line, group) for name, line in found.lines.items()}
     names = list(dict.fromkeys(one for several in harms.values() for one in several))
     rows = [[name, *(_harm(several.get(name)) for several in harms.values())] for name in names]
-    rows.append(["a mutation", *(f"{line.cost.mean:+.3f}" for line in found.lines.values())])
+    rows.append(["a mutation", *(f"{round(line.cost.mean, 3) + 0.0:.3f}" for line in found.lines.values())])
     return ["", *harms], rows
 
 
 def _harm(one: Harm | None) -> str:
     if one is None or not one.change.n:
         return "–"
-    return f"{one.change.mean:+.3f} ({one.beyond.mean * 100:.0f})"
+    # No minus before a zero.
+    return f"{round(one.change.mean, 3) + 0.0:.3f} ({one.beyond.mean * 100:.0f})"
 
 
 def _facts(found: Text3dAudit, digits: Digits) -> tuple[list[str], list[list[Any]], str]:

@@ -149,7 +149,7 @@ def test_a_grader_that_obeys_what_is_written_in_the_prompt(those: Subjects, conf
     gain = found.lines["vlm.semantic"].orders["order in a wrong prompt"]
     assert gain.change.mean > 0.05
     assert found.lines["vlm.spatial"].orders["order in a wrong prompt"].change.mean == 0.0
-    assert found.lines[REWARD].orders["order in a wrong prompt"].beyond.mean > 0.5
+    assert found.lines[REWARD].orders["order in a wrong prompt"].beyond.mean > 0.3
     assert flagged(found, "order in a wrong prompt")
 
 
