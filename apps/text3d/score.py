@@ -121,8 +121,9 @@ class _Journal:
 def _rules(config: Text3dConfig, path: Path) -> dict[str, Any]:
     """What decides a row's score; not how many are scored at a time, and where."""
     reward = asdict(config.reward)
-    for settings in (reward, reward["vlm"]):
-        settings.pop("batch_size")
+    for settings in (reward, reward["vlm"], reward["clip"]):
+        for name in ("batch_size", "device"):
+            settings.pop(name, None)
     return {"rows": sha256(path.read_bytes()).hexdigest(), "reward": reward}
 
 

@@ -55,7 +55,7 @@ def flagged(found: Text3dAudit, text: str) -> bool:
 
 
 def test_an_honest_grader_passes(those: Subjects, config: Text3dConfig, capsys: pytest.CaptureFixture[str]) -> None:
-    config.audit.judged = 3
+    config.audit.judged = 2
     found = audited(Oracle(those.cases()), those, config)
     config.audit.judged = 0
     assert not found.flags

@@ -159,7 +159,7 @@ def test_other_settings_do_not_go_on(
     config.reward.vlm.saturation = 4.0
     with pytest.raises(UsageError, match=r"out\.jsonl\.part holds rows .* other settings; delete it"):
         score(config, folder, [row(0), row(99)])
-    config.reward.vlm.saturation, config.reward.batch_size = 8.0, 3
+    config.reward.vlm.saturation, config.reward.batch_size, config.reward.vlm.device = 8.0, 3, "cuda"
     score(config, folder, [row(0), row(99)])
 
 
