@@ -9,6 +9,7 @@ from apps.text3d.evaluate_config import EvaluateConfig
 from apps.text3d.guidance_config import GuidanceConfig
 from apps.text3d.optimise_config import OptimiseConfig
 from apps.text3d.pretrain_config import PretrainConfig
+from apps.text3d.reward_config import AuditConfig, RewardConfig
 from apps.text3d.scenes.config import GaussianConfig, HashGridConfig, VoxelConfig
 from apps.text3d.train_config import ComparisonConfig, TrainConfig
 from common.errors import UsageError
@@ -61,6 +62,8 @@ class Text3dConfig:
         comparison: recipes and seeds of `train`.
         pretrain: the pocket models, made from nothing.
         evaluate: what finished scenes are measured with.
+        reward: what `score` pays for and `audit` assays.
+        audit: what it is assayed with.
         seed: of everything random.
         threads: CPU threads of torch; 0 leaves torch's own choice.
         runs: folder of the run folders.
@@ -78,6 +81,8 @@ class Text3dConfig:
     comparison: ComparisonConfig = field(default_factory=ComparisonConfig)
     pretrain: PretrainConfig = field(default_factory=PretrainConfig)
     evaluate: EvaluateConfig = field(default_factory=EvaluateConfig)
+    reward: RewardConfig = field(default_factory=RewardConfig)
+    audit: AuditConfig = field(default_factory=AuditConfig)
     seed: int = 0
     threads: int = 1
     runs: str = "runs/text3d"

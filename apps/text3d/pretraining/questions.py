@@ -89,13 +89,13 @@ def candidates(
     found: dict[str, tuple[Question, str]] = {}
     entire = [whole(prompt)] if told_from(prompt, azimuth) else []
     for one in [*entire, *semantic(prompt, contrasts=True), *spatial(prompt, azimuth, undecided=True)]:
-        answer = _whole(world, prompt) if one.fact == "prompt" else world.answer(one)
+        answer = shows(world, prompt) if one.fact == "prompt" else world.answer(one)
         if answer is not None and _visible(one, world, shares):
             found[one.text] = (one, answer)
     return list(found.values())
 
 
-def _whole(world: World, prompt: Prompt) -> str | None:
+def shows(world: World, prompt: Prompt) -> str | None:
     """Whether a world shows a prompt and nothing else; None where it shows more, or a relation is too near to call."""
     shown = [len(world.answering(thing)) for thing in prompt.objects]
     if any(number < thing.count for number, thing in zip(shown, prompt.objects, strict=True)):
