@@ -13,8 +13,8 @@ PARTS = ("diffusion", "vlm", "vlm-held-out", "clip", "clip-held-out")
 
 APP = App(
     name="apps.text3d",
-    summary="Text-to-3D: shape a scene until its pictures show what a prompt asks for, by score distillation, CLIP and\n"
-    "the answers of a vision-language model, judged by what is really where in the field (VLM3D).",
+    summary="Text-to-3D: shape a scene until its pictures show what a prompt asks for, by score distillation, CLIP\n"
+    "and the answers of a vision-language model, judged by what is really where in the field (VLM3D).",
     config=Text3dConfig,
     default_config=Path(__file__).resolve().parents[2] / "configs" / "text3d" / "pocket.yaml",
     verbs=(

@@ -10,7 +10,7 @@ from apps.text3d.pretrain_config import VlmPretrainConfig
 from apps.text3d.pretraining.cards import card, interval_table
 from apps.text3d.pretraining.faults import Patched, Shown, emptied
 from apps.text3d.pretraining.pictures import Pictures, load
-from apps.text3d.pretraining.questions import Row, asked
+from apps.text3d.pretraining.questions import Row, asked, described
 from apps.text3d.prompts.questions import NO, YES
 from apps.text3d.prompts.vocabulary import COLOURS
 from common.files import write_json, write_text
@@ -48,10 +48,10 @@ def make_vlm(config: Text3dConfig, run: Run, folder: Path, command: str, seed: i
 
     settings = config.pretrain.vlm
     pictures = emptied(load("train", settings.scenes, settings.size, seed, hidden=True), settings.empty, seed)
-    rows = asked(pictures, settings.questions, seed)
+    rows = asked(pictures, settings.questions, seed) + described(pictures)
     taught = [([{"role": "user", "content": row.text}], row.answer) for row in rows]
     model, processor = make_small_vlm(
-        [text for row in rows[:READ] for text in (row.text, row.answer)], shape(settings, seed)
+        [text for row in rows[:: max(1, len(rows) // READ)] for text in (row.text, row.answer)], shape(settings, seed)
     )
     shown = Patched(pictures, processor, seed)
     see(config, run, model, pictures, shown, seed)
@@ -128,7 +128,8 @@ def measure(config: Text3dConfig, folder: Path, command: str, seed: int) -> dict
         f"{settings.vision_steps:,} steps of {settings.vision_batch_size} pictures for the tower alone, by heads that "
         "tell what stands where; then "
         f"{settings.language_steps:,} of {settings.language_batch_size} questions, of up to {settings.questions} to "
-        f"each of {settings.scenes:,} pictures. Six in ten pictures were blurred, foggy and noisy; "
+        f"each of {settings.scenes:,} pictures, and to say what stands in it from left to right. Six in ten pictures "
+        "were blurred, foggy and noisy; "
         f"{100 * settings.empty:g} % showed nothing or stains",
     ]
     told = (

@@ -37,7 +37,7 @@ def settings(folder: Path, *more: str) -> Text3dConfig:
 
 def test_a_prompt_set_is_made_judged_and_shown(tmp_path, capsys):
     assert run_train(settings(tmp_path), name="a", json_output=True) == 0
-    told = json.loads(capsys.readouterr().out.split("\n", 2)[2])
+    told = json.loads(capsys.readouterr().out)
     assert set(told["right"]) == {"object", "colour", "count", "relation", "correct"}
     folder = tmp_path / "a"
     scenes = sorted((folder / "scenes").iterdir())
