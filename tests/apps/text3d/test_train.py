@@ -143,7 +143,7 @@ def test_a_recipe_has_its_guidances_alone_with_the_settings_weights(tmp_path):
 
 def test_a_comparison_that_would_stop_halfway_does_not_begin(tmp_path):
     with pytest.raises(UsageError, match=r"clip\.weight"):
-        run_train(settings(tmp_path, "--comparison.recipes=[analytic,sds-clip]"), name="c")
+        run_train(settings(tmp_path, "--comparison.recipes=[analytic,clip]"), name="c")
     assert not (tmp_path / "c").exists()
 
 
