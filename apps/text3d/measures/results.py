@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -172,7 +172,7 @@ def paired_tests(other: Measurement, measurement: Measurement) -> dict[str, Pair
         if all(math.isnan(a) or math.isnan(b) for a, b in zip(first, second, strict=True)):
             continue
         binary = all(math.isnan(value) or value in (0.0, 1.0) for value in (*first, *second))
-        tests[figure.name] = mcnemar(first, second) if binary else swap_test(first, second)
+        tests[figure.name] = _right_and_wrong(first, second) if binary else swap_test(first, second)
     return tests
 
 
@@ -201,6 +201,23 @@ def swap_test(first: Sequence[float], second: Sequence[float]) -> PairedTest:
     extreme = np.abs(signs @ delta) >= abs(delta.sum()) * (1 - 1e-12) - 1e-15
     difference = interval(delta.tolist(), [str(row) for row in range(count)])
     return PairedTest(difference, float(extreme.mean()), int((delta > 0).sum()), int((delta < 0).sum()))
+
+
+def _right_and_wrong(first: Sequence[float], second: Sequence[float]) -> PairedTest:
+    """McNemar's exact test with the interval of Agresti and Min (2005): half a pair added to each of the four cells.
+
+    A bootstrap of few pairs that all differ alike would have no width.
+    """
+    found = mcnemar(first, second)
+    count = found.difference.n
+    if not count:
+        return found
+    gap, apart = found.n01 - found.n10, found.n01 + found.n10
+    middle = gap / (count + 2)
+    half = 1.96 * math.sqrt(max(0.0, apart + 1 - gap**2 / (count + 2))) / (count + 2)
+    low, high = max(-1.0, middle - half), min(1.0, middle + half)
+    mean = gap / count
+    return replace(found, difference=Interval(mean, min(low, mean), max(high, mean), count))
 
 
 def _by_prompt(figure: Figure, prompts: Sequence[str]) -> Mapping[str, float]:

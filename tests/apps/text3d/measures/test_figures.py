@@ -78,6 +78,10 @@ class TestResults:
         tests = paired_tests(first, second)
         assert (tests["right"].n01, tests["right"].n10, tests["right"].difference.n) == (9, 0, 10)
         assert tests["right"].p == pytest.approx(2 / 2**9)
+        # Nine better of ten: the half pairs of Agresti and Min keep the interval from having an end above 1.
+        assert tests["right"].difference.mean == 0.9
+        assert tests["right"].difference.low == pytest.approx(0.75 - 1.96 * (10 - 81 / 12) ** 0.5 / 12)
+        assert tests["right"].difference.high == 1.0
         assert tests["soft"].difference.mean == pytest.approx(0.3)
         assert tests["soft"].difference.n == 9
         with pytest.raises(DataError, match="no prompt in common"):
