@@ -224,3 +224,6 @@ class TestFaces:
         assert janus(front, azimuths).count == 1
         assert janus(front, azimuths).back == 0.0
         assert math.isnan(janus([1.0], [0.0]).back)
+        # One odd view of three does not make a quarter a front, but it is told.
+        stray = [float(azimuth in (0, 30, 330, 90, 180, 270)) for azimuth in azimuths]
+        assert (janus(stray, azimuths).count, janus(stray, azimuths).back) == (1, 1.0)
