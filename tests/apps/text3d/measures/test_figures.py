@@ -139,8 +139,7 @@ class TestClip:
         pictures = torch.nn.functional.normalize(torch.ones(4, 8), dim=1)
         texts = torch.nn.functional.normalize(torch.ones(5, 8), dim=1)
         assert ranks(pictures, texts, 2).tolist() == [5] * 4
-        exact = torch.eye(8)
-        assert ranks(exact[:3], exact[:5], 1).tolist() == [2, 1, 2] or ranks(exact[1:2], exact[:5], 1).tolist() == [1]
+        assert ranks(torch.eye(8)[[1, 0]], torch.eye(8)[:5], 1).tolist() == [1, 5]
 
     def test_a_failing_model_is_no_score(self, clip, scenes, monkeypatch):
         image = Clip.image
