@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -165,17 +165,15 @@ def _figures(
     else:
         figures.append(absent("questions", "no second VLM is configured; give evaluate.vlm.model"))
     figures += measure_consistency(scenes)
-    judged: dict[str, tuple[bool, Callable[[], list[Figure]]]] = {
-        "marks": (settings.marks, lambda: measure_marks(settings.judge, scenes, settings.shown)),
-        "got": (settings.rubric, lambda: measure_rubric(settings.judge, scenes)),
-    }
-    for name, (wanted, take) in judged.items():
+    for name, wanted in {"marks": settings.marks, "got": settings.rubric}.items():
         if not settings.judge.url:
             figures.append(absent(name, "no judge is configured; give evaluate.judge.url and evaluate.judge.model"))
         elif not wanted:
-            figures.append(absent(name, "not asked for; see evaluate.marks and evaluate.rubric"))
+            figures.append(absent(name, f"not asked for; see evaluate.{'marks' if name == 'marks' else 'rubric'}"))
+        elif name == "marks":
+            figures += measure_marks(settings.judge, scenes, settings.shown)
         else:
-            figures += take()
+            figures += measure_rubric(settings.judge, scenes)
     return figures, alarms
 
 

@@ -87,6 +87,7 @@ def measure_clip(
             prompts,
             "; ".join(part for part in (more, note) if part),
             lost,
+            share=name.startswith("r@") or name == "back_front",
         )
         for name, entry, more in figures
     ]

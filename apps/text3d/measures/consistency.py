@@ -140,8 +140,20 @@ def measure_consistency(assets: Sequence[Asset]) -> list[Figure]:
     if all(math.isnan(one.surface) for one in found):
         return [absent("views", "no scene has views with depth; `generate` writes them")]
     return [
-        figure_of("views.surface", [one.surface for one in found], prompts, "seen at the same place by the next view"),
-        figure_of("views.colour", [one.colour for one in found], prompts, "1 − difference of colours; shading counts"),
+        figure_of(
+            "views.surface",
+            [one.surface for one in found],
+            prompts,
+            "seen at the same place by the next view",
+            share=True,
+        ),
+        figure_of(
+            "views.colour",
+            [one.colour for one in found],
+            prompts,
+            "1 − difference of colours; shading counts",
+            share=True,
+        ),
     ]
 
 

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from apps.text3d.measures.assets import Asset, Assets
+from apps.text3d.measures.elo import MEAN
 from apps.text3d.measures.results import Figure, Measurement, paired_tests
 from apps.text3d.measures.tournament import Standing
 from common import ui
-from common.stats import PairedTest
+from common.stats import Interval, PairedTest
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -104,12 +106,20 @@ def _compared(report: Report, standing: Standing) -> None:
     from common.report import bars
 
     report.section("Pairwise comparisons")
+    # The method that the page is about stands last, where `bars` gives it the accent.
     series = {
-        method: [outcome.ratings[method].elo for outcome in standing.outcomes.values()] for method in standing.methods
+        method: [_above(outcome.ratings[method].elo) for outcome in standing.outcomes.values()]
+        for method in reversed(standing.methods)
     }
-    report.figure(bars(list(standing.outcomes), series, "Elo"), f"By {standing.judge}; the methods' mean is 1000.")
+    report.figure(
+        bars(list(standing.outcomes), series, "Elo − 1000"), f"By {standing.judge}; the methods' mean is 1000."
+    )
     for title, headers, rows, remark in _standings(standing):
         report.table(headers, rows, f"{title}. {remark}")
+
+
+def _above(elo: Interval) -> Interval:
+    return replace(elo, mean=elo.mean - MEAN, low=elo.low - MEAN, high=elo.high - MEAN)
 
 
 def _standings(standing: Standing) -> Iterator[tuple[str, Sequence[str], list[list[Any]], str]]:

@@ -30,7 +30,7 @@ def measure_geometry(assets: Sequence[Asset]) -> list[Figure]:
     for name in MEASURES:
         each = [_share(asset.told.get("geometry"), name) for asset in assets]
         note = "; ".join(part for part in (_NOTES.get(name, ""), missing) if part)
-        found.append(figure_of(f"geometry.{name}", each, prompts, note))
+        found.append(figure_of(f"geometry.{name}", each, prompts, note, share=True))
     return found
 
 

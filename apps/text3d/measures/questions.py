@@ -150,8 +150,8 @@ def measure_questions(vlm: VisionLanguageModel, assets: Sequence[Asset], views: 
     texts = [asset.prompt for asset in assets]
     balanced = "; ".join(part for part in (f"{count} questions; always Yes is 0.5", note) if part)
     return [
-        *(figure_of(f"questions.{fact}", columns[fact], texts, note, lost) for fact in FACTS),
-        figure_of("questions.balanced", columns["balanced"], texts, balanced, lost),
+        *(figure_of(f"questions.{fact}", columns[fact], texts, note, lost, share=True) for fact in FACTS),
+        figure_of("questions.balanced", columns["balanced"], texts, balanced, lost, share=True),
     ]
 
 

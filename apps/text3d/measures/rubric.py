@@ -42,7 +42,7 @@ def measure_rubric(endpoint: Endpoint, assets: Sequence[Asset], pause: float = 0
         each = [float(getattr(score, part)) for score in scores]
         asked = [one.picture if part == "picture" else one.planned for one in candidates]
         lost = sum(math.isnan(value) for value, given in zip(each, asked, strict=True) if given is not None)
-        figures.append(figure_of(f"got.{part}", each, prompts, f"{note}; judge {endpoint.model}", lost))
+        figures.append(figure_of(f"got.{part}", each, prompts, f"{note}; judge {endpoint.model}", lost, share=True))
     return figures
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 
@@ -13,7 +14,7 @@ from apps.text3d.measures.assets import read_assets
 from apps.text3d.measures.clip import measure_clip, ranks
 from apps.text3d.measures.consistency import agreement, janus, measure_consistency
 from apps.text3d.measures.geometry import measure_geometry
-from apps.text3d.measures.results import Measurement, absent, figure_of, interval, paired_tests
+from apps.text3d.measures.results import Measurement, absent, figure_of, interval, paired_tests, swap_test
 from apps.text3d.pocket.sdf_scene import SdfScene
 from common.errors import DataError
 from common.models.clip import Clip
@@ -30,14 +31,31 @@ def values(figures):
 
 class TestResults:
     def test_intervals(self):
-        assert interval([1.0, 0.0, 1.0, NAN], list("abcd")) == wilson(2, 3)
+        assert interval([1.0, 0.0, 1.0, NAN], list("abcd"), share=True) == wilson(2, 3)
         one = interval([1.0, 0.0], ["same", "same"])
         assert (one.mean, one.n, math.isnan(one.low)) == (0.5, 2, True)
         # Two seeds of a prompt are no two prompts: the interval is as wide as that of the prompts' means.
-        seeds = interval([1.0, 1.0, 0.0, 0.0, 1.0, 1.0, 0.0, 0.0], list("aabbccdd"))
-        assert (seeds.mean, seeds.n) == (0.5, 8)
-        assert seeds.high - seeds.low > interval([1.0, 1.0, 0.0, 0.0] * 2, list("abcdefgh")).high * 0 + 0.7
-        assert 0.2 < interval([0.25, 0.5, 0.75], list("abc")).low < 0.5
+        seeds = interval([1.0, 1.0, 0.0, 0.0, 1.0, 1.0, 0.0, 0.0], list("aabbccdd"), share=True)
+        assert (seeds.mean, seeds.n, seeds.low, seeds.high) == (0.5, 8, wilson(2, 4).low, wilson(2, 4).high)
+        # Three values say little: Student's t with two degrees of freedom, and no share leaves [0, 1].
+        few = interval([0.25, 0.5, 0.75], list("abc"))
+        assert few.high - 0.5 == pytest.approx(4.3027 * 0.25 / 3**0.5, rel=1e-3)
+        assert interval([0.25, 0.5, 0.75], list("abc"), share=True).high == 1.0
+        many = interval([row / 29 for row in range(30)], [str(row) for row in range(30)])
+        assert 0.1 < many.high - 0.5 < 0.14
+
+    def test_few_prompts_prove_nothing(self):
+        better = swap_test([0.1, 0.2, 0.3], [0.4, 0.6, 0.9])
+        assert (better.p, better.n01, better.n10) == (0.25, 3, 0)
+        assert better.difference.mean == pytest.approx(13 / 30)
+        assert better.difference.low < 0.13
+        assert swap_test([0.0] * 10, [1.5] * 10).p == pytest.approx(2 / 2**10)
+        assert swap_test([0.5, NAN, 0.5], [0.5, 0.1, 0.5]).p == 1.0
+        assert math.isnan(swap_test([NAN], [1.0]).p)
+        rng = np.random.default_rng(0)
+        null = [swap_test(*rng.normal(size=(2, size))).p for size in [5, 30] * 100]
+        assert 0.0 < sum(p <= 0.1 for p in null) / 200 < 0.18
+        assert swap_test([0.0] * 30, [1.5] * 30).p == 1 / 10_000
 
     def test_a_graders_failure_is_a_failure_and_nothing_to_measure_is_none(self):
         nothing = figure_of("x", [NAN, NAN], ["a", "b"])
@@ -60,6 +78,10 @@ class TestResults:
         tests = paired_tests(first, second)
         assert (tests["right"].n01, tests["right"].n10, tests["right"].difference.n) == (9, 0, 10)
         assert tests["right"].p == pytest.approx(2 / 2**9)
+        # Nine better of ten: the half pairs of Agresti and Min keep the interval from having an end above 1.
+        assert tests["right"].difference.mean == 0.9
+        assert tests["right"].difference.low == pytest.approx(0.75 - 1.96 * (10 - 81 / 12) ** 0.5 / 12)
+        assert tests["right"].difference.high == 1.0
         assert tests["soft"].difference.mean == pytest.approx(0.3)
         assert tests["soft"].difference.n == 9
         with pytest.raises(DataError, match="no prompt in common"):
@@ -74,7 +96,7 @@ def test_geometry_comes_from_the_verdicts(tmp_path):
     (tmp_path / "d" / "prompt.txt").write_text("a torn hat")
     figures = measure_geometry(read_assets(tmp_path).found)
     found = values(figures)
-    assert found["geometry.correct"] == wilson(2, 3)
+    assert found["geometry.correct"].text() == wilson(2, 3).text()
     assert (found["geometry.colour"].mean, found["geometry.colour"].n) == (pytest.approx(2 / 3), 3)
     # Only the third prompt asks for a relation.
     assert (found["geometry.relation"].mean, found["geometry.relation"].n) == (0.0, 1)
@@ -117,8 +139,7 @@ class TestClip:
         pictures = torch.nn.functional.normalize(torch.ones(4, 8), dim=1)
         texts = torch.nn.functional.normalize(torch.ones(5, 8), dim=1)
         assert ranks(pictures, texts, 2).tolist() == [5] * 4
-        exact = torch.eye(8)
-        assert ranks(exact[:3], exact[:5], 1).tolist() == [2, 1, 2] or ranks(exact[1:2], exact[:5], 1).tolist() == [1]
+        assert ranks(torch.eye(8)[[1, 0]], torch.eye(8)[:5], 1).tolist() == [1, 5]
 
     def test_a_failing_model_is_no_score(self, clip, scenes, monkeypatch):
         image = Clip.image
@@ -202,3 +223,6 @@ class TestFaces:
         assert janus(front, azimuths).count == 1
         assert janus(front, azimuths).back == 0.0
         assert math.isnan(janus([1.0], [0.0]).back)
+        # One odd view of three does not make a quarter a front, but it is told.
+        stray = [float(azimuth in (0, 30, 330, 90, 180, 270)) for azimuth in azimuths]
+        assert (janus(stray, azimuths).count, janus(stray, azimuths).back) == (1, 1.0)
