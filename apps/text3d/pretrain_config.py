@@ -45,7 +45,7 @@ class DiffusionConfig:
     scenes: int = 24_000
     text_steps: int = 1_000
     text_batch_size: int = 64
-    steps: int = 10_000
+    steps: int = 6_000
     batch_size: int = 32
     learning_rate: float = 1e-3
     average: float = 0.998
