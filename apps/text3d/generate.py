@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from apps.text3d.config import SceneConfig, Text3dConfig
-from apps.text3d.going_on import resumed
+from apps.text3d.going_on import resumed, taken
+from apps.text3d.marks import untrained, used
 from common import ui
 from common.errors import UsageError
 from common.files import read_json, write_json, write_text
@@ -82,7 +83,7 @@ def run_generate(
         raise UsageError('give a prompt, such as "a red cube left of a blue sphere", or --resume RUN')
     if resume is not None:
         run = Run.resume(resume)
-        config, prompt = resumed(run, given, taken(run)), (run.folder / "prompt.txt").read_text("utf-8")
+        config, prompt = resumed(run, given, taken(run, STAGE)), (run.folder / "prompt.txt").read_bytes().decode()
     else:
         assert prompt is not None
         read(prompt)
@@ -90,14 +91,6 @@ def run_generate(
     set_threads(config.threads)
     show(shape(config, prompt, run), note(config), json_output)
     return 0
-
-
-def taken(run: Run) -> int:
-    """Steps that a run's newest checkpoint has."""
-    from common.training.stage import newest_checkpoint
-
-    newest = newest_checkpoint(run, STAGE)
-    return 0 if newest is None else int(newest.stem.removeprefix("checkpoint-"))
 
 
 def begin(config: Text3dConfig, prompt: str, name: str | None = None) -> Run:
@@ -116,11 +109,13 @@ def read(prompt: str) -> Prompt:
     """The prompt's things and relations; what was not understood is said, never dropped in silence.
 
     Raises:
-        UsageError: nothing was understood.
+        UsageError: nothing was understood, or it is no text.
     """
     from apps.text3d.prompts.parser import parse
     from apps.text3d.prompts.vocabulary import COLOURS, KINDS
 
+    if prompt.encode("utf-8", "replace").decode() != prompt:
+        raise UsageError(f"the prompt {prompt!r} holds signs that are no text; type it in UTF-8")
     found = parse(prompt)
     if not found.objects:
         raise UsageError(
@@ -146,8 +141,9 @@ def maker(config: SceneConfig) -> Callable[[torch.Generator], SceneModule]:
 
 
 def note(config: Text3dConfig) -> str:
-    """What must stand on every output."""
-    return ANALYTIC if config.guidance.analytic else ""
+    """What must stand on every output: that the critic, or an untrained model, has had a part in it."""
+    critic = ANALYTIC if used(config.guidance.analytic, "guidance.analytic") else ""
+    return "; ".join(filter(None, (critic, untrained(config.guidance))))
 
 
 def learner_of(config: Text3dConfig, wanted: Prompt) -> SceneLearner:
@@ -169,19 +165,21 @@ def shape(config: Text3dConfig, prompt: str, run: Run) -> Result:
     """Optimise, judge and export; an interrupted run is gone on with."""
     from apps.text3d.clock import Clock
     from apps.text3d.export.turntable import turn, write_video
+    from apps.text3d.hacking import HackingWatch
     from apps.text3d.judging.geometry import judge
     from common.training.stage import run_stage, write_checkpoint
 
     wanted = read(prompt)
-    learner = learner_of(config, wanted)
+    learner, held_out = learner_of(config, wanted), HackingWatch(run, STAGE, wanted)
 
     def preview(step: int, figures: dict[str, float]) -> dict[str, float]:
-        if config.preview_every and step % config.preview_every == 0:
+        due = bool(config.preview_every) and step % config.preview_every == 0
+        if due:
             sheet(learner.scene, prompt, run.samples / f"step-{step:05}.png", config)
         if config.turntable_every and step % config.turntable_every == 0:
             small = turn(learner.scene, *SMALL_TURN)
             write_video(small, run.samples / f"turn-{step:05}.gif", SMALL_TURN[0] / 2, note(config))
-        return {}
+        return held_out(step, figures, learner.scene if due else None)
 
     clock = Clock(60 * config.optimise.minutes)
 
@@ -199,7 +197,7 @@ def shape(config: Text3dConfig, prompt: str, run: Run) -> Result:
         restore_extra=lambda kept: clock.restore(kept.get("seconds", 0.0)),
         enough=clock.over,
     )
-    if taken(run) < learner.steps:
+    if taken(run, STAGE) < learner.steps:
         # Whoever asks for more steps later goes on from the last one.
         write_checkpoint(run, STAGE, learner.steps, {"learner": learner.state(), "extra": extra()})
     if learner.steps < config.optimise.steps:
@@ -228,6 +226,9 @@ def sheet(scene: SceneModule, prompt: str, path: Path, config: Text3dConfig) -> 
 
 def export(result: Result, config: Text3dConfig, prompt: str) -> None:
     """Write scene.glb, scene.ply, turntable.mp4, sheet.png, result.json and, of Gaussians, splats.ply."""
+    import torch
+
+    from apps.text3d.export.fingerprint import fingerprint
     from apps.text3d.export.mesh import extract_mesh, write_mesh
     from apps.text3d.export.splats import write_splats
     from apps.text3d.export.turntable import turn, write_video
@@ -249,6 +250,7 @@ def export(result: Result, config: Text3dConfig, prompt: str) -> None:
             "guidance": plain(asdict(config.guidance)),
             "note": note(config),
             "steps": result.steps,
+            "fingerprint": {"sha256": fingerprint(result.scene), "threads": torch.get_num_threads()},
             "mesh": plain(asdict(report)),
             "geometry": figures(result.verdict),
             "reasons": list(result.verdict.reasons),

@@ -109,7 +109,9 @@ def _clip(config: ClipConfig, prompt: Prompt) -> Guidance:
     from common.models.clip import Clip
 
     _needed("clip.name", config.name)
-    return ClipGuidance(Clip(config.name, config.pretrained or None, config.device), prompt.text, config.sparsity)
+    clip = Clip(config.name, config.pretrained or None, config.device)
+    _opened("clip.name", lambda: clip.dim)
+    return ClipGuidance(clip, prompt.text, config.sparsity)
 
 
 def _vlm(config: VlmConfig, prompt: Prompt) -> list[tuple[str, Guidance, Schedule]]:
@@ -130,13 +132,30 @@ def _model(config: VlmConfig) -> VisionLanguageModel:
     from common.models.vlm import VisionLanguageModel
 
     _needed("vlm.model", config.model)
-    return VisionLanguageModel(LanguageModelConfig(path=config.model, device=config.device, dtype=config.dtype))
+    vlm = VisionLanguageModel(LanguageModelConfig(path=config.model, device=config.device, dtype=config.dtype))
+    _opened("vlm.model", lambda: vlm.preprocess)
+    return vlm
 
 
 def _analytic(prompt: Prompt, seed: int) -> Guidance:
     from apps.text3d.guidance.analytic import AnalyticCritic
 
     return AnalyticCritic(prompt, seed=seed)
+
+
+def _opened(option: str, look: Callable[[], Any]) -> None:
+    """Open a model now: else one that is not there would be told of by the first step, without its option.
+
+    Raises:
+        UsageError: it cannot be opened; names the option and what to do.
+    """
+    try:
+        look()
+    except UsageError as error:
+        raise UsageError(
+            f"guidance.{option}: {error}. Name a folder, or a hub id that this machine can reach or has cached. "
+            "Missing weights are never replaced by others"
+        ) from error
 
 
 def _needed(option: str, value: str) -> None:
