@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from apps.text3d.config import SceneConfig, Text3dConfig
+from apps.text3d.config import Text3dConfig
 from apps.text3d.going_on import resumed, taken
 from apps.text3d.marks import untrained, used
 from common import ui
@@ -18,8 +18,6 @@ from common.errors import UsageError
 from common.files import read_json, write_json, write_text
 
 if TYPE_CHECKING:
-    import torch
-
     from apps.text3d.export.splats import Splats
     from apps.text3d.judging.geometry import Verdict
     from apps.text3d.optimise import SceneLearner, SceneModule
@@ -62,6 +60,7 @@ def run_generate(
     name: str | None = None,
     json_output: bool = False,
     given: Sequence[str] = (),
+    dry_run: bool = False,
 ) -> int:
     """Shape a scene after a prompt; a GLB, a PLY, a turntable and a contact sheet lie in the run's folder.
 
@@ -71,6 +70,7 @@ def run_generate(
         resume: folder of a run, in place of a prompt; its settings are taken.
         name: of the run folder; prompt, date and time where not given.
         json_output: print JSON instead of a table.
+        dry_run: only look at configuration, prompt, models and memory, and take a step with tiny stand-ins.
         given: settings as they were typed; of a run that is gone on with, they may change its steps and minutes.
 
     Raises:
@@ -79,6 +79,11 @@ def run_generate(
     """
     from common.training.run import Run, set_threads
 
+    if dry_run:
+        from apps.text3d.dry_run import check
+        from apps.text3d.dry_run import show as show_checks
+
+        return show_checks(check(config, prompt), json_output)
     if (prompt is None) == (resume is None):
         raise UsageError('give a prompt, such as "a red cube left of a blue sphere", or --resume RUN')
     if resume is not None:
@@ -86,7 +91,7 @@ def run_generate(
         config, prompt = resumed(run, given, taken(run, STAGE)), (run.folder / "prompt.txt").read_bytes().decode()
     else:
         assert prompt is not None
-        read(prompt)
+        read(prompt, anything(config))
         run = begin(config, prompt, name)
     set_threads(config.threads)
     show(shape(config, prompt, run), note(config), json_output)
@@ -105,8 +110,17 @@ def begin(config: Text3dConfig, prompt: str, name: str | None = None) -> Run:
     return run
 
 
-def read(prompt: str) -> Prompt:
+def anything(config: Text3dConfig) -> bool:
+    """Whether a prompt may be about anything: the critic alone must know every thing that it draws."""
+    return not used(config.guidance.analytic, "guidance.analytic")
+
+
+def read(prompt: str, anything: bool = False) -> Prompt:
     """The prompt's things and relations; what was not understood is said, never dropped in silence.
+
+    Args:
+        prompt: as it was typed.
+        anything: take one of which nothing was understood too; neural guidances read the text itself.
 
     Raises:
         UsageError: nothing was understood, or it is no text.
@@ -117,6 +131,9 @@ def read(prompt: str) -> Prompt:
     if prompt.encode("utf-8", "replace").decode() != prompt:
         raise UsageError(f"the prompt {prompt!r} holds signs that are no text; type it in UTF-8")
     found = parse(prompt)
+    if not found.objects and anything:
+        logger.warning("%r is of things that the judge of geometry does not know: nothing will be judged", prompt)
+        return found
     if not found.objects:
         raise UsageError(
             f"nothing in {prompt!r} is known here; kinds are {', '.join(KINDS)}, colours {', '.join(COLOURS)}"
@@ -124,20 +141,6 @@ def read(prompt: str) -> Prompt:
     for part in found.unknown:
         logger.warning("not understood, and not shown: %r", part)
     return found
-
-
-def maker(config: SceneConfig) -> Callable[[torch.Generator], SceneModule]:
-    """Makes a new scene of the configured kind."""
-    from apps.text3d.scenes.gaussians import GaussianScene
-    from apps.text3d.scenes.hashgrid import HashGridScene
-    from apps.text3d.scenes.voxel import VoxelScene
-
-    makers: dict[str, Callable[[torch.Generator], SceneModule]] = {
-        "voxel": lambda generator: VoxelScene(config.voxel, generator),
-        "hashgrid": lambda generator: HashGridScene(config.hashgrid, generator),
-        "gaussians": lambda generator: GaussianScene(config.gaussians, generator),
-    }
-    return makers[config.kind]
 
 
 def note(config: Text3dConfig) -> str:
@@ -154,6 +157,7 @@ def learner_of(config: Text3dConfig, wanted: Prompt) -> SceneLearner:
     """
     from apps.text3d.guidance.build import build
     from apps.text3d.optimise import SceneLearner
+    from apps.text3d.scenes.build import maker
     from apps.text3d.tidying import regularisers
 
     tidy = regularisers(config.optimise.regularisers)
@@ -166,10 +170,10 @@ def shape(config: Text3dConfig, prompt: str, run: Run) -> Result:
     from apps.text3d.clock import Clock
     from apps.text3d.export.turntable import turn, write_video
     from apps.text3d.hacking import HackingWatch
-    from apps.text3d.judging.geometry import judge
+    from apps.text3d.judging.geometry import judge, unjudged
     from common.training.stage import run_stage, write_checkpoint
 
-    wanted = read(prompt)
+    wanted = read(prompt, anything(config))
     learner, held_out = learner_of(config, wanted), HackingWatch(run, STAGE, wanted)
 
     def preview(step: int, figures: dict[str, float]) -> dict[str, float]:
@@ -205,7 +209,7 @@ def shape(config: Text3dConfig, prompt: str, run: Run) -> Result:
             "optimise.minutes %g are over at step %d of %d; this is the scene as it is",
             *(config.optimise.minutes, learner.steps, config.optimise.steps),
         )
-    verdict = judge(learner.scene, wanted)
+    verdict = judge(learner.scene, wanted) if wanted.objects else unjudged()
     result = Result(run, wanted, learner.scene, verdict, learner.steps)
     export(result, config, prompt)
     return result

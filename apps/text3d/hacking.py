@@ -51,7 +51,7 @@ class HackingWatch:
         reward = reward_of(figures)
         if reward is not None:
             told["reward"] = reward
-        if scene is not None and (share := self._judged(scene)) is not None:
+        if scene is not None and self.prompt.objects and (share := self._judged(scene)) is not None:
             told[HELD_OUT] = share
         for alarm in self._monitor(step).update(step, told):
             self.run.alarm(alarm.kind, self.stage, step, alarm.message, alarm.values)

@@ -121,10 +121,11 @@ def _vlm(config: VlmConfig, prompt: Prompt) -> list[tuple[str, Guidance, Schedul
     if not wanted:
         return []
     vlm = _model(config)
-    return [
-        (f"vlm.{kind}", VlmReward(vlm, asked(kind, prompt), config.form, config.saturation), schedule)
-        for kind, schedule in wanted.items()
-    ]
+
+    def reward(kind: str) -> VlmReward:
+        return VlmReward(vlm, asked(kind, prompt), config.form, config.saturation, at_once=config.at_once)
+
+    return [(f"vlm.{kind}", reward(kind), schedule) for kind, schedule in wanted.items()]
 
 
 def _model(config: VlmConfig) -> VisionLanguageModel:

@@ -66,7 +66,7 @@ def test_gif_keeps_every_frame_and_the_time(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("ending", [".mp4", ".gif"])
 def test_a_note_stands_below_every_frame_and_in_the_file(tmp_path: Path, ending: str) -> None:
-    shown = np.full((3, 48, 112, 3), 255, np.uint8)
+    shown = frames(3, 48, 112)
     note = "untrained demo weights: it shows nothing"
     path = write_video(shown, tmp_path / f"turn{ending}", 12, note)
     assert note.encode() in path.read_bytes()
@@ -75,8 +75,9 @@ def test_a_note_stands_below_every_frame_and_in_the_file(tmp_path: Path, ending:
     assert read.shape[2] == 112
     assert read.shape[1] > 48 + 15
     for frame in read:
-        assert (frame[:46] > 240).all()
-        assert (frame[48:].mean(-1) < 128).mean() > 0.02
+        below = frame[50:].mean(-1)
+        assert (below > 240).mean() > 0.5
+        assert (below < 128).mean() > 0.02
 
 
 @pytest.mark.parametrize("harm", ["package", "program", "failure"])
