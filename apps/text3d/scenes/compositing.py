@@ -21,10 +21,10 @@ from apps.text3d.scenes.gaussian_maths import LEAST_ALPHA
 
 TILE = 16
 #: Splats of a tile at once: more save calls, fewer save work that `DARK` would spare.
-BLOCK = 256
-#: Blocks of all views together, of about 1 MB each, that are kept for the backward pass as they are: of small pictures
+BLOCK = 384
+#: Blocks of all views together, of about 1.5 MB each, that are kept for the backward pass as they are: of small pictures
 #: these are all, and a third of the time.
-KEPT = 64
+KEPT = 40
 #: A tile ends before the block to which less light than this comes through anywhere.
 DARK = 1e-6
 #: Columns of packed splats: column and row, conic a, b and c, opacity at most `MOST_ALPHA`; features follow.
