@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import re
-import socket
-from functools import lru_cache
 from typing import Any
-from urllib.parse import urlparse
 
 from apps.captioning.config import CaptioningConfig
 from apps.captioning.dry_run import Found, NotChecked
 from common.errors import UsageError
 from common.files import locate, read_json
+from common.models.hub import cached, unreachable
 
 #: Shapes as well known as their names, for a machine without the hub: class, and what differs from its default.
 PUBLISHED: dict[str, tuple[str, dict[str, int]]] = {
@@ -19,7 +17,6 @@ PUBLISHED: dict[str, tuple[str, dict[str, int]]] = {
     "FacebookAI/roberta-base": ("RobertaConfig", {"max_position_embeddings": 514, "type_vocab_size": 1}),
 }
 GIGABYTE = 1e9
-SECONDS = 3.0
 
 
 def clip(config: CaptioningConfig, found: Found) -> str:
@@ -194,26 +191,6 @@ def _config(option: str, place: str, local: bool, **changes: Any) -> Any:
     except (OSError, ValueError) as error:
         first = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise UsageError(f"{option}: {place} cannot be loaded: {first}") from error
-
-
-def cached(path: str) -> bool:
-    """Whether a hub model's settings lie on this machine."""
-    from huggingface_hub import try_to_load_from_cache
-
-    return isinstance(try_to_load_from_cache(path, "config.json"), str)
-
-
-@lru_cache
-def unreachable() -> str:
-    """Why the hub cannot be asked; empty where it can. One try: the hub's own client goes on trying for 20 seconds."""
-    from huggingface_hub.constants import ENDPOINT
-
-    address = urlparse(ENDPOINT)
-    try:
-        with socket.create_connection((address.hostname or "", address.port or 443), SECONDS):
-            return ""
-    except OSError:
-        return f"no connection to {address.hostname}"
 
 
 def _built(kind: Any, config: Any) -> Any:

@@ -21,12 +21,14 @@ class SceneConfig:
 
     Attributes:
         kind: a radiance field on a voxel grid or a hash grid, or Gaussians.
+        device: torch device that it lies and is rendered on, or `auto`. Guidances may be on others.
         voxel: settings of the voxel grid.
         hashgrid: of the hash grid.
         gaussians: of the Gaussians.
     """
 
     kind: Literal["voxel", "hashgrid", "gaussians"] = "voxel"
+    device: str = "cpu"
     voxel: VoxelConfig = field(default_factory=VoxelConfig)
     hashgrid: HashGridConfig = field(default_factory=HashGridConfig)
     gaussians: GaussianConfig = field(default_factory=GaussianConfig)

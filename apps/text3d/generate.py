@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from apps.text3d.config import SceneConfig, Text3dConfig
-from apps.text3d.going_on import resumed
+from apps.text3d.config import Text3dConfig
+from apps.text3d.going_on import resumed, taken
+from apps.text3d.marks import untrained, used
 from common import ui
 from common.errors import UsageError
 from common.files import read_json, write_json, write_text
 
 if TYPE_CHECKING:
-    import torch
-
     from apps.text3d.export.splats import Splats
     from apps.text3d.guidance.build import Models
     from apps.text3d.judging.geometry import Verdict
@@ -62,6 +61,7 @@ def run_generate(
     name: str | None = None,
     json_output: bool = False,
     given: Sequence[str] = (),
+    dry_run: bool = False,
 ) -> int:
     """Shape a scene after a prompt; a GLB, a PLY, a turntable and a contact sheet lie in the run's folder.
 
@@ -71,6 +71,7 @@ def run_generate(
         resume: folder of a run, in place of a prompt; its settings are taken.
         name: of the run folder; prompt, date and time where not given.
         json_output: print JSON instead of a table.
+        dry_run: only look at configuration, prompt, models and memory, and take a step with tiny stand-ins.
         given: settings as they were typed; of a run that is gone on with, they may change its steps and minutes.
 
     Raises:
@@ -79,26 +80,23 @@ def run_generate(
     """
     from common.training.run import Run, set_threads
 
+    if dry_run:
+        from apps.text3d.dry_run import check
+        from apps.text3d.dry_run import show as show_checks
+
+        return show_checks(check(config, prompt), json_output)
     if (prompt is None) == (resume is None):
         raise UsageError('give a prompt, such as "a red cube left of a blue sphere", or --resume RUN')
     if resume is not None:
         run = Run.resume(resume)
-        config, prompt = resumed(run, given, taken(run)), (run.folder / "prompt.txt").read_text("utf-8")
+        config, prompt = resumed(run, given, taken(run, STAGE)), (run.folder / "prompt.txt").read_bytes().decode()
     else:
         assert prompt is not None
-        read(prompt)
+        read(prompt, anything(config))
         run = begin(config, prompt, name)
     set_threads(config.threads)
     show(shape(config, prompt, run), note(config), json_output)
     return 0
-
-
-def taken(run: Run) -> int:
-    """Steps that a run's newest checkpoint has."""
-    from common.training.stage import newest_checkpoint
-
-    newest = newest_checkpoint(run, STAGE)
-    return 0 if newest is None else int(newest.stem.removeprefix("checkpoint-"))
 
 
 def begin(config: Text3dConfig, prompt: str, name: str | None = None) -> Run:
@@ -113,16 +111,30 @@ def begin(config: Text3dConfig, prompt: str, name: str | None = None) -> Run:
     return run
 
 
-def read(prompt: str) -> Prompt:
+def anything(config: Text3dConfig) -> bool:
+    """Whether a prompt may be about anything: the critic alone must know every thing that it draws."""
+    return not used(config.guidance.analytic, "guidance.analytic")
+
+
+def read(prompt: str, anything: bool = False) -> Prompt:
     """The prompt's things and relations; what was not understood is said, never dropped in silence.
 
+    Args:
+        prompt: as it was typed.
+        anything: take one of which nothing was understood too; neural guidances read the text itself.
+
     Raises:
-        UsageError: nothing was understood.
+        UsageError: nothing was understood, or it is no text.
     """
     from apps.text3d.prompts.parser import parse
     from apps.text3d.prompts.vocabulary import COLOURS, KINDS
 
+    if prompt.encode("utf-8", "replace").decode() != prompt:
+        raise UsageError(f"the prompt {prompt!r} holds signs that are no text; type it in UTF-8")
     found = parse(prompt)
+    if not found.objects and anything:
+        logger.warning("%r is of things that the judge of geometry does not know: nothing will be judged", prompt)
+        return found
     if not found.objects:
         raise UsageError(
             f"nothing in {prompt!r} is known here; kinds are {', '.join(KINDS)}, colours {', '.join(COLOURS)}"
@@ -132,23 +144,10 @@ def read(prompt: str) -> Prompt:
     return found
 
 
-def maker(config: SceneConfig) -> Callable[[torch.Generator], SceneModule]:
-    """Makes a new scene of the configured kind."""
-    from apps.text3d.scenes.gaussians import GaussianScene
-    from apps.text3d.scenes.hashgrid import HashGridScene
-    from apps.text3d.scenes.voxel import VoxelScene
-
-    makers: dict[str, Callable[[torch.Generator], SceneModule]] = {
-        "voxel": lambda generator: VoxelScene(config.voxel, generator),
-        "hashgrid": lambda generator: HashGridScene(config.hashgrid, generator),
-        "gaussians": lambda generator: GaussianScene(config.gaussians, generator),
-    }
-    return makers[config.kind]
-
-
 def note(config: Text3dConfig) -> str:
-    """What must stand on every output."""
-    return ANALYTIC if config.guidance.analytic else ""
+    """What must stand on every output: that the critic, or an untrained model, has had a part in it."""
+    critic = ANALYTIC if used(config.guidance.analytic, "guidance.analytic") else ""
+    return "; ".join(filter(None, (critic, untrained(config.guidance))))
 
 
 def learner_of(config: Text3dConfig, wanted: Prompt, models: Models | None = None) -> SceneLearner:
@@ -159,6 +158,7 @@ def learner_of(config: Text3dConfig, wanted: Prompt, models: Models | None = Non
     """
     from apps.text3d.guidance.build import build
     from apps.text3d.optimise import SceneLearner
+    from apps.text3d.scenes.build import maker
     from apps.text3d.tidying import regularisers
 
     tidy = regularisers(config.optimise.regularisers)
@@ -177,19 +177,21 @@ def shape(config: Text3dConfig, prompt: str, run: Run, models: Models | None = N
     """
     from apps.text3d.clock import Clock
     from apps.text3d.export.turntable import turn, write_video
-    from apps.text3d.judging.geometry import judge
+    from apps.text3d.hacking import HackingWatch
+    from apps.text3d.judging.geometry import judge, unjudged
     from common.training.stage import run_stage, write_checkpoint
 
-    wanted = read(prompt)
-    learner = learner_of(config, wanted, models)
+    wanted = read(prompt, anything(config))
+    learner, held_out = learner_of(config, wanted, models), HackingWatch(run, STAGE, wanted)
 
     def preview(step: int, figures: dict[str, float]) -> dict[str, float]:
-        if config.preview_every and step % config.preview_every == 0:
+        due = bool(config.preview_every) and step % config.preview_every == 0
+        if due:
             sheet(learner.scene, prompt, run.samples / f"step-{step:05}.png", config)
         if config.turntable_every and step % config.turntable_every == 0:
             small = turn(learner.scene, *SMALL_TURN)
             write_video(small, run.samples / f"turn-{step:05}.gif", SMALL_TURN[0] / 2, note(config))
-        return {}
+        return held_out(step, figures, learner.scene if due else None)
 
     clock = Clock(60 * config.optimise.minutes)
 
@@ -207,7 +209,7 @@ def shape(config: Text3dConfig, prompt: str, run: Run, models: Models | None = N
         restore_extra=lambda kept: clock.restore(kept.get("seconds", 0.0)),
         enough=clock.over,
     )
-    if taken(run) < learner.steps:
+    if taken(run, STAGE) < learner.steps:
         # Whoever asks for more steps later goes on from the last one.
         write_checkpoint(run, STAGE, learner.steps, {"learner": learner.state(), "extra": extra()})
     if learner.steps < config.optimise.steps:
@@ -215,7 +217,7 @@ def shape(config: Text3dConfig, prompt: str, run: Run, models: Models | None = N
             "optimise.minutes %g are over at step %d of %d; this is the scene as it is",
             *(config.optimise.minutes, learner.steps, config.optimise.steps),
         )
-    verdict = judge(learner.scene, wanted)
+    verdict = judge(learner.scene, wanted) if wanted.objects else unjudged()
     result = Result(run, wanted, learner.scene, verdict, learner.steps)
     export(result, config, prompt)
     return result
@@ -239,6 +241,9 @@ def export(result: Result, config: Text3dConfig, prompt: str) -> None:
 
     The mesh and the turntable are left away where the settings ask for none.
     """
+    import torch
+
+    from apps.text3d.export.fingerprint import fingerprint
     from apps.text3d.export.mesh import extract_mesh, write_mesh
     from apps.text3d.export.splats import write_splats
     from apps.text3d.export.turntable import turn, write_video
@@ -265,6 +270,7 @@ def export(result: Result, config: Text3dConfig, prompt: str) -> None:
             "guidance": plain(asdict(config.guidance)),
             "note": note(config),
             "steps": result.steps,
+            "fingerprint": {"sha256": fingerprint(result.scene), "threads": torch.get_num_threads()},
             "mesh": None if report is None else plain(asdict(report)),
             "geometry": figures(result.verdict),
             "reasons": list(result.verdict.reasons),

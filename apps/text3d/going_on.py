@@ -17,6 +17,14 @@ if TYPE_CHECKING:
 LENGTH = ("optimise.steps", "optimise.minutes")
 
 
+def taken(run: Run, stage: str) -> int:
+    """Steps that a run's newest checkpoint has."""
+    from common.training.stage import newest_checkpoint
+
+    newest = newest_checkpoint(run, stage)
+    return 0 if newest is None else int(newest.stem.removeprefix("checkpoint-"))
+
+
 def resumed(run: Run, given: Sequence[str], taken: int) -> Text3dConfig:
     """The run's settings, with the length that was asked for; what is changed is written into the run's folder.
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from logging import getLogger
 from typing import Any, Protocol
 
 import torch
@@ -25,6 +26,10 @@ from apps.text3d.scenes.gaussians import GaussianScene
 from apps.text3d.scenes.schedules import resolution_at
 from common.errors import TouchstoneError, UsageError
 
+logger = getLogger(__name__)
+
+#: A scene that covers more of its pictures than this shows a box: an object leaves air around it.
+FULL = 0.9
 #: What torch raises where memory runs out, by the text of the message on the CPU.
 CPU_MEMORY = "DefaultCPUAllocator"
 NO_GAUSSIANS = "optimise.densify is of scenes of Gaussians; set optimise.densify.every to 0 or scene.kind to gaussians"
@@ -80,6 +85,7 @@ class SceneLearner:
         self.skipped = 0
         self.skipped_in_a_row = 0
         self.empty = 0
+        self.full = 0
         self.seeded_anew = False
 
     def _optimizer(self) -> torch.optim.Optimizer:
@@ -101,7 +107,7 @@ class SceneLearner:
         cameras, behind = self._look()
         figures: dict[str, float] = {}
         culprit = ""
-        with _memory_told(cameras):
+        with _memory_told(cameras, self.scene):
             views = self.scene.render(cameras, behind, self.generator)
             try:
                 loss, figures = self._loss(views, cameras)
@@ -171,6 +177,13 @@ class SceneLearner:
             )
 
     def _watch(self, opacity: float) -> None:
+        self.full = self.full + 1 if opacity > FULL else 0
+        if self.full == self.config.empty_steps:
+            logger.warning(
+                "step %d: the scene has filled %.0f %% of its pictures for %d steps, so it is a box and no object; "
+                "raise optimise.regularisers.sparsity, or lower what makes it dense",
+                *(self.steps, 100 * opacity, self.full),
+            )
         self.empty = self.empty + 1 if opacity < self.config.empty_opacity else 0
         if self.empty < self.config.empty_steps:
             return
@@ -213,14 +226,18 @@ class SceneLearner:
 
 
 @contextmanager
-def _memory_told(cameras: Cameras) -> Iterator[None]:
+def _memory_told(cameras: Cameras, scene: Any) -> Iterator[None]:
     """Memory that ran out becomes a failure whose message helps."""
     try:
         yield
     except RuntimeError as error:
         if not isinstance(error, torch.OutOfMemoryError) and CPU_MEMORY not in str(error):
             raise
+        march = getattr(getattr(scene, "config", None), "march", None)
+        each = f"{len(scene)} Gaussians" if isinstance(scene, GaussianScene) else "the scene's resolution"
+        each = each if march is None else f"{march.samples} samples a ray"
         raise SceneFailure(
-            f"no memory left for {len(cameras)} views of {cameras.height} x {cameras.width}: make optimise.size or "
-            "viewpoints.views smaller, or the scene's resolution or samples; the last checkpoint is whole"
+            f"no memory left for {len(cameras)} views of {cameras.height} x {cameras.width} with {each}: make "
+            "optimise.size or optimise.viewpoints.views smaller, or the scene's resolution, samples or Gaussians; the "
+            "last checkpoint is whole"
         ) from error

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import bisect
 import io
 import logging
 import math
 import os
 import tempfile
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 Frames = NDArray[np.uint8]
-_GAP, _TEXT_SIZE, _NOTE_SIZE = 8, 14, 9
+_GAP, _TEXT_SIZE, _NOTE_SIZE, _LONGEST = 8, 14, 9, 600
 
 
 @torch.no_grad()
@@ -114,7 +116,7 @@ def contact_sheet(
     """A picture with one row for each prompt: its text, and the views beside it.
 
     Args:
-        rows: a prompt and its views, `(V, H, W, 3)` of 8 bits, all of one size.
+        rows: a prompt, of which 600 characters are shown, and its views, `(V, H, W, 3)` of 8 bits, all of one size.
         captions: above the columns, such as azimuths.
         note: below all rows, such as "untrained demo weights".
         text_width: pixels for the prompts.
@@ -130,7 +132,8 @@ def contact_sheet(
     height, width, _ = sizes.pop()
     columns = max(len(views) for _, views in rows)
     font = _font(_TEXT_SIZE)
-    texts = [_wrapped(text, font, text_width - 2 * _GAP) for text, _ in rows]
+    shown = [text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…" for text, _ in rows]
+    texts = [_wrapped(text, font, text_width - 2 * _GAP) for text in shown]
     line = math.ceil(1.3 * _TEXT_SIZE)
     heights = [max(height, line * len(lines)) + _GAP for lines in texts]
     top = line + _GAP if captions else _GAP
@@ -200,6 +203,11 @@ def _font(size: int) -> Any:
     return ImageFont.truetype(findfont("DejaVu Sans"), size)
 
 
+def _length(font: Any, text: str, size: int) -> float:
+    """Pixels of a text's first letters."""
+    return float(font.getlength(text[:size]))
+
+
 def _wrapped(text: str, font: Any, width: float) -> list[str]:
     """Lines no wider than this many pixels; a word that is wider by itself is cut."""
     lines = [""]
@@ -210,10 +218,7 @@ def _wrapped(text: str, font: Any, width: float) -> list[str]:
         else:
             lines.append(word)
         while font.getlength(lines[-1]) > width and len(lines[-1]) > 1:
-            fits = next(
-                size
-                for size in range(len(lines[-1]) - 1, 0, -1)
-                if font.getlength(lines[-1][:size]) <= width or size == 1
-            )
-            lines[-1:] = [lines[-1][:fits], lines[-1][fits:]]
+            # By halves: a word may have thousands of letters.
+            fits = bisect.bisect_right(range(1, len(lines[-1])), width, key=partial(_length, font, lines[-1]))
+            lines[-1:] = [lines[-1][: max(fits, 1)], lines[-1][max(fits, 1) :]]
     return lines

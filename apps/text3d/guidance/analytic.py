@@ -91,6 +91,11 @@ class AnalyticCritic:
         ]
         self.skipped = len(prompt.relations) - len(self._relations())
 
+    @property
+    def device(self) -> torch.device:
+        """Where the views must be: what it compares them with is drawn on the CPU."""
+        return torch.device("cpu")
+
     def loss(
         self, views: Views, cameras: Cameras, step: int = 0, generator: torch.Generator | None = None
     ) -> tuple[Tensor, dict[str, float]]:

@@ -161,24 +161,27 @@ def gradient_of(
 ) -> tuple[Tensor, dict[str, Tensor], dict[str, float]]:
     """A guidance's loss, detached; its gradient with respect to each field of the views that it reads; its figures.
 
-    Where the views require no gradient there is none.
+    Where the views require no gradient there is none. A guidance with a `device` gets the views there, and its loss
+    and gradients come back to the views' own: a model may lie on another GPU than the scene.
 
     Raises:
         UsageError: the views require gradient, and the loss depends on none of them.
     """
     given = {entry.name: getattr(views, entry.name) for entry in fields(views)}
     wanted = [name for name, entry in given.items() if entry.requires_grad and torch.is_grad_enabled()]
-    leaves = {name: entry.detach().requires_grad_(name in wanted) for name, entry in given.items()}
+    home = views.rgb.device
+    place = getattr(guidance, "device", home)
+    leaves = {name: entry.detach().to(place).requires_grad_(name in wanted) for name, entry in given.items()}
     loss, figures = guidance.loss(Views(**leaves), cameras, step, generator)
     if not wanted:
-        return loss.detach(), {}, figures
+        return loss.detach().to(home), {}, figures
     if not loss.requires_grad:
         raise UsageError(f"the loss of {type(guidance).__name__} has no gradient with respect to the views")
     found = torch.autograd.grad(loss, [leaves[name] for name in wanted], allow_unused=True)
-    known = {name: gradient for name, gradient in zip(wanted, found, strict=True) if gradient is not None}
+    known = {name: gradient.to(home) for name, gradient in zip(wanted, found, strict=True) if gradient is not None}
     if not known:
         raise UsageError(f"the loss of {type(guidance).__name__} has no gradient with respect to the views")
-    return loss.detach(), known, figures
+    return loss.detach().to(home), known, figures
 
 
 def with_gradient(value: Tensor, views: Views, gradients: Mapping[str, Tensor]) -> Tensor:

@@ -128,6 +128,7 @@ def _clip(config: ClipConfig, prompt: Prompt, models: Models) -> Guidance:
     _needed("clip.name", config.name)
     key = ("clip", config.name, config.pretrained, config.device)
     clip = models.get(key, lambda: Clip(config.name, config.pretrained or None, config.device))
+    _opened("clip.name", lambda: clip.dim)
     return ClipGuidance(clip, prompt.text, config.sparsity)
 
 
@@ -140,8 +141,15 @@ def _vlm(config: VlmConfig, prompt: Prompt, seed: int, models: Models) -> list[t
     vlm = models.get(("vlm", config.model, config.device, config.dtype), lambda: _model(config))
 
     def reward(kind: str) -> VlmReward:
-        form, per_step = config.form, config.per_step
-        return VlmReward(vlm, asked(kind, prompt), form, config.saturation, per_step=per_step, seed=seed)
+        return VlmReward(
+            vlm,
+            asked(kind, prompt),
+            config.form,
+            config.saturation,
+            per_step=config.per_step,
+            seed=seed,
+            at_once=config.at_once,
+        )
 
     return [(f"vlm.{kind}", reward(kind), schedule) for kind, schedule in wanted.items()]
 
@@ -151,13 +159,30 @@ def _model(config: VlmConfig) -> VisionLanguageModel:
     from common.models.vlm import VisionLanguageModel
 
     _needed("vlm.model", config.model)
-    return VisionLanguageModel(LanguageModelConfig(path=config.model, device=config.device, dtype=config.dtype))
+    vlm = VisionLanguageModel(LanguageModelConfig(path=config.model, device=config.device, dtype=config.dtype))
+    _opened("vlm.model", lambda: vlm.preprocess)
+    return vlm
 
 
 def _analytic(prompt: Prompt, seed: int) -> Guidance:
     from apps.text3d.guidance.analytic import AnalyticCritic
 
     return AnalyticCritic(prompt, seed=seed)
+
+
+def _opened(option: str, look: Callable[[], Any]) -> None:
+    """Open a model now: else one that is not there would be told of by the first step, without its option.
+
+    Raises:
+        UsageError: it cannot be opened; names the option and what to do.
+    """
+    try:
+        look()
+    except UsageError as error:
+        raise UsageError(
+            f"guidance.{option}: {error}. Name a folder, or a hub id that this machine can reach or has cached. "
+            "Missing weights are never replaced by others"
+        ) from error
 
 
 def _needed(option: str, value: str) -> None:

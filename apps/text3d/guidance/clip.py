@@ -54,6 +54,11 @@ class ClipGuidance:
         self.transmittance = transmittance
         self._texts: dict[str, Tensor] = {}
 
+    @property
+    def device(self) -> torch.device:
+        """Where the views must be."""
+        return torch.device(self.clip.device)
+
     def loss(
         self, views: Views, cameras: Cameras, step: int, generator: torch.Generator | None = None
     ) -> tuple[Tensor, dict[str, float]]:

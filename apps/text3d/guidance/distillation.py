@@ -126,6 +126,11 @@ class ScoreDistillation:
         self.settings = settings or DistillationSettings()
         self.generator = torch.Generator().manual_seed(self.settings.seed)
 
+    @property
+    def device(self) -> torch.device:
+        """Where the views must be."""
+        return torch.device(self.prior.unet.device)
+
     def loss(
         self, views: Views, cameras: Cameras, step: int, generator: torch.Generator | None = None
     ) -> tuple[Tensor, dict[str, float]]:

@@ -18,6 +18,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from apps.text3d.cameras import Cameras
+from apps.text3d.guidance.base import with_gradient
 from apps.text3d.scenes.base import Views
 from common.errors import UsageError
 
@@ -93,6 +94,8 @@ class VlmReward:
         per_step: turns that are drawn for a step, all alike; 0 has all of them. A few give the same direction in the
             mean, at a part of the cost.
         seed: of what is drawn.
+        at_once: most turns whose graph is kept at a time; memory is that of so many, and views are encoded anew for
+            each part. 0 is all.
 
     Raises:
         UsageError: an unknown form, or a negative saturation.
@@ -109,6 +112,7 @@ class VlmReward:
         system: str | None = None,
         per_step: int = 0,
         seed: int = 0,
+        at_once: int = 0,
     ) -> None:
         if form not in FORMS:
             raise UsageError(f"form {form!r}: use {', '.join(FORMS)}")
@@ -123,7 +127,13 @@ class VlmReward:
         self.system = system
         self.per_step = per_step
         self.generator = torch.Generator().manual_seed(seed)
+        self.at_once = at_once
         self._seen: set[tuple[int, int]] = set()
+
+    @property
+    def device(self) -> torch.device:
+        """Where the views must be."""
+        return torch.device(self.vlm.model.device)
 
     def loss(
         self, views: Views, cameras: Cameras, step: int, generator: torch.Generator | None = None
@@ -139,11 +149,29 @@ class VlmReward:
         if not turns:
             return 0 * views.rgb.sum(), {}
         self._check_size(views.rgb)
-        reward = self.rewards(views.rgb, turns)
-        weights = reward.new_tensor([turn.weight for turn in turns])
-        weights = weights / weights.sum()
-        loss = (weights * self._loss(reward)).sum().to(views.rgb.dtype)
-        return loss, self._figures(turns, reward.detach(), weights, views.rgb)
+        total = sum(turn.weight for turn in turns)
+        weights = torch.tensor([turn.weight / total for turn in turns], device=views.rgb.device)
+        size = self.at_once or len(turns)
+        if len(turns) <= size or not views.rgb.requires_grad:
+            reward = self.rewards(views.rgb, turns)
+            loss = (weights.to(reward) * self._loss(reward)).sum().to(views.rgb.dtype)
+        else:
+            loss, reward = self._in_parts(views, turns, weights, size)
+        return loss, self._figures(turns, reward.detach(), weights.to(reward), views.rgb)
+
+    def _in_parts(self, views: Views, turns: list[_Turn], weights: Tensor, size: int) -> tuple[Tensor, Tensor]:
+        """The same loss and rewards, some turns at a time, each of whose graphs is gone before the next."""
+        pictures = views.rgb.detach().requires_grad_()
+        gradient, value = torch.zeros_like(pictures), pictures.new_zeros(())
+        rewards = []
+        for start in range(0, len(turns), size):
+            part = slice(start, start + size)
+            reward = self.rewards(pictures, turns[part])
+            loss = (weights[part].to(reward) * self._loss(reward)).sum().to(pictures.dtype)
+            gradient += torch.autograd.grad(loss, pictures)[0]
+            value += loss.detach()
+            rewards.append(reward.detach())
+        return with_gradient(value, views, {"rgb": gradient}), torch.cat(rewards)
 
     def state_dict(self) -> dict[str, Any]:
         """The generator of what is drawn."""

@@ -86,6 +86,12 @@ def judge(
     return _Comparison(prompt, parts.found, usual).verdict(grid.level, grid.filled, parts.debris)
 
 
+def unjudged() -> Verdict:
+    """The verdict on a prompt of things that the judge does not know: no share is a number, and nothing is correct."""
+    nothing, reason = math.nan, "not judged: the judge of geometry knows none of the prompt's things"
+    return Verdict(nothing, nothing, nothing, nothing, nothing, False, (reason,), (), nothing, nothing, nothing)
+
+
 class _Comparison:
     """A prompt beside what was found."""
 

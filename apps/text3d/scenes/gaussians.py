@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from apps.text3d.cameras import Cameras
 from apps.text3d.scenes.base import Views
-from apps.text3d.scenes.compositing import Composite, tile_lists
+from apps.text3d.scenes.compositing import KEPT, Composite, tile_lists
 from apps.text3d.scenes.config import GaussianConfig
 from apps.text3d.scenes.gaussian_maths import MOST_ALPHA, Splats, covariances, facing, project, rotations
 from apps.text3d.scenes.mixture import mixture
@@ -88,7 +88,7 @@ class GaussianScene(nn.Module):
         size = cameras.height, cameras.width
         with torch.no_grad():
             lists, across = tile_lists(splats.places[row], splats.reach[row], splats.depth[row], *size)
-        maps: Tensor = Composite.apply(packed, lists, across, *size)
+        maps: Tensor = Composite.apply(packed, lists, across, *size, KEPT // len(cameras))
         return maps
 
     def features(self, cameras: Cameras, turns: Tensor, scales: Tensor) -> Tensor:

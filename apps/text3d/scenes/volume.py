@@ -128,10 +128,13 @@ def march(field: Field, origins: Tensor, directions: Tensor, offset: Tensor, con
     points = origins[:, None] + distance[..., None] * directions[:, None]
     flat = needed(field, points, step, config).flatten().nonzero()[:, 0]
     ray = flat // config.samples
-    density, colour, normals = field.sample(points.reshape(-1, 3)[flat])
-    tau = torch.zeros_like(distance).flatten().index_put((flat,), density * step[ray]).view_as(distance)
+    # index_select, forward and backward, is several times as fast on a CPU as indexing.
+    density, colour, normals = field.sample(points.reshape(-1, 3).index_select(0, flat))
+    length = step.index_select(0, ray)
+    tau = torch.zeros_like(distance).flatten().index_put((flat,), density * length).view_as(distance)
     weight, opacity = weights(tau)
-    return Samples(ray, distance.flatten()[flat], step[ray], weight.flatten()[flat], colour, normals, opacity)
+    met = distance.flatten().index_select(0, flat)
+    return Samples(ray, met, length, weight.flatten().index_select(0, flat), colour, normals, opacity)
 
 
 def summed(

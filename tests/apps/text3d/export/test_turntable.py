@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +62,22 @@ def test_gif_keeps_every_frame_and_the_time(tmp_path: Path) -> None:
                 total += image.info["duration"]
             assert total == 100 * count
             assert image.info["loop"] == 0
+
+
+@pytest.mark.parametrize("ending", [".mp4", ".gif"])
+def test_a_note_stands_below_every_frame_and_in_the_file(tmp_path: Path, ending: str) -> None:
+    shown = frames(3, 48, 112)
+    note = "untrained demo weights: it shows nothing"
+    path = write_video(shown, tmp_path / f"turn{ending}", 12, note)
+    assert note.encode() in path.read_bytes()
+    read = np.stack(imageio.v2.mimread(path))[..., :3]
+    assert read.shape[0] == 3
+    assert read.shape[2] == 112
+    assert read.shape[1] > 48 + 15
+    for frame in read:
+        below = frame[50:].mean(-1)
+        assert (below > 240).mean() > 0.5
+        assert (below < 128).mean() > 0.02
 
 
 @pytest.mark.parametrize("harm", ["package", "program", "failure"])
@@ -127,6 +144,13 @@ class TestContactSheet:
     def test_any_script_and_length(self) -> None:
         for text in ("", "x" * 300, "красный куб слева от синей сферы", "赤い立方体\n\t"):
             assert contact_sheet([(text, frames(1, 20, 20))]).size[1] >= 20
+
+    def test_a_word_of_thousands_of_letters_is_cut_at_once(self) -> None:
+        """It took seven minutes, and a sheet as high as a house."""
+        began = time.process_time()
+        sheet = contact_sheet([("x" * 5000, frames(1, 20, 20))])
+        assert time.process_time() - began < 2
+        assert 400 < sheet.size[1] < 1000
 
     def test_views_of_one_size(self) -> None:
         with pytest.raises(UsageError, match="one size"):

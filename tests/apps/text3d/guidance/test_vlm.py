@@ -146,6 +146,21 @@ class TestGradient:
         assert float(loss_of(reward, rgb)[0]) < before - 0.02
         assert not any(weight.grad is not None for weight in vlm.model.parameters())
 
+    @pytest.mark.parametrize("form", ["log_sigmoid", "log_odds"])
+    def test_some_questions_at_a_time_give_the_same(self, vlm: VisionLanguageModel, form: Any) -> None:
+        questions = [Question(CUBE, weight=2.0), Question(LEFT, False, 1.0, (1,)), Question(ONE, together=True)]
+        found = []
+        for at_once in (0, 2, 1):
+            rgb = pictures(2, 56).requires_grad_()
+            loss, figures = loss_of(VlmReward(vlm, questions, form, at_once=at_once), rgb)
+            found.append((loss.detach(), torch.autograd.grad(3 * loss, rgb)[0], figures["reward"]))
+        for value, gradient, reward in found[1:]:
+            torch.testing.assert_close(value, found[0][0], atol=1e-5, rtol=1e-4)
+            torch.testing.assert_close(gradient, found[0][1], atol=1e-5, rtol=1e-3)
+            assert reward == pytest.approx(found[0][2], abs=1e-5)
+        # Without a gradient to give there is nothing to do in parts.
+        assert not loss_of(VlmReward(vlm, questions, form, at_once=1), pictures(2, 56))[0].requires_grad
+
 
 class TestTraps:
     def test_words_of_several_spellings_and_languages(self, vlm: VisionLanguageModel) -> None:
