@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from apps.text3d.config import Text3dConfig
 from apps.text3d.going_on import resumed, taken
 from apps.text3d.marks import untrained, used
+from apps.text3d.timing import time_shares
 from common import ui
 from common.errors import UsageError
 from common.files import read_json, write_json, write_text
@@ -254,6 +255,7 @@ def export(result: Result, config: Text3dConfig, prompt: str) -> None:
             "guidance": plain(asdict(config.guidance)),
             "note": note(config),
             "steps": result.steps,
+            "time": time_shares(result.run.rows(STAGE)),
             "fingerprint": {"sha256": fingerprint(result.scene), "threads": torch.get_num_threads()},
             "mesh": plain(asdict(report)),
             "geometry": figures(result.verdict),

@@ -22,8 +22,8 @@ from apps.text3d.scenes.gaussian_maths import LEAST_ALPHA
 TILE = 16
 #: Splats of a tile at once: more save calls, fewer save work that `DARK` would spare.
 BLOCK = 384
-#: Blocks of all views together, of about 1.5 MB each, that are kept for the backward pass as they are: of small pictures
-#: these are all, and a third of the time.
+#: Blocks of all views together, of about 1.5 MB each, that are kept for the backward pass as they are: of small
+#: pictures these are all, and a third of the time.
 KEPT = 40
 #: A tile ends before the block to which less light than this comes through anywhere.
 DARK = 1e-6
