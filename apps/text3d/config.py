@@ -5,10 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+from apps.text3d.evaluate_config import EvaluateConfig
 from apps.text3d.guidance_config import GuidanceConfig
 from apps.text3d.optimise_config import OptimiseConfig
 from apps.text3d.pretrain_config import PretrainConfig
+from apps.text3d.reward_config import AuditConfig, RewardConfig
 from apps.text3d.scenes.config import GaussianConfig, HashGridConfig, VoxelConfig
+from apps.text3d.train_config import ComparisonConfig, TrainConfig
 from common.errors import UsageError
 
 
@@ -36,8 +39,8 @@ class ExportConfig:
     """What is written of a finished scene.
 
     Attributes:
-        resolution: voxels a side for the mesh.
-        frames: of the turntable.
+        resolution: voxels a side for the mesh; 0 writes none.
+        frames: of the turntable; 0 writes none.
         size: height and width of its frames and of the contact sheet's views, in pixels.
         views: of the contact sheet.
     """
@@ -57,7 +60,12 @@ class Text3dConfig:
         guidance: what it should look like.
         optimise: how.
         export: what is written.
+        train: the prompts of `train`.
+        comparison: recipes and seeds of `train`.
         pretrain: the pocket models, made from nothing.
+        evaluate: what finished scenes are measured with.
+        reward: what `score` pays for and `audit` assays.
+        audit: what it is assayed with.
         seed: of everything random.
         threads: CPU threads of torch; 0 leaves torch's own choice.
         runs: folder of the run folders.
@@ -71,7 +79,12 @@ class Text3dConfig:
     guidance: GuidanceConfig = field(default_factory=GuidanceConfig)
     optimise: OptimiseConfig = field(default_factory=OptimiseConfig)
     export: ExportConfig = field(default_factory=ExportConfig)
+    train: TrainConfig = field(default_factory=TrainConfig)
+    comparison: ComparisonConfig = field(default_factory=ComparisonConfig)
     pretrain: PretrainConfig = field(default_factory=PretrainConfig)
+    evaluate: EvaluateConfig = field(default_factory=EvaluateConfig)
+    reward: RewardConfig = field(default_factory=RewardConfig)
+    audit: AuditConfig = field(default_factory=AuditConfig)
     seed: int = 0
     threads: int = 1
     runs: str = "runs/text3d"

@@ -14,12 +14,12 @@ from apps.text3d.config import Text3dConfig
 from apps.text3d.going_on import resumed, taken
 from apps.text3d.marks import untrained, used
 from apps.text3d.timing import time_shares
-from common import ui
 from common.errors import UsageError
-from common.files import read_json, write_json, write_text
+from common.files import write_json, write_text
 
 if TYPE_CHECKING:
     from apps.text3d.export.splats import Splats
+    from apps.text3d.guidance.build import Models
     from apps.text3d.judging.geometry import Verdict
     from apps.text3d.optimise import SceneLearner, SceneModule
     from apps.text3d.prompts.prompt import Prompt
@@ -78,6 +78,7 @@ def run_generate(
         UsageError: no prompt, one of which nothing was understood, or a run is to go on with other settings.
         SceneFailure: the optimisation went wrong; the last checkpoint is whole.
     """
+    from apps.text3d.shown import show
     from common.training.run import Run, set_threads
 
     if dry_run:
@@ -150,7 +151,7 @@ def note(config: Text3dConfig) -> str:
     return "; ".join(filter(None, (critic, untrained(config.guidance))))
 
 
-def learner_of(config: Text3dConfig, wanted: Prompt) -> SceneLearner:
+def learner_of(config: Text3dConfig, wanted: Prompt, models: Models | None = None) -> SceneLearner:
     """A new scene with its guidances and regularisers, as configured; nothing is taken up of an earlier one.
 
     Raises:
@@ -162,12 +163,19 @@ def learner_of(config: Text3dConfig, wanted: Prompt) -> SceneLearner:
     from apps.text3d.tidying import regularisers
 
     tidy = regularisers(config.optimise.regularisers)
-    guidance = build(config.guidance, wanted, config.seed)
+    guidance = build(config.guidance, wanted, config.seed, models)
     return SceneLearner(maker(config.scene), guidance, config.optimise, config.seed, tidy)
 
 
-def shape(config: Text3dConfig, prompt: str, run: Run) -> Result:
-    """Optimise, judge and export; an interrupted run is gone on with."""
+def shape(config: Text3dConfig, prompt: str, run: Run, models: Models | None = None) -> Result:
+    """Optimise, judge and export; an interrupted run is gone on with.
+
+    Args:
+        config: the settings.
+        prompt: what to show.
+        run: the scene's folder.
+        models: of the guidances, that are open already; more are added.
+    """
     from apps.text3d.clock import Clock
     from apps.text3d.export.turntable import turn, write_video
     from apps.text3d.hacking import HackingWatch
@@ -175,7 +183,7 @@ def shape(config: Text3dConfig, prompt: str, run: Run) -> Result:
     from common.training.stage import run_stage, write_checkpoint
 
     wanted = read(prompt, anything(config))
-    learner, held_out = learner_of(config, wanted), HackingWatch(run, STAGE, wanted)
+    learner, held_out = learner_of(config, wanted, models), HackingWatch(run, STAGE, wanted)
 
     def preview(step: int, figures: dict[str, float]) -> dict[str, float]:
         due = bool(config.preview_every) and step % config.preview_every == 0
@@ -230,24 +238,32 @@ def sheet(scene: SceneModule, prompt: str, path: Path, config: Text3dConfig) -> 
 
 
 def export(result: Result, config: Text3dConfig, prompt: str) -> None:
-    """Write scene.glb, scene.ply, turntable.mp4, sheet.png, result.json and, of Gaussians, splats.ply."""
+    """Write scene.glb, scene.ply, turntable.mp4, sheet.png, views/, result.json and, of Gaussians, splats.ply.
+
+    The mesh and the turntable are left away where the settings ask for none.
+    """
     import torch
 
     from apps.text3d.export.fingerprint import fingerprint
     from apps.text3d.export.mesh import extract_mesh, write_mesh
     from apps.text3d.export.splats import write_splats
     from apps.text3d.export.turntable import turn, write_video
+    from apps.text3d.export.views import write_views
     from common.training.run import plain
 
     folder = result.run.folder
-    mesh, report = extract_mesh(result.scene, config.export.resolution)
-    for ending in ("glb", "ply"):
-        write_mesh(mesh, folder / f"scene.{ending}", prompt, note(config))
+    report = None
+    if config.export.resolution:
+        mesh, report = extract_mesh(result.scene, config.export.resolution)
+        for ending in ("glb", "ply"):
+            write_mesh(mesh, folder / f"scene.{ending}", prompt, note(config))
     if config.scene.kind == "gaussians":
         write_splats(_splats(result.scene), folder / "splats.ply", note(config))
-    shown = turn(result.scene, config.export.frames, config.export.size)
-    write_video(shown, folder / "turntable.mp4", note=note(config))
+    if config.export.frames:
+        shown = turn(result.scene, config.export.frames, config.export.size)
+        write_video(shown, folder / "turntable.mp4", note=note(config))
     sheet(result.scene, prompt, folder / "sheet.png", config)
+    write_views(result.scene, folder / "views", config.evaluate.views, config.export.size)
     write_json(
         folder / "result.json",
         {
@@ -257,7 +273,7 @@ def export(result: Result, config: Text3dConfig, prompt: str) -> None:
             "steps": result.steps,
             "time": time_shares(result.run.rows(STAGE)),
             "fingerprint": {"sha256": fingerprint(result.scene), "threads": torch.get_num_threads()},
-            "mesh": plain(asdict(report)),
+            "mesh": None if report is None else plain(asdict(report)),
             "geometry": figures(result.verdict),
             "reasons": list(result.verdict.reasons),
         },
@@ -275,22 +291,3 @@ def figures(verdict: Verdict) -> dict[str, Any]:
     """The judge's shares; None where the prompt asks nothing of the sort."""
     told = {name: getattr(verdict, name) for name in MEASURES}
     return {name: None if math.isnan(value) else value for name, value in told.items()} | {"correct": verdict.correct}
-
-
-def show(result: Result, remark: str, json_output: bool) -> None:
-    """Print what the judge found and where the files lie."""
-    folder = result.run.folder
-    if json_output:
-        ui.print_json(read_json(folder / "result.json") | {"folder": str(folder)})
-        return
-    told = figures(result.verdict)
-    cells = ["–" if told[name] is None else f"{100 * told[name]:.0f}" for name in MEASURES]
-    ui.table(
-        result.prompt.text,
-        [*(f"{name}s right, %" for name in MEASURES)],
-        [cells],
-        "Judged by the field's geometry, which no guidance sees." + (f" The scene is {remark}." if remark else ""),
-    )
-    for reason in result.verdict.reasons:
-        ui.say(f"- {reason}")
-    ui.say(f"scene.glb, scene.ply, turntable.mp4, sheet.png: {folder}")

@@ -41,6 +41,10 @@ class SceneFailure(TouchstoneError):
     """The optimisation went wrong; the message says what and what to change."""
 
 
+class Collapsed(SceneFailure):
+    """The guidances have emptied the scene: what came out is nothing."""
+
+
 class SceneModule(Scene, Protocol):
     """A scene as the learner needs it: also a module's state."""
 
@@ -184,7 +188,7 @@ class SceneLearner:
         if self.empty < self.config.empty_steps:
             return
         if self.seeded_anew:
-            raise SceneFailure(
+            raise Collapsed(
                 f"density collapsed: the scene is empty again (mean opacity {opacity:.1e}), though it was "
                 "seeded anew. A field without density has no gradient; lower sparsity, or the guidance that empties it"
             )

@@ -108,13 +108,21 @@ class JudgeClient:
             self._answers.popitem(last=False)
         return found
 
-    def _ask(self, question: str, headers: Mapping[str, str], health: _Health) -> float | str:
+    def content(self, question: str) -> Any:
+        """What the user's message holds; a subclass may add pictures to the question."""
+        return question
+
+    def parse(self, reply: Any) -> Any:
+        """What a chat completion says, or a text that says what is wrong with it; a subclass may want another form."""
+        return parse_score(reply, self.greatest)
+
+    def _ask(self, question: str, headers: Mapping[str, str], health: _Health) -> Any:
         body = {
             "model": self.endpoint.model,
             "temperature": 0,
             "messages": [
                 {"role": "system", "content": self.instructions},
-                {"role": "user", "content": question},
+                {"role": "user", "content": self.content(question)},
             ],
         }
         reason = "the judge does not answer; row not tried"
@@ -135,7 +143,7 @@ class JudgeClient:
                 return f"the reply is no JSON: {error}"
             else:
                 health.report(True)
-                return parse_score(reply, self.greatest)
+                return self.parse(reply)
             time.sleep(self.pause * 2**attempt if attempt < self.endpoint.retries else 0.0)
         health.report(False)
         return reason

@@ -19,21 +19,37 @@ from common.errors import UsageError
 if TYPE_CHECKING:
     from common.models.vlm import VisionLanguageModel
 
+
+class Models:
+    """Models that were opened for one scene, for the next one."""
+
+    def __init__(self) -> None:
+        self._open: dict[tuple[str, ...], Any] = {}
+
+    def get(self, key: tuple[str, ...], load: Callable[[], Any]) -> Any:
+        """The model of a key, loaded where nobody asked for it before."""
+        if key not in self._open:
+            self._open[key] = load()
+        return self._open[key]
+
+
 #: The kinds of a VLM's questions, as `VlmConfig` weights them.
 KINDS = ("semantic", "spatial", "consistency")
 
 
-def build(config: GuidanceConfig, prompt: Prompt, seed: int) -> Weighted:
+def build(config: GuidanceConfig, prompt: Prompt, seed: int, models: Models | None = None) -> Weighted:
     """The weighted sum of all guidances whose weight is not always 0.
 
     Args:
         config: the settings.
         prompt: parsed; diffusion models and CLIP read its text, the VLM and the critic its things and relations.
         seed: of the guidances' own noise, and of the critic's layout.
+        models: that are open already; more are added.
 
     Raises:
         UsageError: no guidance has a weight, or one that has names no model.
     """
+    models = models or Models()
     terms: dict[str, Term] = {}
 
     def add(name: str, weight: Any, make: Callable[[], Guidance]) -> None:
@@ -41,9 +57,9 @@ def build(config: GuidanceConfig, prompt: Prompt, seed: int) -> Weighted:
         if any(schedule.bounds):
             terms[name] = Term(make(), schedule)
 
-    add("sds", config.sds.weight, lambda: _distillation(config.sds, prompt, seed))
-    add("clip", config.clip.weight, lambda: _clip(config.clip, prompt))
-    for name, guidance, schedule in _vlm(config.vlm, prompt):
+    add("sds", config.sds.weight, lambda: _distillation(config.sds, prompt, seed, models))
+    add("clip", config.clip.weight, lambda: _clip(config.clip, prompt, models))
+    for name, guidance, schedule in _vlm(config.vlm, prompt, seed, models):
         terms[name] = Term(guidance, schedule)
     add("analytic", config.analytic, lambda: _analytic(prompt, seed))
     return Weighted(terms)
@@ -82,7 +98,7 @@ def _reworded(one: ask.Question, row: int | None) -> Question:
     )
 
 
-def _distillation(config: SdsConfig, prompt: Prompt, seed: int) -> Guidance:
+def _distillation(config: SdsConfig, prompt: Prompt, seed: int, models: Models) -> Guidance:
     from apps.text3d.guidance.distillation import DistillationSettings, ScoreDistillation
     from apps.text3d.guidance.prior import load_prior
     from apps.text3d.guidance.prompts import other_directions, view_dependent
@@ -95,8 +111,9 @@ def _distillation(config: SdsConfig, prompt: Prompt, seed: int) -> Guidance:
         t_max=read_schedule(config.t_max, "guidance.sds.t_max"),
         seed=seed,
     )
+    key = ("sds", config.model, config.device, config.dtype)
     return ScoreDistillation(
-        load_prior(config.model, config.device, config.dtype, option="guidance.sds.model"),
+        models.get(key, lambda: load_prior(*key[1:], option="guidance.sds.model")),
         view_dependent(prompt.text) if config.view_dependent else prompt.text,
         config.negative,
         other_directions(prompt.text, config.perp_neg) if config.perp_neg else None,
@@ -104,26 +121,35 @@ def _distillation(config: SdsConfig, prompt: Prompt, seed: int) -> Guidance:
     )
 
 
-def _clip(config: ClipConfig, prompt: Prompt) -> Guidance:
+def _clip(config: ClipConfig, prompt: Prompt, models: Models) -> Guidance:
     from apps.text3d.guidance.clip import ClipGuidance
     from common.models.clip import Clip
 
     _needed("clip.name", config.name)
-    clip = Clip(config.name, config.pretrained or None, config.device)
+    key = ("clip", config.name, config.pretrained, config.device)
+    clip = models.get(key, lambda: Clip(config.name, config.pretrained or None, config.device))
     _opened("clip.name", lambda: clip.dim)
     return ClipGuidance(clip, prompt.text, config.sparsity)
 
 
-def _vlm(config: VlmConfig, prompt: Prompt) -> list[tuple[str, Guidance, Schedule]]:
+def _vlm(config: VlmConfig, prompt: Prompt, seed: int, models: Models) -> list[tuple[str, Guidance, Schedule]]:
     """A term for each kind of question that has a weight; they share one model."""
     weights = {kind: read_schedule(getattr(config, kind), f"guidance.vlm.{kind}") for kind in KINDS}
     wanted = {kind: schedule for kind, schedule in weights.items() if any(schedule.bounds)}
     if not wanted:
         return []
-    vlm = _model(config)
+    vlm = models.get(("vlm", config.model, config.device, config.dtype), lambda: _model(config))
 
     def reward(kind: str) -> VlmReward:
-        return VlmReward(vlm, asked(kind, prompt), config.form, config.saturation, at_once=config.at_once)
+        return VlmReward(
+            vlm,
+            asked(kind, prompt),
+            config.form,
+            config.saturation,
+            at_once=config.at_once,
+            per_step=config.per_step,
+            seed=seed,
+        )
 
     return [(f"vlm.{kind}", reward(kind), schedule) for kind, schedule in wanted.items()]
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 import logging
 import math
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import Tensor
@@ -93,6 +93,9 @@ class VlmReward:
         system: a system message.
         at_once: most turns whose graph is kept at a time; memory is that of so many, and views are encoded anew for
             each part. 0 is all.
+        per_step: turns that are drawn for a step, all alike; 0 has all of them. A few give the same direction in the
+            mean, at a part of the cost.
+        seed: of what is drawn.
 
     Raises:
         UsageError: an unknown form, or a negative saturation.
@@ -108,6 +111,8 @@ class VlmReward:
         opening: str = "",
         system: str | None = None,
         at_once: int = 0,
+        per_step: int = 0,
+        seed: int = 0,
     ) -> None:
         if form not in FORMS:
             raise UsageError(f"form {form!r}: use {', '.join(FORMS)}")
@@ -121,6 +126,8 @@ class VlmReward:
         self.opening = opening
         self.system = system
         self.at_once = at_once
+        self.per_step = per_step
+        self.generator = torch.Generator().manual_seed(seed)
         self._seen: set[tuple[int, int]] = set()
 
     @property
@@ -131,12 +138,14 @@ class VlmReward:
     def loss(
         self, views: Views, cameras: Cameras, step: int, generator: torch.Generator | None = None
     ) -> tuple[Tensor, dict[str, float]]:
-        """See `Guidance.loss`; nothing is drawn here. Without questions for these cameras it is 0.
+        """See `Guidance.loss`; `generator` is not used, as the turns of a step are drawn from one of its own.
+
+        Without questions for these cameras it is 0.
 
         Raises:
             UsageError: see `turns`, `check_scale` and `VisionLanguageModel.yes_logit`.
         """
-        turns = self.turns(cameras)
+        turns = self._drawn(self.turns(cameras))
         if not turns:
             return 0 * views.rgb.sum(), {}
         self._check_size(views.rgb)
@@ -163,6 +172,20 @@ class VlmReward:
             value += loss.detach()
             rewards.append(reward.detach())
         return with_gradient(value, views, {"rgb": gradient}), torch.cat(rewards)
+
+    def state_dict(self) -> dict[str, Any]:
+        """The generator of what is drawn."""
+        return {"generator": self.generator.get_state()}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take it back."""
+        self.generator.set_state(state["generator"])
+
+    def _drawn(self, turns: list[_Turn]) -> list[_Turn]:
+        if not 0 < self.per_step < len(turns):
+            return turns
+        chosen = torch.randperm(len(turns), generator=self.generator)[: self.per_step]
+        return [turns[at] for at in sorted(chosen.tolist())]
 
     def rewards(self, pictures: Tensor, turns: Sequence[_Turn]) -> Tensor:
         """`(N,)` log-odds of the right answer in each turn, with gradient to `(B, 3, H, W)` pictures in [0, 1]."""

@@ -61,6 +61,9 @@ def judge_server() -> Iterator[JudgeServer]:
     with JudgeServer() as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
-        yield server
-        server.shutdown()
-        thread.join()
+        try:
+            yield server
+        finally:
+            # A test that fails must not leave a thread that keeps pytest from ending.
+            server.shutdown()
+            thread.join()

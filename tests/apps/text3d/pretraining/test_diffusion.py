@@ -152,7 +152,7 @@ def test_a_model_that_knows_the_true_text_is_right_throughout(pictures: Pictures
 
 def test_pretrain_writes_a_model_with_figures_and_a_card(tmp_path: Path) -> None:
     config = _config(tmp_path)
-    assert run_pretrain(config) == 0
+    assert run_pretrain(config, "diffusion") == 0
     folder = tmp_path / "out" / "diffusion"
     prior = load_prior(folder)
     assert prior.size == (16, 16)
@@ -165,10 +165,10 @@ def test_pretrain_writes_a_model_with_figures_and_a_card(tmp_path: Path) -> None
 
 def test_an_interrupted_training_with_other_settings_is_not_gone_on_with(tmp_path: Path) -> None:
     config = _config(tmp_path)
-    run_pretrain(config)
+    run_pretrain(config, "diffusion")
     config.pretrain.diffusion = replace(config.pretrain.diffusion, batch_size=4)
     with pytest.raises(UsageError, match="other settings"):
-        run_pretrain(config)
+        run_pretrain(config, "diffusion")
 
 
 @pytest.mark.parametrize("wrong", [{"size": 36, "fold": 2}, {"channels": [8, 8]}, {"channels": [8, 8, 12]}])
@@ -179,7 +179,7 @@ def test_sizes_that_do_not_go_together_are_refused(wrong: dict[str, Any]) -> Non
 
 def _config(folder: Path) -> Text3dConfig:
     tiny = replace(TINY, scenes=16, steps=2)
-    return Text3dConfig(pretrain=PretrainConfig(str(folder / "out"), tiny), runs=str(folder / "runs"))
+    return Text3dConfig(pretrain=PretrainConfig(out=str(folder / "out"), diffusion=tiny), runs=str(folder / "runs"))
 
 
 def _learner(pictures: Pictures, seed: int) -> DiffusionLearner:

@@ -11,7 +11,7 @@ from apps.text3d.pocket.prompts import prompts, worlds
 from apps.text3d.pocket.solids import Solid
 from apps.text3d.pocket.world import World
 from apps.text3d.pretraining.pictures import Pictures, load
-from apps.text3d.pretraining.questions import SEEN, asked, candidates
+from apps.text3d.pretraining.questions import SEEN, asked, candidates, described
 from apps.text3d.prompts.parser import parse
 from apps.text3d.prompts.questions import NO, YES
 from common.errors import UsageError
@@ -127,3 +127,22 @@ def test_pictures_that_nobody_looked_behind_are_refused() -> None:
 def test_worlds_keep_their_prompts() -> None:
     made = prompts("train", 4, 0)
     assert [world.prompt for world in worlds(made)] == made
+
+
+def test_what_stands_there_is_told_from_the_cameras_left_to_its_right(pictures: Pictures) -> None:
+    world, n = _world(TRUE, CUBE, SPHERE), 5
+    angles, shares = [0.0, 180.0, 90.0, 0.0, 0.0], [[1.0, 1.0]] * 3 + [[1.0, 0.1], []]
+    many = [world] * 4 + [World(world.prompt, ())]
+    rows = described(Pictures(many, pictures.colours[:n], pictures.opacity[:n], angles, [0.0] * n, shares))
+    # From the side both stand in one line, and what is hidden cannot be told.
+    assert {row.picture: row.answer for row in rows} == {
+        0: "red cube, blue sphere",
+        1: "blue sphere, red cube",
+        4: "nothing",
+    }
+
+
+def test_descriptions_need_to_know_what_is_hidden(pictures: Pictures) -> None:
+    bare = Pictures(pictures.worlds, pictures.colours, pictures.opacity, pictures.azimuths, pictures.elevations)
+    with pytest.raises(UsageError, match="hidden=True"):
+        described(bare)

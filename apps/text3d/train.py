@@ -1,0 +1,157 @@
+"""`train`: a scene for each prompt of a set, by the settings' guidances or by several recipes that are compared."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from apps.text3d.config import Text3dConfig
+from common import ui
+from common.files import read_json, write_json
+
+if TYPE_CHECKING:
+    from apps.text3d.guidance.build import Models
+    from common.training.run import Run
+
+#: Folder of the scenes in a run's folder.
+SCENES = "scenes"
+
+
+@dataclass(frozen=True)
+class Made:
+    """One scene of a training.
+
+    Attributes:
+        folder: of its files, as `generate` leaves them.
+        told: its `result.json`.
+    """
+
+    folder: Path
+    told: dict[str, Any]
+
+    @property
+    def prompt(self) -> str:
+        """What it was made for."""
+        return str(self.told["prompt"])
+
+
+@dataclass(frozen=True)
+class Result:
+    """A finished training.
+
+    Attributes:
+        run: its folder.
+        scenes: in the order of the prompts.
+    """
+
+    run: Run
+    scenes: list[Made]
+
+
+def run_train(
+    config: Text3dConfig, resume: str | None = None, name: str | None = None, json_output: bool = False
+) -> int:
+    """Make a scene for each prompt, judge it by its geometry, and write `report.html`; recipes are compared if named.
+
+    Args:
+        config: `train` holds the prompts, `comparison` recipes and seeds.
+        resume: folder of an interrupted run or comparison; its settings are taken.
+        name: of the run folder; the date and time where not given.
+        json_output: print JSON instead of a table.
+
+    Raises:
+        UsageError: no prompt, an unknown recipe, or a guidance without a model.
+        Interrupted: the user stopped it; the message holds the command that goes on.
+    """
+    from apps.text3d import comparison, training_report
+    from common.training.comparison import begin, reopen
+    from common.training.run import set_threads
+
+    set_threads(config.threads)
+    folder = None if resume is None else Path(resume)
+    whole = bool(config.comparison.recipes or config.comparison.seeds)
+    if folder is not None:
+        config, whole = reopen(folder, Text3dConfig)
+    elif whole:
+        comparison.check(config)
+        folder = begin(config, config.runs, name)
+    if whole:
+        assert folder is not None
+        return comparison.run_comparison(config, folder, json_output)
+    result = train_one(config, name, folder)
+    training_report.show(result, json_output)
+    return 0
+
+
+def train_one(
+    config: Text3dConfig,
+    name: str | None = None,
+    resume: Path | None = None,
+    command: str | None = None,
+    models: Models | None = None,
+) -> Result:
+    """One run: every prompt's scene, one after another; what is done already is only read.
+
+    Args:
+        config: the settings.
+        name: of the run folder; the date and time where not given.
+        resume: folder of an interrupted run to go on with.
+        command: what a user types to go on, where that is not `train --resume FOLDER`.
+        models: that were opened before, to be used again.
+
+    Raises:
+        UsageError: no prompt, or a guidance without a model.
+    """
+    from apps.text3d.guidance.build import Models
+    from apps.text3d.prompt_set import prompt_set
+    from apps.text3d.training_report import write_report
+    from common.training.run import Run
+
+    folder = resume or Path(config.runs) / (name or f"{datetime.now():%Y%m%d-%H%M%S}")
+    command = command or f"python -m apps.text3d train --resume {folder}"
+    run = Run.resume(folder) if resume else Run.create(folder.parent, folder.name, config, config.seed, command)
+    texts = prompt_set(config.train, 0)
+    models = models or Models()
+    scenes = []
+    for number, text in enumerate(texts):
+        ui.say(f"{number + 1} of {len(texts)}: {text}")
+        scenes.append(make(config, number, text, run.folder / SCENES, command, models))
+    result = Result(run, scenes)
+    write_report(result)
+    return result
+
+
+def make(config: Text3dConfig, number: int, prompt: str, folder: Path, command: str, models: Models) -> Made:
+    """One prompt's scene in `folder/NN-slug`, from where it was left."""
+    from apps.text3d.export.names import slug
+    from apps.text3d.generate import shape
+    from apps.text3d.optimise import Collapsed
+    from common.files import write_text
+    from common.training.run import Run
+
+    own = deepcopy(config)
+    # So that two prompts of a seed do not see the same viewpoints and noise.
+    own.seed = 1_000 * config.seed + number
+    place = folder / f"{number:02d}-{slug(prompt)}"
+    if not (place / "result.json").is_file():
+        begun = (place / "run.json").is_file()
+        run = Run.resume(place) if begun else Run.create(folder, place.name, own, own.seed, command)
+        write_text(place / "prompt.txt", prompt)
+        try:
+            shape(own, prompt, run, models)
+        except Collapsed as error:
+            ui.say(f"nothing came out: {error}")
+            write_json(place / "result.json", _nothing(own, prompt, str(error)))
+    return Made(place, read_json(place / "result.json"))
+
+
+def _nothing(config: Text3dConfig, prompt: str, reason: str) -> dict[str, Any]:
+    """What stands in `result.json` where the guidances have emptied the scene: all that was asked for is missing."""
+    from apps.text3d.generate import note, read
+
+    geometry = {"object": 0.0, "colour": 0.0, "count": 0.0, "relation": 0.0 if read(prompt).relations else None}
+    told = {"geometry": geometry | {"correct": False}, "reasons": [reason], "steps": 0, "note": note(config)}
+    return {"prompt": prompt, **told}

@@ -1,0 +1,82 @@
+"""Finished scenes on disk: what `write_views` wrote is read again, and what is missing is said."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+from PIL import Image
+
+from apps.text3d.cameras import orbit
+from apps.text3d.export.views import read_views, write_views
+from apps.text3d.measures.assets import read_assets
+from apps.text3d.pocket.sdf_scene import SdfScene
+from common.errors import DataError
+from tests.apps.text3d.measures.made import GREEN, RED, scene, world
+
+
+def test_views_come_back_as_they_were_rendered(tmp_path):
+    shown = SdfScene(world(RED))
+    seen = read_views(write_views(shown, tmp_path / "views", 3, 40))
+    cameras = orbit([0.0, 120.0, 240.0], 15.0, size=40)
+    truth = shown.render(cameras)
+    assert seen.azimuths == (0.0, 120.0, 240.0)
+    assert torch.allclose(seen.cameras.c2w, cameras.c2w)
+    assert float((seen.rgb - truth.rgb).abs().max()) <= 0.5 / 255 + 1e-6
+    solid = truth.opacity[:, 0] > 0.99
+    assert float((seen.depth - truth.depth[:, 0])[solid].abs().max()) < 1e-3
+    assert float(seen.depth[truth.opacity[:, 0] == 0].abs().max()) == 0
+    normals = 2 * seen.normals - 1
+    assert float((normals - truth.normals).abs().max()) < 0.01
+    assert seen.spread(2) == [0, 1]
+    assert seen.spread(9) == [0, 1, 2]
+
+
+def test_scenes_at_any_depth_and_scenes_made_elsewhere(tmp_path):
+    scene(tmp_path / "seed0" / "one", RED, guidance={"vlm": {"model": "big-vlm", "semantic": 1.0}})
+    scene(tmp_path / "seed1" / "one", RED, guidance={"vlm": {"model": "big-vlm", "semantic": 0.0}})
+    elsewhere = tmp_path / "theirs"
+    (elsewhere / "views").mkdir(parents=True)
+    (elsewhere / "prompt.txt").write_text("a torn hat\n")
+    Image.new("RGB", (20, 30), "white").save(elsewhere / "views" / "00.png")
+    (tmp_path / "cut").mkdir()
+    (tmp_path / "cut" / "prompt.txt").write_text(GREEN)
+    found = read_assets(tmp_path)
+    assert [asset.id for asset in found.found] == ["seed0/one", "seed1/one", "theirs"]
+    assert found.unfinished == ["cut"]
+    assert found.prompts == [RED, RED, "a torn hat"]
+    assert [len(scenes) for scenes in found.by_prompt().values()] == [2, 1]
+    assert [asset.guided_by("vlm") for asset in found.found] == ["big-vlm", "", ""]
+    alone = found.found[2].views()
+    assert alone.depth is None
+    assert alone.normals is None
+    assert (alone.cameras.height, alone.cameras.width) == (30, 20)
+    assert [asset.id for asset in read_assets(tmp_path / "theirs").found] == ["theirs"]
+
+
+def test_what_is_wrong_is_named(tmp_path):
+    with pytest.raises(DataError, match="no such folder"):
+        read_assets(tmp_path / "none")
+    (tmp_path / "cut").mkdir()
+    (tmp_path / "cut" / "prompt.txt").write_text(GREEN)
+    with pytest.raises(DataError, match=r"no scene in it: .*; 1 runs were not finished"):
+        read_assets(tmp_path)
+    (tmp_path / "cut" / "result.json").write_text('{"prompt": ""}')
+    with pytest.raises(DataError, match=r"result\.json: it names no prompt"):
+        read_assets(tmp_path)
+    views = write_views(SdfScene(world(RED)), tmp_path / "views", 2, 16)
+    cameras = views / "cameras.json"
+    cameras.write_text(json.dumps(json.loads(cameras.read_text()) | {"azimuth": [0]}))
+    with pytest.raises(DataError, match="1 azimuths for 2 views"):
+        read_views(views)
+    cameras.write_text('{"azimuth": 3}')
+    with pytest.raises(DataError, match=r"cameras\.json: no cameras"):
+        read_views(views)
+    cameras.unlink()
+    Image.new("RGB", (9, 9)).save(views / "01.png")
+    with pytest.raises(DataError, match="one size"):
+        read_views(views)
+    (views / "01.png").write_bytes(b"no picture")
+    with pytest.raises(DataError, match=r"01\.png: this is no picture"):
+        read_views(views)
