@@ -263,7 +263,7 @@ def export(result: Result, config: Text3dConfig, prompt: str) -> None:
         shown = turn(result.scene, config.export.frames, config.export.size)
         write_video(shown, folder / "turntable.mp4", note=note(config))
     sheet(result.scene, prompt, folder / "sheet.png", config)
-    write_views(result.scene, folder / "views", config.evaluate.views, config.export.size)
+    write_views(result.scene, folder / "views", config.evaluate.views, config.export.size, note(config))
     write_json(
         folder / "result.json",
         {

@@ -73,8 +73,8 @@ class VlmConfig:
         dtype: of its weights.
         form: `log_sigmoid`, `log_odds` or `probability`.
         saturation: nats at which the log-odds saturate; 0 never, which is VLM3D's own.
-        at_once: most questions, each about one view or several, that are in memory at a time; 0 is all.
         per_step: turns of each kind of question that are drawn for a step; 0 asks all of them about all views.
+        at_once: most questions, each about one view or several, that are in memory at a time; 0 is all.
     """
 
     semantic: Any = 0.0
@@ -85,8 +85,8 @@ class VlmConfig:
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     form: Literal["log_sigmoid", "log_odds", "probability"] = "log_sigmoid"
     saturation: float = 8.0
-    at_once: int = 0
     per_step: int = 0
+    at_once: int = 0
 
 
 @dataclass

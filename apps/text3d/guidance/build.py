@@ -146,9 +146,9 @@ def _vlm(config: VlmConfig, prompt: Prompt, seed: int, models: Models) -> list[t
             asked(kind, prompt),
             config.form,
             config.saturation,
-            at_once=config.at_once,
             per_step=config.per_step,
             seed=seed,
+            at_once=config.at_once,
         )
 
     return [(f"vlm.{kind}", reward(kind), schedule) for kind, schedule in wanted.items()]

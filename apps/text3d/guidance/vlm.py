@@ -91,11 +91,11 @@ class VlmReward:
         words: what yes and no are called; one word or several each.
         opening: text that the answer has begun with, where the model was taught that.
         system: a system message.
-        at_once: most turns whose graph is kept at a time; memory is that of so many, and views are encoded anew for
-            each part. 0 is all.
         per_step: turns that are drawn for a step, all alike; 0 has all of them. A few give the same direction in the
             mean, at a part of the cost.
         seed: of what is drawn.
+        at_once: most turns whose graph is kept at a time; memory is that of so many, and views are encoded anew for
+            each part. 0 is all.
 
     Raises:
         UsageError: an unknown form, or a negative saturation.
@@ -110,9 +110,9 @@ class VlmReward:
         words: tuple[Words, Words] = ("yes", "no"),
         opening: str = "",
         system: str | None = None,
-        at_once: int = 0,
         per_step: int = 0,
         seed: int = 0,
+        at_once: int = 0,
     ) -> None:
         if form not in FORMS:
             raise UsageError(f"form {form!r}: use {', '.join(FORMS)}")
@@ -125,9 +125,9 @@ class VlmReward:
         self.words = words
         self.opening = opening
         self.system = system
-        self.at_once = at_once
         self.per_step = per_step
         self.generator = torch.Generator().manual_seed(seed)
+        self.at_once = at_once
         self._seen: set[tuple[int, int]] = set()
 
     @property
