@@ -186,7 +186,13 @@ def turns(config: Text3dConfig, found: Found) -> dict[str, list[tuple[int, str]]
         for question in asked(name.removeprefix("vlm."), found.prompt)(cameras):
             seen = views if question.views is None else len(question.views)
             rows += [(seen, question.text)] if question.together else [(1, question.text)] * seen
-    return shown
+    drawn = config.guidance.vlm.per_step
+    # Which ones are drawn is chance; the longest are counted.
+    return {name: sorted(rows, key=_longest)[: drawn or None] for name, rows in shown.items()}
+
+
+def _longest(turn: tuple[int, str]) -> tuple[int, int]:
+    return -turn[0], -len(turn[1])
 
 
 def tokens(config: Text3dConfig, found: Found, most: int = 0) -> dict[str, int]:

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 from apps.text3d.config import Text3dConfig
 from apps.text3d.going_on import resumed, taken
 from apps.text3d.marks import untrained, used
-from common import ui
+from apps.text3d.timing import time_shares
 from common.errors import UsageError
-from common.files import read_json, write_json, write_text
+from common.files import write_json, write_text
 
 if TYPE_CHECKING:
     from apps.text3d.export.splats import Splats
@@ -78,6 +78,7 @@ def run_generate(
         UsageError: no prompt, one of which nothing was understood, or a run is to go on with other settings.
         SceneFailure: the optimisation went wrong; the last checkpoint is whole.
     """
+    from apps.text3d.shown import show
     from common.training.run import Run, set_threads
 
     if dry_run:
@@ -262,7 +263,7 @@ def export(result: Result, config: Text3dConfig, prompt: str) -> None:
         shown = turn(result.scene, config.export.frames, config.export.size)
         write_video(shown, folder / "turntable.mp4", note=note(config))
     sheet(result.scene, prompt, folder / "sheet.png", config)
-    write_views(result.scene, folder / "views", config.evaluate.views, config.export.size)
+    write_views(result.scene, folder / "views", config.evaluate.views, config.export.size, note(config))
     write_json(
         folder / "result.json",
         {
@@ -270,6 +271,7 @@ def export(result: Result, config: Text3dConfig, prompt: str) -> None:
             "guidance": plain(asdict(config.guidance)),
             "note": note(config),
             "steps": result.steps,
+            "time": time_shares(result.run.rows(STAGE)),
             "fingerprint": {"sha256": fingerprint(result.scene), "threads": torch.get_num_threads()},
             "mesh": None if report is None else plain(asdict(report)),
             "geometry": figures(result.verdict),
@@ -289,22 +291,3 @@ def figures(verdict: Verdict) -> dict[str, Any]:
     """The judge's shares; None where the prompt asks nothing of the sort."""
     told = {name: getattr(verdict, name) for name in MEASURES}
     return {name: None if math.isnan(value) else value for name, value in told.items()} | {"correct": verdict.correct}
-
-
-def show(result: Result, remark: str, json_output: bool) -> None:
-    """Print what the judge found and where the files lie."""
-    folder = result.run.folder
-    if json_output:
-        ui.print_json(read_json(folder / "result.json") | {"folder": str(folder)})
-        return
-    told = figures(result.verdict)
-    cells = ["–" if told[name] is None else f"{100 * told[name]:.0f}" for name in MEASURES]
-    ui.table(
-        result.prompt.text,
-        [*(f"{name}s right, %" for name in MEASURES)],
-        [cells],
-        "Judged by the field's geometry, which no guidance sees." + (f" The scene is {remark}." if remark else ""),
-    )
-    for reason in result.verdict.reasons:
-        ui.say(f"- {reason}")
-    ui.say(f"scene.glb, scene.ply, turntable.mp4, sheet.png: {folder}")

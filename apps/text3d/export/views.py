@@ -60,7 +60,7 @@ class Seen:
 
 
 @torch.no_grad()
-def write_views(scene: Scene, folder: Path | str, views: int = 12, size: int = 168) -> Path:
+def write_views(scene: Scene, folder: Path | str, views: int = 12, size: int = 168, note: str = "") -> Path:
     """Render a scene from all around and write what is seen; each file appears whole or not at all.
 
     Args:
@@ -68,6 +68,8 @@ def write_views(scene: Scene, folder: Path | str, views: int = 12, size: int = 1
         folder: `views` of a run's folder.
         views: how many, at equal steps of azimuth.
         size: height and width in pixels.
+        note: kept in each picture's text and in `cameras.json`, such as "untrained demo weights"; no pixel shows it,
+            for these pictures are measured.
     """
     from PIL import Image
 
@@ -80,11 +82,11 @@ def write_views(scene: Scene, folder: Path | str, views: int = 12, size: int = 1
         metres = found.depth / found.opacity.clamp_min(1e-6)
         depth = torch.where(found.opacity >= COVERED, metres, 0.0)[0, 0].cpu().numpy()
         millimetres = np.round(1000 * depth).clip(0, 65535).astype(np.uint16)
-        write_bytes(folder / f"{row:02}.png", _png(Image.fromarray(to_bytes(found.rgb)[0])))
-        write_bytes(folder / f"{row:02}-normal.png", _png(Image.fromarray(to_bytes(normals)[0])))
-        write_bytes(folder / f"{row:02}-depth.png", _png(Image.fromarray(millimetres)))
-    told = {"azimuth": azimuths, "elevation": ELEVATION, "distance": DISTANCE, "fovy": FOVY}
-    write_json(folder / CAMERAS, told)
+        write_bytes(folder / f"{row:02}.png", _png(Image.fromarray(to_bytes(found.rgb)[0]), note))
+        write_bytes(folder / f"{row:02}-normal.png", _png(Image.fromarray(to_bytes(normals)[0]), note))
+        write_bytes(folder / f"{row:02}-depth.png", _png(Image.fromarray(millimetres), note))
+    told: dict[str, Any] = {"azimuth": azimuths, "elevation": ELEVATION, "distance": DISTANCE, "fovy": FOVY}
+    write_json(folder / CAMERAS, told | ({"note": note} if note else {}))
     return folder
 
 
@@ -153,7 +155,11 @@ def _cameras(folder: Path, views: int) -> dict[str, Any]:
     return found
 
 
-def _png(image: Any) -> bytes:
-    data = io.BytesIO()
-    image.save(data, "PNG")
+def _png(image: Any, note: str) -> bytes:
+    from PIL.PngImagePlugin import PngInfo
+
+    data, text = io.BytesIO(), PngInfo()
+    if note:
+        text.add_text("Comment", note)
+    image.save(data, "PNG", pnginfo=text)
     return data.getvalue()

@@ -52,6 +52,9 @@ def test_it_leaves_what_people_open(made):
     assert told["guidance"]["analytic"] == 1.0
     assert set(told["geometry"]) == {"object", "colour", "count", "relation", "correct"}
     assert told["geometry"]["relation"] is None
+    assert told["time"]["seconds_per_step"] > 0
+    assert 0 < told["time"]["shares"]["analytic"] < 1
+    assert sum(told["time"]["shares"].values()) == pytest.approx(1)
 
 
 @pytest.mark.parametrize("kind", ["voxel", "hashgrid", "gaussians"])

@@ -72,6 +72,8 @@ def test_every_file_of_a_run_bears_the_mark(prior: Path, tmp_path: Path, capsys:
     run, mark = tmp_path / "marked", b"untrained demo weights"
     for name in ("scene.glb", "scene.ply", "splats.ply", "turntable.mp4", "result.json", "samples/turn-00001.gif"):
         assert mark in (run / name).read_bytes(), name
+    for path in (run / "views").iterdir():
+        assert mark in path.read_bytes(), path
     assert len(read_splats(run / "splats.ply")) == 40
     # Pictures say it in letters: the sheet is higher by a line, the video's frames by a strip.
     with Image.open(run / "sheet.png") as sheet:
