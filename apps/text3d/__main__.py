@@ -9,6 +9,7 @@ from apps.text3d.config import Text3dConfig
 from common.cli import JSON, OPTIONAL, App, Flag, Verb
 
 RUN = "python -m apps.text3d"
+SWITCH = {"action": "store_true"}
 PARTS = ("diffusion", "vlm", "vlm-held-out", "clip", "clip-held-out")
 
 APP = App(
@@ -26,13 +27,16 @@ APP = App(
                 Flag("prompt", "what to show", {"nargs": "?", "type": str, "default": None}),
                 Flag("--resume", "run folder to go on with", {**OPTIONAL, "metavar": "RUN"}),
                 Flag("--name", "name of the run folder; date, time and prompt where not given", OPTIONAL),
+                Flag("--dry_run", "check config, prompt and models, and take one step with tiny stand-ins", SWITCH),
                 JSON,
             ),
             (
                 f'{RUN} generate "a red cube left of a blue sphere"',
                 f'{RUN} generate "two green cones" --optimise.steps 100 --scene.kind gaussians',
-                f"{RUN} generate --resume runs/text3d/RUN",
+                f"{RUN} generate --resume runs/text3d/RUN --optimise.steps 900",
+                f'{RUN} generate "a blue chair" --config configs/text3d/vlm3d-qwen2.5-vl-7b.yaml --dry_run',
             ),
+            explicit=True,
         ),
         Verb(
             "train",
@@ -102,7 +106,7 @@ APP = App(
             "apps.text3d.demo:run_demo",
             (
                 Flag("--port", "port to serve on", {"type": int, "default": 7860}),
-                Flag("--share", "make a public link", {"action": "store_true"}),
+                Flag("--share", "make a public link", SWITCH),
             ),
             (f"{RUN} demo --port 7860", f"{RUN} demo --guidance.vlm.model FOLDER --optimise.steps 200"),
         ),
