@@ -114,7 +114,7 @@ class VlmPretrainConfig:
     vision_steps: int = 2_000
     vision_batch_size: int = 64
     vision_learning_rate: float = 1e-3
-    language_steps: int = 2_500
+    language_steps: int = 6_000
     language_schedule: int = 0
     language_batch_size: int = 64
     language_learning_rate: float = 2e-3
