@@ -53,8 +53,10 @@ SMALL = {
     },
     "apps.text3d": {
         "generate": "--optimise.steps 4 --optimise.size 28 --export.resolution 32 --export.frames 3 --runs runs",
-        "pretrain": "--pretrain.out models --pretrain.diffusion.steps 2 --pretrain.diffusion.scenes 16"
-        " --pretrain.diffusion.heldout 4",
+        "train": "--optimise.steps 3 --optimise.size 28 --train.count 2 --comparison.recipes [] --comparison.seeds []",
+        "audit": "--rows 2 --audit.size 56 --audit.judged 2",
+        "pretrain": "--only clip --pretrain.out models --pretrain.clip.steps 2 --pretrain.clip.scenes 16"
+        " --pretrain.clip.heldout 4",
     },
 }
 # A server (tests/browser, or CARLA's), a run that must exist (test_train_resumes), an hour of CLIPs (test_pretrain),
@@ -101,6 +103,9 @@ def lay_out(module: str, folder: Path) -> None:
     if module == "apps.medvqa":
         Image.new("L", (112, 112), 60).save(folder / "phantom.png")
         row = {"question": "Is a pneumothorax seen?", "reference": "No pneumothorax", "answer": "none"}
+    if module == "apps.text3d":
+        Image.new("RGB", (112, 112), (200, 40, 40)).save(folder / "view.png")
+        row = {"prompt": "a red cube", "image": "view.png"}
     (folder / "pairs.jsonl").write_text(json.dumps(row) + "\n")
 
 

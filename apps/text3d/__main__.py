@@ -85,8 +85,8 @@ APP = App(
                 JSON,
             ),
             (
-                f"{RUN} score --pairs rows.jsonl --out scored.jsonl",
-                f"{RUN} score --pairs rows.jsonl --out scored.jsonl --reward.vlm.model Qwen/Qwen2.5-VL-3B-Instruct",
+                f"{RUN} score --pairs pairs.jsonl --out scored.jsonl",
+                f"{RUN} score --pairs pairs.jsonl --out scored.jsonl --reward.vlm.model Qwen/Qwen2.5-VL-3B-Instruct",
             ),
         ),
         Verb(

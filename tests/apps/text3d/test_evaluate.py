@@ -22,7 +22,8 @@ REDS = ("a red cube", "a red cone", "a red torus", "a red sphere")
 
 
 def config(*more: str) -> Text3dConfig:
-    return load(Text3dConfig, POCKET, list(more))
+    """Without second models, unless told."""
+    return load(Text3dConfig, POCKET, ["--evaluate.clip.name=", *more])
 
 
 @pytest.fixture(scope="module")
