@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from apps.text3d.export.splats import Splats
     from apps.text3d.judging.geometry import Verdict
-    from apps.text3d.optimise import SceneModule
+    from apps.text3d.optimise import SceneLearner, SceneModule
     from apps.text3d.prompts.prompt import Prompt
     from common.training.run import Run
 
@@ -138,19 +138,29 @@ def note(config: Text3dConfig) -> str:
     return ANALYTIC if config.guidance.analytic else ""
 
 
+def learner_of(config: Text3dConfig, wanted: Prompt) -> SceneLearner:
+    """A new scene with its guidances and regularisers, as configured; nothing is taken up of an earlier one.
+
+    Raises:
+        UsageError: no guidance has a weight, or one that has names no model.
+    """
+    from apps.text3d.guidance.build import build
+    from apps.text3d.optimise import SceneLearner
+    from apps.text3d.tidying import regularisers
+
+    tidy = regularisers(config.optimise.regularisers)
+    guidance = build(config.guidance, wanted, config.seed)
+    return SceneLearner(maker(config.scene), guidance, config.optimise, config.seed, tidy)
+
+
 def shape(config: Text3dConfig, prompt: str, run: Run) -> Result:
     """Optimise, judge and export; an interrupted run is gone on with."""
     from apps.text3d.clock import Clock
-    from apps.text3d.guidance.build import build
     from apps.text3d.judging.geometry import judge
-    from apps.text3d.optimise import SceneLearner
-    from apps.text3d.tidying import regularisers
     from common.training.stage import run_stage
 
     wanted = read(prompt)
-    tidy = regularisers(config.optimise.regularisers)
-    guidance = build(config.guidance, wanted, config.seed)
-    learner = SceneLearner(maker(config.scene), guidance, config.optimise, config.seed, tidy)
+    learner = learner_of(config, wanted)
 
     def preview(step: int, figures: dict[str, float]) -> dict[str, float]:
         if config.preview_every and step % config.preview_every == 0:
