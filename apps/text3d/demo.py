@@ -20,7 +20,7 @@ DESCRIPTION = (
     "Solids in colours, how many, and how they stand to each other: a scene is moved step by step until its pictures "
     "show that. Turn the result, and see what a judge of its geometry and a vision-language model find in it."
 )
-CRITIC = f"what it shapes is {ANALYTIC}. Weights of 0 turn a guidance off; each of the others needs a model."
+CRITIC = f"while it has a weight, a scene is {ANALYTIC}. The other guidances each need a model."
 LABELS = {
     "sds": "Score distillation",
     "clip": "CLIP",
@@ -33,7 +33,7 @@ SCHEDULED = "the configuration's schedule, until it is moved"
 #: A job that nobody asked about for so long is forgotten, in seconds.
 KEPT = 3600
 #: Where the viewer stands, in the viewer's own degrees: on the prompt's side, a little above, and metres away.
-CAMERA = (180, 75, 3.4)
+CAMERA = (0, 75, 2.6)
 
 
 def run_demo(config: Text3dConfig, port: int = 7860, share: bool = False) -> int:
@@ -84,15 +84,19 @@ def build_page(workbench: Workbench, every: float = EVERY) -> gradio.Blocks:
                 weights = _weight_controls(workbench)
             with gr.Column(scale=7, min_width=420):
                 preview = gr.HTML(view.empty_html(FIRST), padding=False, elem_id="preview")
-        with gr.Column(visible=False, elem_id="results") as results:
-            shown, files = _result_parts()
+                with gr.Column(visible=False, elem_id="results") as results:
+                    model, shown, files = _result_parts()
         parts = {"preview": preview, "message": message, "results": results, **shown}
 
         settings: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
         now: dict[str, Any] = {**settings, "queue": False}
         buttons = [start, stop]
         gr.on(
-            [start.click, prompt.submit], handlers.begin, job, [job, preview, message, results, *buttons], **now
+            [start.click, prompt.submit],
+            handlers.begin,
+            job,
+            [job, preview, message, results, model, *buttons],
+            **now,
         ).then(
             handlers.shape,
             [job, prompt, *wish, *weights],
@@ -101,7 +105,7 @@ def build_page(workbench: Workbench, every: float = EVERY) -> gradio.Blocks:
             concurrency_id="shape",
             concurrency_limit=1,
             **settings,
-        ).then(handlers.finish, job, buttons, **now)
+        ).then(handlers.turn, files[0], model, **now).then(handlers.finish, job, buttons, **now)
         stop.click(handlers.stop, job, message, **now)
         examples.click(handlers.choose, examples, prompt, **now)
     return blocks
@@ -152,19 +156,19 @@ def _weight_controls(workbench: Workbench) -> list[Any]:
     return found
 
 
-def _result_parts() -> tuple[dict[str, Any], list[Any]]:
-    """Viewer, film and bars by their names in `PARTS`, and the downloads in the order of `FILES`."""
+def _result_parts() -> tuple[Any, dict[str, Any], list[Any]]:
+    """The viewer, film and bars by their names in `PARTS`, and the downloads in the order of `FILES`, GLB first."""
     import gradio as gr
 
     shown: dict[str, Any] = {}
     with gr.Row(equal_height=False):
-        with gr.Column(scale=6, min_width=320):
-            shown["model"] = gr.Model3D(
-                label="Turn it with the mouse", height=380, camera_position=CAMERA, interactive=False, elem_id="model"
+        with gr.Column(scale=5, min_width=280):
+            model = gr.Model3D(
+                label="Turn it with the mouse", height=330, camera_position=CAMERA, interactive=False, elem_id="model"
             )
-        with gr.Column(scale=4, min_width=280):
+        with gr.Column(scale=4, min_width=240):
             shown["film"] = gr.Video(
-                label="Turntable", height=380, interactive=False, autoplay=True, loop=True, elem_id="film"
+                label="Turntable", height=330, interactive=False, autoplay=True, loop=True, elem_id="film"
             )
             shown["gif"] = gr.HTML(visible=False, padding=False, elem_id="gif")
     with gr.Row():
@@ -172,9 +176,6 @@ def _result_parts() -> tuple[dict[str, Any], list[Any]]:
             gr.DownloadButton(label, size="sm", visible=False, min_width=120, elem_id=f"get-{name}")
             for name, (label, _) in FILES.items()
         ]
-    with gr.Row(equal_height=False):
-        with gr.Column(scale=4, min_width=320):
-            shown["judged"] = gr.HTML(padding=False, elem_id="judged")
-        with gr.Column(scale=6, min_width=320):
-            shown["asked"] = gr.HTML(padding=False, elem_id="asked")
-    return shown, files
+    for name in ("judged", "asked"):
+        shown[name] = gr.HTML(padding=False, elem_id=name)
+    return model, shown, files

@@ -16,7 +16,7 @@ from common.errors import TouchstoneError
 FIRST = "The scene appears here while it is shaped."
 WAITING = "Waiting for its turn: one scene is shaped at a time."
 #: The page's parts that a scene fills, in the order of what `shape` yields.
-PARTS = ("preview", "message", "results", "model", "film", "gif", "judged", "asked")
+PARTS = ("preview", "message", "results", "film", "gif", "judged", "asked")
 #: What can be downloaded: the button's name, its text and the file.
 FILES = {
     "glb": ("Mesh, GLB", "scene.glb"),
@@ -24,7 +24,7 @@ FILES = {
     "splats": ("Gaussians, PLY", "splats.ply"),
     "mp4": ("Turntable, MP4", "turntable.mp4"),
     "gif": ("Turntable, GIF", "turntable.gif"),
-    "sheet": ("Contact sheet, PNG", "sheet.png"),
+    "sheet": ("Views, PNG", "sheet.png"),
 }
 
 
@@ -56,14 +56,14 @@ class Handlers:
         self.every = every
 
     def begin(self, job: Job | None) -> Any:
-        """A new job in place of the visitor's last one: job, preview, message, results, both buttons."""
+        """A new job in place of the visitor's last one: job, preview, message, results, viewer, both buttons."""
         import gradio as gr
 
         if job is not None:
             job.dropped = True
             job.stop.set()
         buttons = gr.update(interactive=False), gr.update(interactive=True)
-        return Job(), view.empty_html(WAITING), html_of(""), gr.update(visible=False), *buttons
+        return Job(), view.empty_html(WAITING), html_of(""), gr.update(visible=False), None, *buttons
 
     def shape(self, job: Job, prompt: str, kind: str, steps: int, seed: int, *weights: float) -> Iterator[Any]:
         """Shape and show how it goes; at the end everything that came out. See `PARTS` and `FILES` for the order."""
@@ -84,6 +84,10 @@ class Handlers:
             yield _changed(message=html_of(view.notice("bad", "That did not work:", f"{error}.")), **preview)
         finally:
             job.over = True
+
+    def turn(self, mesh: str | None) -> Any:
+        """The mesh in the viewer, from where its button has it. Gradio's viewer shows nothing of a generator's."""
+        return _file(Path(mesh) if mesh else None)
 
     def stop(self, job: Job | None) -> Any:
         """Take the scene as it is, after the step that is being done."""
@@ -134,7 +138,6 @@ def _made(made: Made) -> tuple[Any, ...]:
         preview=view.made_html(sheet, made.last, made.note),
         message=message,
         results=gr.update(visible=True),
-        model=_file(made.files.get("scene.glb")),
         film=_file(made.files.get("turntable.mp4")),
         gif=html_of(view.gif_html(gif) if gif else ""),
         judged=view.judged_html(made.verdict),
