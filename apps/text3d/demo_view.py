@@ -90,7 +90,7 @@ def moment_html(moment: Moment) -> str:
 def made_html(sheet: Path | None, moment: Moment, note: str) -> str:
     """The finished scene's contact sheet and its loss; the last look where there is no sheet."""
     ended = "" if moment.step == moment.steps else f", stopped before its {moment.steps}"
-    said = f"finished after {moment.step} steps{ended}" + (f"; {note}" if note else "")
+    said = f"finished after {moment.step} step{'' if moment.step == 1 else 's'}{ended}" + (f"; {note}" if note else "")
     if sheet is None:
         source = _png(moment.views)
     else:

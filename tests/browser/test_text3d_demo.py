@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-import urllib.request
 from collections.abc import Iterator
+from io import BytesIO
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,11 +13,14 @@ import pytest
 pytest.importorskip("gradio")
 pytest.importorskip("selenium")
 
+import numpy as np
+from PIL import Image
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import WebDriverWait
 
 from apps.text3d.demo import build_page, launch
+from apps.text3d.demo_handlers import FILES
 from apps.text3d.workbench import Workbench
 from tests.apps.text3d.demo_parts import PROMPT, STEPS, small_workbench, vlm_folder
 from tests.browser.pages import serving
@@ -29,9 +33,9 @@ HOSTILE = "<img src=x onerror='window.hacked=1'>${window.hacked=2}{{1+1}}"
 class Page:
     """The demo in a browser: finds by element id, waits for what it expects, never sleeps."""
 
-    def __init__(self, driver: Any, address: str) -> None:
+    def __init__(self, driver: Any, address: str, patience: float = 120) -> None:
         self.driver = driver
-        self.wait = WebDriverWait(driver, 120)
+        self.wait = WebDriverWait(driver, patience)
         driver.get(address)
         self.wait_text("preview", "appears here")
 
@@ -74,25 +78,22 @@ class Page:
         self.wait.until(lambda _: self.find("#start").is_enabled(), "it never came to an end")
 
     def wait_model(self) -> None:
-        """Until the viewer has drawn more than its background."""
-        drawn = (
-            "const one = document.querySelector('#model canvas'); if (!one) return 0;"
-            "const copy = document.createElement('canvas'); copy.width = copy.height = 48;"
-            "const pen = copy.getContext('2d', {willReadFrequently: true}); pen.drawImage(one, 0, 0, 48, 48);"
-            "const found = pen.getImageData(0, 0, 48, 48).data;"
-            "return new Set(Array.from({length: 2304}, (_, at) => found.slice(4 * at, 4 * at + 4).join())).size"
-        )
-        # Read in the frame in which it is drawn: a WebGL canvas is empty afterwards.
-        script = f"const done = arguments[0]; requestAnimationFrame(() => done((() => {{{drawn}}})()))"
-        self.wait.until(lambda _: self.driver.execute_async_script(script) > 20, "the viewer shows nothing")
+        """Until the viewer shows something in colour."""
 
-    def download(self, name: str) -> bytes:
-        address = self.read(
-            "return document.querySelector(`a:has(#${arguments[0]}), #${arguments[0]} a, a#${arguments[0]}`)?.href",
-            name,
-        )
-        with urllib.request.urlopen(address) as answer:
-            return answer.read()
+        def coloured(_: Any) -> bool:
+            pixels = np.asarray(Image.open(BytesIO(self.find("#model").screenshot_as_png)).convert("RGB"), int)
+            return int((np.ptp(pixels, axis=-1) > 80).sum()) > 500
+
+        self.wait.until(coloured, "the viewer shows nothing")
+
+    def download(self, name: str, folder: Path) -> bytes:
+        """What the browser saves after a click on a button."""
+        self.driver.execute_cdp_cmd("Browser.setDownloadBehavior", {"behavior": "allow", "downloadPath": str(folder)})
+        before = set(folder.iterdir())
+        self.click(f"get-{name}")
+        file = folder / FILES[name][1]
+        self.wait.until(lambda _: set(folder.iterdir()) - before == {file}, f"{file.name} was never saved")
+        return file.read_bytes()
 
 
 @pytest.fixture(scope="module")
@@ -113,7 +114,9 @@ def page(driver: Any, address: str) -> Page:
     return Page(driver, address)
 
 
-def test_a_prompt_becomes_a_scene_to_turn_with_bars_and_files(page: Page, workbench: Workbench) -> None:
+def test_a_prompt_becomes_a_scene_to_turn_with_bars_and_files(
+    page: Page, workbench: Workbench, tmp_path: Path
+) -> None:
     assert "upper bound, no text-to-3D result" in page.text("critic")
     page.fill("prompt", PROMPT)
     page.number("steps", STEPS)
@@ -126,15 +129,15 @@ def test_a_prompt_becomes_a_scene_to_turn_with_bars_and_files(page: Page, workbe
     assert re.search(r"right in \d+ of \d+ answers", page.text("asked"))
     assert "Does the picture show a red cube? Answer Yes or No only.\tyes" in page.text("asked")
     assert "All sides together" in page.text("asked")
-    assert page.download("get-glb")[:4] == b"glTF"
-    assert page.download("get-ply")[:3] == b"ply"
-    assert page.download("get-mp4")[4:8] == b"ftyp"
-    assert page.download("get-sheet")[1:4] == b"PNG"
+    assert page.download("glb", tmp_path)[:4] == b"glTF"
+    assert page.download("ply", tmp_path)[:3] == b"ply"
+    assert page.download("mp4", tmp_path)[4:8] == b"ftyp"
+    assert page.download("sheet", tmp_path)[1:4] == b"PNG"
     assert not page.driver.find_elements(By.ID, "get-splats")
     assert not list(workbench.folder.iterdir()), "the run's folder stayed behind"
 
 
-def test_it_is_watched_and_stopped_and_gaussians_have_their_own_file(page: Page) -> None:
+def test_it_is_watched_and_stopped_and_gaussians_have_their_own_file(page: Page, tmp_path: Path) -> None:
     page.read("document.querySelector('#kind input[value=gaussians]').click()")
     page.number("steps", 2000)
     page.fill("prompt", "a green cone that sings")
@@ -146,7 +149,7 @@ def test_it_is_watched_and_stopped_and_gaussians_have_their_own_file(page: Page)
     page.click("stop")
     page.finished()
     assert re.search(r"finished after \d+ steps, stopped before its 2000", page.text("preview"))
-    assert page.download("get-splats")[:3] == b"ply"
+    assert page.download("splats", tmp_path)[:3] == b"ply"
     page.wait_model()
 
 
@@ -180,8 +183,22 @@ def test_an_example_and_its_weights_are_taken(page: Page) -> None:
     page.finished()
     page.number("weight-vlm-semantic", 1)
     page.shape()
-    page.wait_text("preview", "finished after 1 steps")
+    page.wait_text("preview", "finished after 1 step")
     assert "upper bound" not in page.text("preview")
+
+
+def test_who_closes_the_page_makes_room_for_the_next(page: Page, workbench: Workbench, address: str) -> None:
+    page.number("steps", 2000)
+    page.number("weight-analytic", 1)
+    page.click("start")
+    page.wait.until(lambda _: "of 2000, shaping" in page.text("preview"))
+    assert list(workbench.folder.iterdir())
+    page.driver.get("about:blank")
+    page.wait.until(lambda _: not list(workbench.folder.iterdir()), "it is shaped on, for nobody")
+    page = Page(page.driver, address)
+    page.number("steps", 1)
+    page.shape()
+    assert "finished after 1 step;" in page.text("preview")
 
 
 def test_the_page_asks_nothing_of_the_network(page: Page) -> None:

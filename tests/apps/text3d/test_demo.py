@@ -209,7 +209,7 @@ def test_without_a_vlm_the_page_says_why_and_the_judge_stands_alone(tmp_path):
 
 
 def test_a_scene_without_a_surface_has_bars_and_says_that_there_are_no_files():
-    bench = small_workbench("--scene.voxel.blob.height=-400")
+    bench = small_workbench("--scene.voxel.blob.height=-400", "--scene.voxel.blob.radius=50")
     *_, shown = Handlers(bench, 60.0).shape(Job(), PROMPT, "voxel", 1, 0, *SENT)
     page = dict(zip((*PARTS, *FILES), shown, strict=True))
     assert "There are no files" in page["message"]["value"]
