@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 #: Points that the loss curve has at most, and its size in the units of its own drawing.
 POINTS, WIDE, HIGH = 240, 640, 110
+#: What each question ends with; it is said once.
+FORM = " Answer Yes or No only."
 #: Log-odds, in nats, at which a bar is full: e⁶ : 1, or 99.75 %.
 FULL = 6.0
 ASKED = {
@@ -55,7 +57,8 @@ CSS = """
 .bars tbody th { font-weight: 500; overflow-wrap: anywhere; }
 .bars .group th { font-weight: 650; padding-top: 0.6rem !important; }
 .bars .value { text-align: right; white-space: nowrap; }
-.bars .rail { width: 30%; min-width: 7rem; }
+.bars .rail { width: 26%; min-width: 6rem; }
+.bars.asked thead th { white-space: nowrap; }
 .bars .track { position: relative; height: 0.85rem; border-radius: 4px; background: var(--border-color-primary); }
 .bars .track.odds::after { content: ""; position: absolute; left: 50%; top: -0.15rem; bottom: -0.15rem; width: 1px;
   background: var(--body-text-color-subdued); }
@@ -109,7 +112,7 @@ def loss_html(losses: Sequence[tuple[int, float]]) -> str:
     width = math.ceil(len(known) / POINTS)
     groups = [known[at : at + width] for at in range(0, len(known), width)]
     points = [(group[-1][0], sum(value for _, value in group) / len(group)) for group in groups]
-    window = max(1, len(points) // 12)
+    window = max(1, len(points) // 30)
     smooth = []
     for at, (step, _) in enumerate(points):
         near = [value for _, value in points[max(0, at - window) : at + window + 1]]
@@ -175,7 +178,8 @@ def _answer_row(answer: Answer) -> str:
     where = "; ".join(f"{place}: {odds:+.2f}" for place, odds in answer.odds)
     views = f"{answer.right} of {len(answer.odds)}"
     return (
-        f'<tr><th scope="row">{_escape(answer.text)}</th><td>{"yes" if answer.expected else "no"}</td>'
+        f'<tr><th scope="row" title="{_escape(answer.text)}">{_escape(answer.text.removesuffix(FORM))}</th>'
+        f"<td>{'yes' if answer.expected else 'no'}</td>"
         f'<td class="value" title="{_escape(where)}">{mean:+.2f}</td>'
         f'<td class="rail"><div class="track odds">{bar}</div></td><td class="value">{views}</td></tr>'
     )
