@@ -1,4 +1,4 @@
-"""Photographs the demos: `python -m tests.browser.screenshot [text2sql|captioning|medvqa|driving] [FILE.png]`.
+"""Photographs the demos: `python -m tests.browser.screenshot [text2sql|captioning|medvqa|driving|text3d] [FILE.png]`.
 
 Without an app it is text2sql, without a file `docs/images/<app>-demo.png`.
 """
@@ -173,6 +173,29 @@ def driving(path: Path) -> None:
         photograph(driver, path)
 
 
+def text3d(path: Path) -> None:
+    """Photograph a scene that the shipped configuration shapes, whole: about two minutes on a free core."""
+    from apps.text3d.config import Text3dConfig
+    from apps.text3d.demo import build_page, launch
+    from apps.text3d.wishes import EXAMPLES
+    from apps.text3d.workbench import Workbench
+    from common.training.run import set_threads
+    from tests.browser.test_text3d_demo import Page
+
+    config = load(Text3dConfig, ROOT / "configs" / "text3d" / "pocket.yaml")
+    set_threads(config.threads)
+    blocks = build_page(Workbench(config))
+    with serving(blocks, launch) as address, tempfile.TemporaryDirectory() as folder, chromium(Path(folder)) as driver:
+        page = Page(driver, address, 3600)
+        page.fill("prompt", EXAMPLES[0])
+        page.shape()
+        page.wait_model()
+        # The film runs; its first picture is the prompt's own side.
+        page.read("const film = document.querySelector('#film video'); film.pause(); film.currentTime = 0")
+        page.wait.until(lambda _: page.read("return !document.querySelector('#film video').seeking"))
+        photograph(driver, path)
+
+
 def main() -> None:
     """Photograph the demo that is named."""
     arguments = sys.argv[1:]
@@ -181,7 +204,13 @@ def main() -> None:
     PHOTOGRAPHERS[app](path)
 
 
-PHOTOGRAPHERS = {"text2sql": text2sql, "captioning": captioning, "medvqa": medvqa, "driving": driving}
+PHOTOGRAPHERS = {
+    "text2sql": text2sql,
+    "captioning": captioning,
+    "medvqa": medvqa,
+    "driving": driving,
+    "text3d": text3d,
+}
 
 
 if __name__ == "__main__":
