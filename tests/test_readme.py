@@ -53,7 +53,8 @@ SMALL = {
     },
     "apps.text3d": {
         "generate": "--optimise.steps 4 --optimise.size 28 --export.resolution 32 --export.frames 3 --runs runs",
-        "train": "--optimise.steps 3 --optimise.size 28 --export.resolution 0 --export.frames 0 --train.count 2 --comparison.recipes [] --comparison.seeds []",
+        "train": "--optimise.steps 3 --optimise.size 28 --export.resolution 0 --export.frames 0 --train.count 2"
+        " --comparison.recipes [] --comparison.seeds []",
         "audit": "--rows 1 --audit.size 56 --audit.judged 0",
         "pretrain": "--only clip --pretrain.out models --pretrain.clip.steps 2 --pretrain.clip.scenes 16"
         " --pretrain.clip.heldout 4",

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from apps.text3d.config import Text3dConfig
+    from apps.text3d.guidance.build import Models
     from apps.text3d.guidance.vlm import VlmReward
     from apps.text3d.prompts.prompt import Prompt
     from apps.text3d.scenes.base import Scene
@@ -51,8 +52,13 @@ class Answer:
         return sum(value > 0 for _, value in self.odds)
 
 
-def every_reward(config: Text3dConfig, prompt: Prompt) -> dict[str, VlmReward]:
+def every_reward(config: Text3dConfig, prompt: Prompt, models: Models | None = None) -> dict[str, VlmReward]:
     """The rewards by kind of question, as for a run in which every kind has a weight; they share one model.
+
+    Args:
+        config: the settings.
+        prompt: that is asked about.
+        models: that are open already; more are added.
 
     Raises:
         UsageError: no model is named.
@@ -63,7 +69,7 @@ def every_reward(config: Text3dConfig, prompt: Prompt) -> dict[str, VlmReward]:
     if not config.guidance.vlm.model:
         raise UsageError("no vision-language model is named; name a folder or a hub id with --guidance.vlm.model")
     every = replace(config.guidance.vlm, semantic=1.0, spatial=1.0, consistency=1.0)
-    terms = build(GuidanceConfig(vlm=every), prompt, config.seed).terms
+    terms = build(GuidanceConfig(vlm=every), prompt, config.seed, models).terms
     found = {name.removeprefix("vlm."): term.guidance for name, term in terms.items()}
     return {kind: reward for kind, reward in found.items() if isinstance(reward, VlmReward)}
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Event
@@ -18,12 +18,10 @@ from common.errors import TouchstoneError
 
 if TYPE_CHECKING:
     from apps.text3d.export.turntable import Frames
-    from apps.text3d.guidance.vlm import VlmReward
     from apps.text3d.judging.geometry import Verdict
     from apps.text3d.optimise import SceneLearner, SceneModule
     from apps.text3d.prompts.prompt import Prompt
     from apps.text3d.scene_answers import Answer
-    from common.models.vlm import VisionLanguageModel
     from common.training.run import Run
 
 #: Seconds of the clock between two looks at a scene that is being shaped.
@@ -86,7 +84,9 @@ class Workbench:
     def __init__(self, config: Text3dConfig) -> None:
         self.config = config
         self._temporary = tempfile.TemporaryDirectory(prefix="touchstone-text3d-")
-        self._vlm: VisionLanguageModel | None = None
+        from apps.text3d.guidance.build import Models
+
+        self._models = Models()
 
     @property
     def folder(self) -> Path:
@@ -124,8 +124,7 @@ class Workbench:
         from apps.text3d.clock import Clock
         from apps.text3d.judging.geometry import judge
 
-        learner = learner_of(config, wanted)
-        self._share(_vlm_rewards(learner))
+        learner = learner_of(config, wanted, self._models)
         losses: list[tuple[int, float]] = []
 
         def look(doing: str) -> Moment:
@@ -161,22 +160,10 @@ class Workbench:
         from apps.text3d.scene_answers import answers, every_reward
 
         try:
-            rewards = every_reward(config, wanted)
-            self._share(rewards.values())
+            rewards = every_reward(config, wanted, self._models)
             return tuple(answers(learner.scene, rewards, config)), ""
         except TouchstoneError as error:
             return (), str(error)
-
-    def _share(self, rewards: Iterable[VlmReward]) -> None:
-        """One model for all scenes: it is opened on first use, and once."""
-        for reward in rewards:
-            self._vlm = reward.vlm = self._vlm or reward.vlm
-
-
-def _vlm_rewards(learner: SceneLearner) -> list[VlmReward]:
-    from apps.text3d.guidance.vlm import VlmReward
-
-    return [term.guidance for term in learner.guidance.terms.values() if isinstance(term.guidance, VlmReward)]
 
 
 def _look(scene: SceneModule) -> Frames:
