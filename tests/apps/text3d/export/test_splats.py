@@ -6,6 +6,7 @@ import math
 from pathlib import Path
 
 import numpy as np
+import plyfile
 import pytest
 import torch
 import trimesh
@@ -40,7 +41,6 @@ def test_trimesh_finds_the_points(tmp_path: Path) -> None:
 
 
 def test_the_layout_of_the_reference_code(tmp_path: Path) -> None:
-    plyfile = pytest.importorskip("plyfile")
     splats = made()
     vertex = plyfile.PlyData.read(str(write_splats(splats, tmp_path / "splats.ply")))["vertex"]
     names = [entry.name for entry in vertex.properties]
@@ -56,7 +56,6 @@ def test_the_layout_of_the_reference_code(tmp_path: Path) -> None:
 
 
 def test_other_programs_files_with_colours_that_depend_on_the_view(tmp_path: Path) -> None:
-    plyfile = pytest.importorskip("plyfile")
     path = write_splats(made(5), tmp_path / "splats.ply")
     rows = plyfile.PlyData.read(str(path))["vertex"].data
     wider = np.empty(5, [*rows.dtype.descr, ("f_rest_0", "<f4")])
