@@ -138,7 +138,8 @@ def _vlm(config: VlmConfig, prompt: Prompt, seed: int, models: Models) -> list[t
     wanted = {kind: schedule for kind, schedule in weights.items() if any(schedule.bounds)}
     if not wanted:
         return []
-    vlm = models.get(("vlm", config.model, config.device, config.dtype), lambda: _model(config))
+    key = ("vlm", config.model, config.device, config.dtype)
+    vlm, checked = models.get(key, lambda: _model(config)), models.get((*key, "checked"), set)
 
     def reward(kind: str) -> VlmReward:
         return VlmReward(
@@ -149,6 +150,7 @@ def _vlm(config: VlmConfig, prompt: Prompt, seed: int, models: Models) -> list[t
             per_step=config.per_step,
             seed=seed,
             at_once=config.at_once,
+            checked=checked,
         )
 
     return [(f"vlm.{kind}", reward(kind), schedule) for kind, schedule in wanted.items()]

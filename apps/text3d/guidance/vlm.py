@@ -91,11 +91,14 @@ class VlmReward:
         words: what yes and no are called; one word or several each.
         opening: text that the answer has begun with, where the model was taught that.
         system: a system message.
-        per_step: turns that are drawn for a step, all alike; 0 has all of them. A few give the same direction in the
-            mean, at a part of the cost.
+        per_step: turns that are drawn for a step, each as likely as the others; 0 has all of them. The weight is
+            shared out among those that are drawn, so a few point where all do in the mean, nearly, at a part of the
+            cost.
         seed: of what is drawn.
         at_once: most turns whose graph is kept at a time; memory is that of so many, and views are encoded anew for
             each part. 0 is all.
+        checked: sizes of views that this model was tried with; shared among rewards, what is said of a size is said
+            once.
 
     Raises:
         UsageError: an unknown form, or a negative saturation.
@@ -113,6 +116,7 @@ class VlmReward:
         per_step: int = 0,
         seed: int = 0,
         at_once: int = 0,
+        checked: set[tuple[int, int]] | None = None,
     ) -> None:
         if form not in FORMS:
             raise UsageError(f"form {form!r}: use {', '.join(FORMS)}")
@@ -128,7 +132,7 @@ class VlmReward:
         self.per_step = per_step
         self.generator = torch.Generator().manual_seed(seed)
         self.at_once = at_once
-        self._seen: set[tuple[int, int]] = set()
+        self.checked = set() if checked is None else checked
 
     @property
     def device(self) -> torch.device:
@@ -239,9 +243,9 @@ class VlmReward:
     def _check_size(self, pictures: Tensor) -> None:
         """Once for each size of the views: their scale, and whether the model sees enough of them."""
         height, width = pictures.shape[-2:]
-        if (height, width) in self._seen:
+        if (height, width) in self.checked:
             return
-        self._seen.add((height, width))
+        self.checked.add((height, width))
         preprocess = self.vlm.preprocess
         check_scale(preprocess, pictures.detach())
         seen = preprocess.resized(height, width)

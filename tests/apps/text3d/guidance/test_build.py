@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import torch
 from apps.text3d.cameras import orbit
 from apps.text3d.config import GuidanceConfig, Text3dConfig
 from apps.text3d.generate import run_generate
-from apps.text3d.guidance.build import asked, build
+from apps.text3d.guidance.build import Models, asked, build
 from apps.text3d.guidance.prior import save_prior
 from apps.text3d.prompts.parser import parse
 from common.config import load
@@ -120,3 +121,45 @@ def test_the_seed_is_the_distillations_too(models):
         float(build(config, PROMPT, seed).loss(views_of(rgb), orbit([0.0, 90.0], size=16), 0)[0]) for seed in (0, 0, 1)
     ]
     assert values[0] == values[1] != values[2]
+
+
+def vlm_config(models, **options) -> GuidanceConfig:
+    config = GuidanceConfig()
+    config.vlm.model, config.vlm.semantic = models["vlm"], 1.0
+    for name, value in options.items():
+        setattr(config.vlm, name, value)
+    return config
+
+
+def test_a_few_questions_are_drawn_for_a_step_and_a_resumed_run_draws_the_same(models, monkeypatch):
+    rgb, cameras = torch.rand(2, 3, 28, 28), orbit([0.0, 90.0], size=28)
+    opened = Models()
+    whole = build(vlm_config(models), PROMPT, 0, opened).terms["vlm.semantic"].guidance
+    few = build(vlm_config(models, per_step=3), PROMPT, 0, opened).terms["vlm.semantic"].guidance
+    told: list[list[str]] = []
+    answer = opened.get(("vlm", models["vlm"], "auto", "auto"), None).yes_logit
+
+    def listening(pictures, texts, *rest):
+        told.append(list(texts))
+        return answer(pictures, texts, *rest)
+
+    monkeypatch.setattr(few.vlm, "yes_logit", listening)
+    assert whole.vlm is few.vlm
+    few.loss(views_of(rgb), cameras, 0)
+    state = copy.deepcopy(few.state_dict())
+    few.loss(views_of(rgb), cameras, 1)
+    few.load_state_dict(state)
+    few.loss(views_of(rgb), cameras, 1)
+    assert [len(texts) for texts in told] == [3, 3, 3]
+    assert told[0] != told[1] == told[2]
+    assert len({text for _ in range(40) for text in few.loss(views_of(rgb), cameras, 0) and told[-1]}) > 8
+    many = build(vlm_config(models, per_step=1000), PROMPT, 0, opened).terms["vlm.semantic"].guidance
+    assert torch.equal(many.loss(views_of(rgb), cameras, 0)[0], whole.loss(views_of(rgb), cameras, 0)[0])
+
+
+def test_what_is_said_of_a_size_is_said_once_for_many_scenes(models, caplog):
+    opened = Models()
+    for prompt in ("a red cube", "a blue sphere"):
+        guidance = build(vlm_config(models, spatial=1.0), parse(prompt), 0, opened)
+        guidance.loss(views_of(torch.rand(1, 3, 28, 28)), orbit([0.0], size=28), 0)
+    assert sum("are resized" in record.message for record in caplog.records) == 1
