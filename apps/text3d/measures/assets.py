@@ -60,7 +60,7 @@ class Assets:
     """What lies in a folder.
 
     Attributes:
-        name: of the folder, as tables call it.
+        name: of the folder, as tables call it; of the run where that is its `scenes`.
         found: sorted by id.
         unfinished: folders of runs that were not finished; left out, and said.
     """
@@ -109,7 +109,9 @@ def read_assets(folder: Path | str) -> Assets:
         raise DataError(
             f"no scene in it: a folder with {RESULT}, or with {PROMPT} and {VIEWS}/00.png, is one{more}", path=folder
         )
-    return Assets(folder.resolve().name, found, unfinished)
+    # `train` keeps its scenes in a folder that is called so in every run.
+    whole = folder.resolve()
+    return Assets(whole.parent.name if whole.name == "scenes" else whole.name, found, unfinished)
 
 
 def _read(name: str, place: Path) -> Asset:

@@ -80,3 +80,10 @@ def test_what_is_wrong_is_named(tmp_path):
     (views / "01.png").write_bytes(b"no picture")
     with pytest.raises(DataError, match=r"01\.png: this is no picture"):
         read_views(views)
+
+
+def test_a_trainings_scenes_are_called_by_their_run(tmp_path):
+    for run in ("sds-seed0", "sds-vlm-seed0"):
+        scene(tmp_path / run / "scenes" / "one", RED)
+        assert read_assets(tmp_path / run / "scenes").name == run
+    assert read_assets(tmp_path / "sds-seed0").name == "sds-seed0"
