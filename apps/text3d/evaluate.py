@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from common.models.clip import Clip
     from common.models.vlm import VisionLanguageModel
 
+_MADE = " (`python -m apps.text3d pretrain --only clip-held-out`, or vlm-held-out, makes one for the pocket world)"
 #: Answered comparisons, in the folder of the results; a second command goes on with them.
 COMPARISONS = "comparisons.jsonl"
 
@@ -159,11 +160,11 @@ def _figures(
         more, alarms = measure_clip(models.clip(), scenes, pool, settings.clip.rank)
         figures += more
     else:
-        figures.append(absent("clip", "no second CLIP is configured; give evaluate.clip.name"))
+        figures.append(absent("clip", f"no second CLIP is configured; give evaluate.clip.name{_MADE}"))
     if settings.vlm.model:
         figures += measure_questions(models.vlm(), scenes, settings.vlm.views, settings.vlm.model)
     else:
-        figures.append(absent("questions", "no second VLM is configured; give evaluate.vlm.model"))
+        figures.append(absent("questions", f"no second VLM is configured; give evaluate.vlm.model{_MADE}"))
     figures += measure_consistency(scenes)
     for name, wanted in {"marks": settings.marks, "got": settings.rubric}.items():
         if not settings.judge.url:

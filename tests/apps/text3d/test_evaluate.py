@@ -22,8 +22,7 @@ REDS = ("a red cube", "a red cone", "a red torus", "a red sphere")
 
 
 def config(*more: str) -> Text3dConfig:
-    """Without second models, unless told."""
-    return load(Text3dConfig, POCKET, ["--evaluate.clip.name=", "--evaluate.vlm.model=", *more])
+    return load(Text3dConfig, POCKET, list(more))
 
 
 @pytest.fixture(scope="module")
