@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from common.rewards.audit_report import folded, percent, percent_interval
 from common.stats import Interval
 
 if TYPE_CHECKING:
@@ -38,8 +39,8 @@ def print_audit(found: CaptionAudit) -> None:
     from common.ui import say, table, warn
 
     title = f"Rewards on {len(found.subjects)} pictures; configured: {found.configured}"
-    table(title, _OVERVIEW, _overview(found, _percent), _OVERVIEW_NOTE)
-    headers, rows = _kills(found, _percent)
+    table(title, _OVERVIEW, _overview(found, percent), _OVERVIEW_NOTE)
+    headers, rows = _kills(found, percent)
     table("True caption scores higher than …", headers, rows, _KILLS_NOTE)
     for note in found.notes:
         say(note)
@@ -60,19 +61,19 @@ def write_report(found: CaptionAudit, config: CaptioningConfig) -> Report:
         report.alarm(flag)
     if not assay.flags:
         report.text("Nothing was found that speaks against training with this reward.")
-    report.section("Overview").table(_OVERVIEW, _overview(found, _percent_interval), _OVERVIEW_NOTE)
+    report.section("Overview").table(_OVERVIEW, _overview(found, percent_interval), _OVERVIEW_NOTE)
     report.text("\n".join(f"- {note}" for note in found.notes[:20]))
     report.section("Mutants and hacks").text(
         "The true caption with something changed, and captions that a policy falls into where a grader is weak. Each "
         "must score lower than the true caption, by more than a ten-thousandth of the reward's range."
     )
-    headers, rows = _kills(found, _percent_interval)
+    headers, rows = _kills(found, percent_interval)
     for names in _split(found):
         series = {
             reward: [one.kills[name].killed if name in one.kills else _NONE for name in names]
             for reward, one in found.rewards.items()
         }
-        report.figure(bars([_folded(name) for name in names], series, "true caption higher, %", 100))
+        report.figure(bars([folded(name) for name in names], series, "true caption higher, %", 100))
     report.table(headers, rows, _KILLS_NOTE)
     _controls(report, found)
     _length(report, found)
@@ -157,7 +158,7 @@ def _controls(report: Report, found: CaptionAudit) -> None:
             strict=True,
         ):
             row.append(value)
-    shown = [_folded(name) for name in names if name != "empty"]
+    shown = [folded(name) for name in names if name != "empty"]
     report.figure(bars(shown, series, "0: another's caption, 1: the true one"))
     report.table(["mean score", *found.rewards], table)
 
@@ -216,15 +217,3 @@ def _scaled(value: Interval, low: float, way: float) -> Interval:
     if not way > 0:
         return _NONE
     return Interval((value.mean - low) / way, (value.low - low) / way, (value.high - low) / way, value.n)
-
-
-def _folded(name: str) -> str:
-    return name.replace("_", "\n").replace(" ", "\n")
-
-
-def _percent(value: Interval) -> str:
-    return "–" if math.isnan(value.mean) else f"{value.mean * 100:.0f}"
-
-
-def _percent_interval(value: Interval) -> str:
-    return value.text(100, 0)

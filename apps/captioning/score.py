@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import math
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -12,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from common.errors import DataError, UsageError
 from common.files import locate, read_jsonl, write_text
+from common.scored_rows import finite, tell, to_line
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -67,8 +66,8 @@ def run_score(config: CaptioningConfig, pairs: str, out: str, json_output: bool 
     for number, problem in problems.items():
         scored[number] = {"reward": None, "parts": {}, "reason": problem}
     lines = [{**row, **scored[number]} for number, row in rows.items()]
-    write_text(out, "".join(map(_line, lines)))
-    _tell({number: scored[number] for number in rows}, out, json_output)
+    write_text(out, "".join(map(to_line, lines)))
+    tell({number: scored[number] for number in rows}, out, json_output)
     return 0
 
 
@@ -191,58 +190,8 @@ def _score(reward: Reward, pictures: _Pictures, rows: Mapping[int, Row]) -> dict
     for at, number in enumerate(seen):
         reasons = {key: texts[at] for key, texts in output.info.items() if texts[at]}
         scored[number] = {
-            "reward": _finite(output.values[at].item()),
-            "parts": {name: _finite(values[at]) for name, values in parts.items()},
+            "reward": finite(output.values[at].item()),
+            "parts": {name: finite(values[at]) for name, values in parts.items()},
             "reason": "; ".join(f"{key.partition('.')[0]}: {text}" for key, text in reasons.items()),
         }
     return scored
-
-
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None
-
-
-def _tell(scored: Mapping[int, Row], out: str, json_output: bool) -> None:
-    """The summary: how many were scored, and their mean with its interval."""
-    from common import ui
-    from common.stats import bootstrap
-
-    unscored = {number: row["reason"] for number, row in scored.items() if row["reward"] is None}
-    names = list(dict.fromkeys(name for row in scored.values() for name in row["parts"]))
-    columns = {"reward": [row["reward"] for row in scored.values()]}
-    columns |= {name: [row["parts"].get(name) for row in scored.values()] for name in names}
-    known = {name: [math.nan if value is None else value for value in values] for name, values in columns.items()}
-    means = {name: bootstrap(values) for name, values in known.items()}
-    if json_output:
-        ui.print_json(
-            {
-                "rows": len(scored),
-                "scored": means["reward"].n,
-                "reward": means["reward"],
-                "parts": {name: means[name] for name in names},
-                "unscored": [{"line": number, "problem": reason} for number, reason in unscored.items()],
-                "out": str(out),
-            }
-        )
-        return
-    for number, reason in list(unscored.items())[:10]:
-        ui.warn(f"line {number}: {reason}")
-    if len(unscored) > 10:
-        ui.warn(f"and {len(unscored) - 10} further rows; {out} holds the reason of each")
-    rows = [[name, mean.n, len(scored) - mean.n, mean.text(1, 3)] for name, mean in means.items()]
-    headers = ("", "scored", "not scored", "mean, 95 % interval")
-    ui.table(f"{len(scored)} rows", headers, rows, caption=f"written to {out}")
-
-
-def _line(row: Row) -> str:
-    text = json.dumps(row, ensure_ascii=False)
-    # Half a surrogate pair in a field that is passed through cannot be written as UTF-8; escaped it can.
-    return (text if text.isascii() or _encodes(text) else json.dumps(row)) + "\n"
-
-
-def _encodes(text: str) -> bool:
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError:
-        return False
-    return True

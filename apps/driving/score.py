@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from common.errors import DataError, MissingColumn, UsageError
 from common.files import read_jsonl, write_text
+from common.scored_rows import finite, tell
 
 if TYPE_CHECKING:
     from apps.driving.config import DrivingConfig
@@ -65,7 +66,7 @@ def run_score(
                 scored |= _score(reward, columns, these, states, path)
                 bar(start + len(these))
     write_text(out, "".join(json.dumps({**row, **scored[number]}) + "\n" for number, row in rows.items()))
-    _tell(scored, out, json_output)
+    tell(scored, out, json_output)
     return 0
 
 
@@ -146,48 +147,9 @@ def _score(
     parts = {name: part.tolist() for name, part in output.parts.items()}
     return {
         number: {
-            "reward": _finite(values[at]),
-            "parts": {name: _finite(part[at]) for name, part in parts.items()},
+            "reward": finite(values[at]),
+            "parts": {name: finite(part[at]) for name, part in parts.items()},
             "reason": "; ".join(dict.fromkeys(texts[at] for texts in output.info.values() if texts[at])),
         }
         for at, number in enumerate(numbers)
     }
-
-
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None
-
-
-def _tell(scored: Mapping[int, Row], out: str, json_output: bool) -> None:
-    """The summary: how many were scored, and their mean with its interval."""
-    from common import ui
-    from common.stats import bootstrap
-
-    unscored = {number: row["reason"] for number, row in scored.items() if row["reward"] is None}
-    names = list(dict.fromkeys(name for row in scored.values() for name in row["parts"]))
-    columns = {"reward": [row["reward"] for row in scored.values()]}
-    columns |= {name: [row["parts"].get(name) for row in scored.values()] for name in names}
-    means = {
-        name: bootstrap([math.nan if value is None else value for value in values]) for name, values in columns.items()
-    }
-    if json_output:
-        problems = [{"line": number, "problem": reason} for number, reason in unscored.items()]
-        parts = {name: means[name] for name in names}
-        ui.print_json(
-            {
-                "rows": len(scored),
-                "scored": means["reward"].n,
-                "reward": means["reward"],
-                "parts": parts,
-                "unscored": problems,
-                "out": out,
-            }
-        )
-        return
-    for number, reason in list(unscored.items())[:10]:
-        ui.warn(f"line {number}: {reason}")
-    if len(unscored) > 10:
-        ui.warn(f"and {len(unscored) - 10} further rows; {out} holds the reason of each")
-    rows = [[name, mean.n, len(scored) - mean.n, mean.text(1, 3)] for name, mean in means.items()]
-    headers = ("", "scored", "not scored", "mean, 95 % interval")
-    ui.table(f"{len(scored)} rows", headers, rows, caption=f"written to {out}")

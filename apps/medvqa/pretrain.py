@@ -100,34 +100,24 @@ def see(config: MedVqaConfig, run: Run, model: Any, pictures: Any, examples: Seq
     """The first stage: the tower alone. Its end is kept, so that a later stop does not begin it again."""
     from apps.medvqa.pocket import study_of
     from apps.medvqa.pretraining.truth import truth_heads, truth_table
-    from common.training.stage import run_stage, write_checkpoint
+    from common.training.stage import run_stage
     from common.training.tower import TowerLearner
 
     settings = config.pretrain
     truth = truth_table([study_of(example) for example in examples])
     heads = truth_heads(settings.hidden_size, config.seed)
     learner = TowerLearner(settings, model.model.visual, heads, pictures, truth, config.seed)
-    run_stage(run, SEE, learner, settings.vision_steps, settings.save_every)
-    write_checkpoint(run, SEE, settings.vision_steps, {"learner": learner.state(), "extra": {}})
+    run_stage(run, SEE, learner, settings.vision_steps, settings.save_every, keep_end=True)
 
 
 def shape(settings: PretrainConfig, seed: int) -> SmallVlmSettings:
     """The model's sizes."""
     from common.models.small_vlm import SmallVlmSettings
 
-    return SmallVlmSettings(
+    return SmallVlmSettings.of(
+        settings,
         architecture="qwen2_5_vl",
-        vocabulary=settings.vocabulary,
-        hidden_size=settings.hidden_size,
-        intermediate_size=settings.intermediate_size,
-        layers=settings.layers,
-        heads=settings.heads,
         kv_heads=settings.heads,
-        vision_size=settings.vision_size,
-        vision_intermediate=settings.vision_intermediate,
-        vision_layers=settings.vision_layers,
-        vision_heads=settings.vision_heads,
-        grid=settings.grid,
         largest_grid=0,
         mean=(MEAN,) * 3,
         deviation=(DEVIATION,) * 3,

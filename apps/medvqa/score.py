@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from common.errors import UsageError
 from common.files import read_jsonl, write_text
+from common.scored_rows import finite, problems, tell_unscored, to_line
 
 if TYPE_CHECKING:
     from apps.medvqa.answers import AnswerScorer
@@ -58,7 +58,7 @@ def run_score(config: MedVqaConfig, pairs: str, out: str, recipe: str = "scorer"
         bar(len(usable))
     lines = [{**row, **scored[number]} for number, row in rows.items()]
     _tell_replaced(rows, scored)
-    write_text(out, "".join(map(_line, lines)))
+    write_text(out, "".join(map(to_line, lines)))
     _tell({number: scored[number] for number in rows}, out, json_output)
     return 0
 
@@ -125,16 +125,12 @@ def _configured(config: MedVqaConfig, rows: Mapping[int, Row]) -> dict[int, Row]
     for at, number in enumerate(rows):
         told = {name.rpartition(".")[2]: texts[at] for name, texts in output.info.items()}
         scored[number] = {
-            "reward": _finite(output.values[at].item()),
-            "parts": {name: _finite(values[at].item()) for name, values in output.parts.items()},
+            "reward": finite(output.values[at].item()),
+            "parts": {name: finite(values[at].item()) for name, values in output.parts.items()},
             "reason": told.get("reason", ""),
             "veto": told.get("veto", ""),
         }
     return scored
-
-
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None
 
 
 def _tell_replaced(rows: Mapping[int, Row], scored: Mapping[int, Row]) -> None:
@@ -158,29 +154,13 @@ def _tell(scored: Mapping[int, Row], out: str, json_output: bool) -> None:
     from common import ui
     from common.stats import bootstrap
 
-    unscored = {number: row["reason"] for number, row in scored.items() if row["reward"] is None}
     mean = bootstrap([math.nan if row["reward"] is None else row["reward"] for row in scored.values()])
     vetoes = Counter(row["veto"] for row in scored.values() if row["veto"])
     if json_output:
-        problems = [{"line": number, "problem": reason} for number, reason in unscored.items()]
-        ui.print_json(
-            {"rows": len(scored), "scored": mean.n, "reward": mean, "vetoes": vetoes, "unscored": problems, "out": out}
-        )
+        told = {"rows": len(scored), "scored": mean.n, "reward": mean, "vetoes": vetoes}
+        ui.print_json({**told, "unscored": problems(scored), "out": out})
         return
-    for number, reason in list(unscored.items())[:10]:
-        ui.warn(f"line {number}: {reason}")
-    if len(unscored) > 10:
-        ui.warn(f"and {len(unscored) - 10} further rows; {out} holds the reason of each")
+    tell_unscored(scored, out)
     table = [["reward", mean.n, mean.text(1, 3)]]
     table += [[f"vetoed: {name}", count, ""] for name, count in vetoes.most_common()]
     ui.table(f"{len(scored)} rows", ("", "rows", "mean, 95 % interval"), table, caption=f"written to {out}")
-
-
-def _line(row: Row) -> str:
-    text = json.dumps(row, ensure_ascii=False)
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError:
-        # Half a surrogate pair in a field that is passed through; escaped it can be written.
-        text = json.dumps(row)
-    return text + "\n"

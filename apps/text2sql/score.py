@@ -20,6 +20,7 @@ from apps.text2sql.execution.workers import Judge
 from apps.text2sql.verdicts.verdict import Judgement, Verdict, find_preset
 from common.errors import DataError, MissingDependency
 from common.files import write_text
+from common.scored_rows import finite, to_line
 
 if TYPE_CHECKING:
     from apps.text2sql.config import Text2SqlConfig
@@ -67,7 +68,7 @@ def run_score(config: Text2SqlConfig, pairs: str, out: str, preset: str = "stric
             lines.append({**row, "verdict": None, "reward": None, "parts": {}, "reason": reason})
         else:
             lines.append({**row, **scored[number]})
-    write_text(out, "".join(map(_line, lines)))
+    write_text(out, "".join(map(to_line, lines)))
     for number, problem in sorted(problems.items()):
         ui.warn(f"line {number}: {problem}")
     counts = Counter(line["verdict"] for line in lines if line["verdict"] is not None)
@@ -271,25 +272,12 @@ def _recipe(
     output = reward(**{name: [value(number) for number in numbers] for name, value in columns.items()})
     parts = {name: values.tolist() for name, values in output.parts.items()}
     return [
-        (_finite(value), {name: _finite(values[index]) for name, values in parts.items()})
+        (finite(value), {name: finite(values[index]) for name, values in parts.items()})
         for index, value in enumerate(output.values.tolist())
     ]
-
-
-def _finite(value: float) -> float | None:
-    return value if value == value and abs(value) != float("inf") else None
 
 
 def _reason(judgement: Judgement) -> str:
     flags = f" [{', '.join(sorted(judgement.flags))}]" if judgement.flags else ""
     text = f"{judgement.code}: {judgement.reason}" if judgement.code else ""
     return (text + flags).strip().encode("utf-8", "replace").decode("utf-8")
-
-
-def _line(row: Row) -> str:
-    text = json.dumps(row, ensure_ascii=False)
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError:  # half a character in a field that is passed through
-        text = json.dumps(row)
-    return text + "\n"

@@ -8,6 +8,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from common.scored_rows import finite
+
 if TYPE_CHECKING:
     from apps.text3d.answers import Judged
     from apps.text3d.assay import Line, Steadiness
@@ -56,11 +58,11 @@ class Text3dAudit:
             "grader_failed": self.failed,
             "lines": {name: _json(line) for name, line in self.lines.items()},
             "facts": {
-                name: {"right": one.right.to_dict(), "auc": _finite(one.auc), "yes": one.yes}
+                name: {"right": one.right.to_dict(), "auc": finite(one.auc), "yes": one.yes}
                 for name, one in self.facts.items()
             },
             "geometry": {name: one.to_dict() for name, one in self.geometry.items()},
-            "steady": {name: _finite(value) for name, value in asdict(self.steady).items()},
+            "steady": {name: finite(value) for name, value in asdict(self.steady).items()},
             "notes": list(self.subjects.notes),
             "flags": list(self.flags),
         }
@@ -183,15 +185,11 @@ def _json(line: Line) -> dict[str, Any]:
             }
             for group, harms in (("harmless", line.harmless), ("orders", line.orders))
         },
-        "shuffle_auc": _finite(line.general.shuffle_auc),
+        "shuffle_auc": finite(line.general.shuffle_auc),
         "collapse": line.collapse.collapse.to_dict(),
-        "spread": _finite(line.collapse.std),
+        "spread": finite(line.collapse.std),
         "length": {"slope": line.length.slope.to_dict(), "filler": line.length.gain.to_dict()},
         "agreement": None
         if agreement is None
         else {"pairwise": agreement.pairwise.to_dict(), "spearman": agreement.spearman.to_dict()},
     }
-
-
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None

@@ -6,8 +6,9 @@ import math
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from apps.text3d.assay import EXACT, REWARD
+from apps.text3d.assay import REWARD
 from apps.text3d.audit_cases import GROUPS, Case
+from common.rewards.audit_report import folded, percent, percent_interval
 from common.stats import Interval
 
 if TYPE_CHECKING:
@@ -50,12 +51,12 @@ def print_audit(found: Text3dAudit) -> None:
     from common.ui import say, table, warn
 
     title = f"{len(found.said)} rows made of {len(found.subjects)} scenes"
-    table(title, _OVERVIEW, _overview(found, _percent), _OVERVIEW_NOTE)
-    table("True row scores higher than …", *_kills(found, _percent), _KILLS_NOTE)
+    table(title, _OVERVIEW, _overview(found, percent), _OVERVIEW_NOTE)
+    table("True row scores higher than …", *_kills(found, percent), _KILLS_NOTE)
     table("What harmless changes cost", *_harms(found, "harmless"), _HARM_NOTE)
     table("What orders to the grader earn", *_harms(found, "orders"), _HARM_NOTE)
     if found.facts:
-        table("Answers against the truth", *_facts(found, _percent))
+        table("Answers against the truth", *_facts(found, percent))
     for note in found.subjects.notes:
         say(note)
     for flag in found.flags:
@@ -74,7 +75,7 @@ def write_report(found: Text3dAudit, config: Text3dConfig) -> Report:
         report.alarm(flag)
     if not found.flags:
         report.text("Nothing was found that speaks against training with this reward.")
-    report.section("Overview").table(_OVERVIEW, _overview(found, _percent_interval), _OVERVIEW_NOTE)
+    report.section("Overview").table(_OVERVIEW, _overview(found, percent_interval), _OVERVIEW_NOTE)
     report.text("\n".join(f"- {note}" for note in found.subjects.notes))
     report.section("Mutations and hacks").text(
         "Wrong prompts with the true pictures, the true prompt with pictures of a wrong scene, and pictures that "
@@ -87,8 +88,8 @@ def write_report(found: Text3dAudit, config: Text3dConfig) -> Report:
             name: [_kill(found, name, mutation) for mutation in names] for name in _lines(found)
         }
         shown = {name: values for name, values in series.items() if any(one.n for one in _intervals(values))}
-        report.figure(bars([_folded(name) for name in names], shown, "true row higher, %", 100))
-    report.table(*_kills(found, _percent_interval), _KILLS_NOTE)
+        report.figure(bars([folded(name) for name in names], shown, "true row higher, %", 100))
+    report.table(*_kills(found, percent_interval), _KILLS_NOTE)
     report.section("What harmless changes cost").text("The row stays as true as it was; its score should stay.")
     report.table(*_harms(found, "harmless"), _HARM_NOTE)
     report.section("What orders to the grader earn").text(
@@ -99,7 +100,7 @@ def write_report(found: Text3dAudit, config: Text3dConfig) -> Report:
         report.section("Answers against the truth").text(
             "The model's answers about all rows, as the pocket world knows them; what is undecided is left out."
         )
-        report.table(*_facts(found, _percent_interval))
+        report.table(*_facts(found, percent_interval))
     _length(report, found)
     _pictures(report, found, config.audit.shown)
     report.section("Batches and cost").facts(
@@ -248,18 +249,3 @@ _NONE = Interval(math.nan, math.nan, math.nan, 0)
 
 def _intervals(values: list[Interval | float]) -> list[Interval]:
     return [one for one in values if isinstance(one, Interval)]
-
-
-def _folded(name: str) -> str:
-    return name.replace("_", "\n").replace(" ", "\n")
-
-
-def _percent(value: Interval) -> str:
-    return "–" if math.isnan(value.mean) else f"{value.mean * 100:.0f}"
-
-
-def _percent_interval(value: Interval) -> str:
-    return value.text(100, 0)
-
-
-__all__ = ["EXACT", "GEOMETRY", "print_audit", "write_report"]

@@ -10,15 +10,12 @@ from typing import Any
 import numpy as np
 
 from apps.text3d.config import Text3dConfig
-from apps.text3d.judging.geometry import MEASURES
 from apps.text3d.recipes import with_recipe
-from apps.text3d.train import Made, Result, train_one
+from apps.text3d.train import FIGURES, Made, Result, train_one
 from common import ui
 from common.files import write_json
 from common.stats import Interval, bootstrap, paired_bootstrap
 
-#: What is compared: the judge's shares, and whether all of it is right.
-FIGURES = (*MEASURES, "correct")
 Results = Mapping[tuple[str, int], Result]
 
 
@@ -72,10 +69,10 @@ def summarise(results: Results) -> dict[str, Any]:
     recipes = list(dict.fromkeys(recipe for recipe, _ in results))
     seeds = list(dict.fromkeys(seed for _, seed in results))
     table = {recipe: [results[recipe, seed].scenes for seed in seeds] for recipe in recipes}
+    first = {name: _by_prompt(table[recipes[0]], name) for name in FIGURES}
     summary: dict[str, Any] = {"seeds": seeds, "prompts": len(table[recipes[0]][0]), "recipes": {}}
     for recipe in recipes:
         shares = {name: _by_prompt(table[recipe], name) for name in FIGURES}
-        first = {name: _by_prompt(table[recipes[0]], name) for name in FIGURES}
         summary["recipes"][recipe or "run"] = {
             "right": {name: bootstrap(values).to_dict() for name, values in shares.items()},
             "difference": {name: paired_bootstrap(first[name], shares[name]).to_dict() for name in FIGURES},
@@ -84,19 +81,13 @@ def summarise(results: Results) -> dict[str, Any]:
     return summary
 
 
-def value(made: Made, name: str) -> float:
-    """A figure of a scene; NaN where its prompt asks nothing of the sort."""
-    told = made.told["geometry"][name]
-    return float("nan") if told is None else float(told)
-
-
 def _by_prompt(runs: Sequence[Sequence[Made]], name: str) -> list[float]:
     """The mean over seeds for each prompt."""
-    return [float(np.mean([value(made, name) for made in scenes])) for scenes in zip(*runs, strict=True)]
+    return [float(np.mean([made.share(name) for made in scenes])) for scenes in zip(*runs, strict=True)]
 
 
 def _mean(scenes: Sequence[Made], name: str) -> float | None:
-    values = [each for made in scenes if not np.isnan(each := value(made, name))]
+    values = [each for made in scenes if not np.isnan(each := made.share(name))]
     return float(np.mean(values)) if values else None
 
 

@@ -10,12 +10,12 @@ from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from apps.text3d.generate import MEASURES
+from apps.text3d.judging import MEASURES
 
 if TYPE_CHECKING:
     from apps.text3d.export.turntable import Frames
     from apps.text3d.judging.geometry import Verdict
-    from apps.text3d.scene_answers import Answer
+    from apps.text3d.scene_answers import SceneAnswer
     from apps.text3d.workbench import Moment
 
 #: Points that the loss curve has at most, and its size in the units of its own drawing.
@@ -149,7 +149,7 @@ def judged_html(verdict: Verdict) -> str:
     )
 
 
-def asked_html(answers: Sequence[Answer], silent: str) -> str:
+def asked_html(answers: Sequence[SceneAnswer], silent: str) -> str:
     """Each question with the log-odds of its right answer, or why nobody was asked."""
     if not answers:
         return notice("caution", "No vision-language model was asked:", f"{silent}. The judge's bars stand alone.")
@@ -170,7 +170,7 @@ def asked_html(answers: Sequence[Answer], silent: str) -> str:
     )
 
 
-def _answer_row(answer: Answer) -> str:
+def _answer_row(answer: SceneAnswer) -> str:
     mean = answer.mean
     half = min(1.0, abs(mean) / FULL) * 50 if math.isfinite(mean) else 0.0
     left, kind = (50.0, "") if mean > 0 else (50 - half, " wrong")

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeVar
 
 from apps.text3d.config import Text3dConfig
 from apps.text3d.guidance_config import SdsConfig, VlmConfig
@@ -14,7 +14,6 @@ from common.config import LanguageModelConfig
 from common.errors import UsageError
 from common.files import locate
 from common.models.hub import cached, unreachable
-from common.training.dry_run import NotChecked
 
 _SD21: dict[str, dict[str, Any]] = {
     "unet": {
@@ -99,6 +98,9 @@ class Sight:
     side: int
 
 
+Shape = TypeVar("Shape", Diffusion, Sight)
+
+
 def size_of(name: str, gigabytes: float, option: str) -> str:
     """Why a model is not here: what would be fetched, and what that hangs on.
 
@@ -110,6 +112,22 @@ def size_of(name: str, gigabytes: float, option: str) -> str:
     closed = unreachable()
     how = f"{closed}, so it cannot be had from here: copy the folder, or run this where the hub is"
     return f"about {gigabytes:.1f} GB to be fetched from the hub: {how if closed else 'the hub answers'}"
+
+
+def _published(name: str, option: str, shape_of: Callable[[str], Shape] | None) -> tuple[Shape, str]:
+    """A published model's shape, where it is known, and that it is not here.
+
+    Raises:
+        UsageError: see `size_of`.
+        NotChecked: its shape is not known here.
+    """
+    from common.training.dry_run import NotChecked
+
+    if shape_of is None:
+        away = size_of(name, 0.0, option)
+        raise NotChecked(f"{name}: its shape stands in the hub ({away.partition(': ')[2]})")
+    shape = shape_of(name)
+    return shape, f"{size_of(name, 2e-9 * shape.weights, option)}; by its published shape"
 
 
 def diffusion(config: SdsConfig) -> tuple[Diffusion, str]:
@@ -124,12 +142,7 @@ def diffusion(config: SdsConfig) -> tuple[Diffusion, str]:
         return _opened(str(folder), True), ""
     if cached(name, "model_index.json"):
         return _opened(name, True), ""
-    if name not in DIFFUSION:
-        away = size_of(name, 0.0, "guidance.sds.model")
-        raise NotChecked(f"{name}: its shape stands in the hub ({away.partition(': ')[2]})")
-    shape = published_diffusion(name)
-    away = size_of(name, 2e-9 * shape.weights, "guidance.sds.model")
-    return shape, f"{away}; by its published shape"
+    return _published(name, "guidance.sds.model", published_diffusion if name in DIFFUSION else None)
 
 
 @lru_cache
@@ -214,12 +227,7 @@ def sight(config: VlmConfig) -> tuple[Sight, str]:
         found = describe_vlm_on_meta(LanguageModelConfig(path=name))
         settings = AutoConfig.from_pretrained(str(locate(name)) if locate(name).is_dir() else name)
         return _sight(found.parameters, settings), ""
-    if name not in SIGHT:
-        away = size_of(name, 0.0, "guidance.vlm.model")
-        raise NotChecked(f"{name}: its shape stands in the hub ({away.partition(': ')[2]})")
-    shape = published_sight(name)
-    away = size_of(name, 2e-9 * shape.weights, "guidance.vlm.model")
-    return shape, f"{away}; by its published shape"
+    return _published(name, "guidance.vlm.model", published_sight if name in SIGHT else None)
 
 
 @lru_cache

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from apps.text3d.config import Text3dConfig
 from apps.text3d.going_on import resumed, taken
+from apps.text3d.judging import MEASURES
 from apps.text3d.marks import untrained, used
 from apps.text3d.timing import time_shares
 from common.errors import UsageError
@@ -32,7 +33,6 @@ STAGE = "scene"
 ANALYTIC = "shaped by the analytic critic, which knows the wanted scene: an upper bound, no text-to-3D result"
 #: Frames and side of the turntables beside the previews.
 SMALL_TURN = (16, 112)
-MEASURES = ("object", "colour", "count", "relation")
 
 
 @dataclass(frozen=True)
@@ -180,7 +180,7 @@ def shape(config: Text3dConfig, prompt: str, run: Run, models: Models | None = N
     from apps.text3d.export.turntable import turn, write_video
     from apps.text3d.hacking import HackingWatch
     from apps.text3d.judging.geometry import judge, unjudged
-    from common.training.stage import run_stage, write_checkpoint
+    from common.training.stage import run_stage
 
     wanted = read(prompt, anything(config))
     learner, held_out = learner_of(config, wanted, models), HackingWatch(run, STAGE, wanted)
@@ -195,10 +195,6 @@ def shape(config: Text3dConfig, prompt: str, run: Run, models: Models | None = N
         return held_out(step, figures, learner.scene if due else None)
 
     clock = Clock(60 * config.optimise.minutes)
-
-    def extra() -> dict[str, Any]:
-        return {"seconds": clock.used()}
-
     run_stage(
         run,
         STAGE,
@@ -206,13 +202,11 @@ def shape(config: Text3dConfig, prompt: str, run: Run, models: Models | None = N
         config.optimise.steps,
         config.save_every,
         preview,
-        extra=extra,
+        extra=lambda: {"seconds": clock.used()},
         restore_extra=lambda kept: clock.restore(kept.get("seconds", 0.0)),
         enough=clock.over,
+        keep_end=True,
     )
-    if taken(run, STAGE) < learner.steps:
-        # Whoever asks for more steps later goes on from the last one.
-        write_checkpoint(run, STAGE, learner.steps, {"learner": learner.state(), "extra": extra()})
     if learner.steps < config.optimise.steps:
         logger.warning(
             "optimise.minutes %g are over at step %d of %d; this is the scene as it is",

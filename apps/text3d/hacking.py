@@ -10,7 +10,8 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from apps.text3d.judging.geometry import MEASURES, judge
+from apps.text3d.judging import MEASURES
+from apps.text3d.judging.geometry import judge
 from apps.text3d.prompts.prompt import Prompt
 from apps.text3d.scenes.base import Scene
 from common.errors import TouchstoneError

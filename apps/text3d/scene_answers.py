@@ -25,7 +25,7 @@ TOGETHER = "all views"
 
 
 @dataclass(frozen=True)
-class Answer:
+class SceneAnswer:
     """One question and what the model answered about each view.
 
     Attributes:
@@ -74,7 +74,7 @@ def every_reward(config: Text3dConfig, prompt: Prompt, models: Models | None = N
     return {kind: reward for kind, reward in found.items() if isinstance(reward, VlmReward)}
 
 
-def answers(scene: Scene, rewards: Mapping[str, VlmReward], config: Text3dConfig) -> list[Answer]:
+def answers(scene: Scene, rewards: Mapping[str, VlmReward], config: Text3dConfig) -> list[SceneAnswer]:
     """Ask everything that the rewards ask, of views all around a scene.
 
     Views are `config.export.views` at equal steps of azimuth, the prompt's own side first, as large as those that the
@@ -104,7 +104,7 @@ def answers(scene: Scene, rewards: Mapping[str, VlmReward], config: Text3dConfig
             for turn, odds in zip(turns, _odds(reward, pictures, turns), strict=True):
                 place = TOGETHER if turn.question.together else places[turn.views[0]]
                 found.setdefault((kind, turn.question.text, turn.question.expected), []).append((place, odds))
-    return [Answer(*key, tuple(odds)) for key, odds in found.items()]
+    return [SceneAnswer(*key, tuple(odds)) for key, odds in found.items()]
 
 
 def _odds(reward: VlmReward, pictures: Tensor, turns: Sequence[Any]) -> Iterator[float]:

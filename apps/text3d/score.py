@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict
 from hashlib import sha256
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from common.errors import DataError, UsageError
 from common.files import append_jsonl, read_jsonl, write_text
+from common.scored_rows import finite, tell, to_line
 
 if TYPE_CHECKING:
     from apps.text3d.answers import Judged
@@ -19,9 +19,6 @@ if TYPE_CHECKING:
     from apps.text3d.reward_rows import Row
 
 Scored = dict[str, Any]
-
-#: What is added to a row.
-FIELDS = ("reward", "parts", "reason", "questions")
 
 
 def run_score(config: Text3dConfig, pairs: str, out: str, json_output: bool = False) -> int:
@@ -74,12 +71,13 @@ def run_score(config: Text3dConfig, pairs: str, out: str, json_output: bool = Fa
                 failed += lost
                 scored |= found
                 bar(start + len(numbers))
-    write_text(out, "".join(_line({**row, **scored[number]}) for number, row in rows.items()))
+    write_text(out, "".join(to_line({**row, **scored[number]}) for number, row in rows.items()))
     if failed:
         ui.warn(f"the grader failed on {len(failed)} rows; the same command asks it again about these alone")
     else:
         journal.path.unlink(missing_ok=True)
-    _tell(path, {number: scored[number] for number in rows}, failed, out, json_output)
+    told, more = {number: scored[number] for number in rows}, {"grader_failed": len(failed)}
+    tell(told, out, json_output, f"{path}:", "not scored or not asked", more)
     return 0
 
 
@@ -161,55 +159,8 @@ def _images(row: Scored) -> list[str]:
 
 def _scored(judged: Judged) -> Scored:
     return {
-        "reward": _finite(judged.value),
-        "parts": {name: _finite(value) for name, value in judged.parts.items()},
+        "reward": finite(round(judged.value, 6)),
+        "parts": {name: finite(round(value, 6)) for name, value in judged.parts.items()},
         "reason": judged.reason,
         "questions": [answer.to_dict() for answer in judged.answers],
     }
-
-
-def _finite(value: float) -> float | None:
-    return round(value, 6) if math.isfinite(value) else None
-
-
-def _tell(path: Path, scored: Mapping[int, Scored], failed: Sequence[int], out: str, json_output: bool) -> None:
-    """The summary: how many were scored, and the means with their intervals."""
-    from common import ui
-    from common.stats import bootstrap
-
-    unscored = {number: row["reason"] for number, row in scored.items() if row["reward"] is None}
-    names = list(dict.fromkeys(name for row in scored.values() for name in row["parts"]))
-    columns = {"reward": [row["reward"] for row in scored.values()]}
-    columns |= {name: [row["parts"].get(name) for row in scored.values()] for name in names}
-    known = {name: [math.nan if value is None else value for value in values] for name, values in columns.items()}
-    means = {name: bootstrap(values) for name, values in known.items()}
-    if json_output:
-        ui.print_json(
-            {
-                "rows": len(scored),
-                "scored": means["reward"].n,
-                "grader_failed": len(failed),
-                "reward": means["reward"],
-                "parts": {name: means[name] for name in names},
-                "unscored": [{"line": number, "problem": reason} for number, reason in unscored.items()],
-                "out": str(out),
-            }
-        )
-        return
-    for number, reason in list(unscored.items())[:10]:
-        ui.warn(f"{path}:{number}: {reason}")
-    if len(unscored) > 10:
-        ui.warn(f"and {len(unscored) - 10} further rows; {out} holds the reason of each")
-    rows = [[name, mean.n, len(scored) - mean.n, mean.text(1, 3)] for name, mean in means.items()]
-    headers = ("", "scored", "not scored or not asked", "mean, 95 % interval")
-    ui.table(f"{len(scored)} rows", headers, rows, caption=f"written to {out}")
-
-
-def _line(row: Scored) -> str:
-    text = json.dumps(row, ensure_ascii=False)
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError:
-        # Half a surrogate pair in a field that is passed through; escaped it can be written.
-        text = json.dumps(row)
-    return text + "\n"

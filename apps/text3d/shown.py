@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from apps.text3d.generate import MEASURES, Result, figures
+from apps.text3d.generate import Result, figures
+from apps.text3d.judging import MEASURES
 from common import ui
 from common.files import read_json
 

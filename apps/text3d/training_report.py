@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from apps.text3d.judging.geometry import MEASURES
+from apps.text3d.judging import MEASURES
+from apps.text3d.train import FIGURES, Made, Result
 from common import ui
 from common.files import write_json
 from common.stats import Interval, bootstrap
@@ -14,17 +15,13 @@ from common.stats import Interval, bootstrap
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from apps.text3d.train import Made, Result
-
 #: Height of a row of pictures, and the width of the prompt beside it, in pixels.
 ROW, TEXT = 112, 230
 
 
 def shares(scenes: Sequence[Made]) -> dict[str, Interval]:
     """Share of right facts by sort, and of scenes of which all is right, with their interval over prompts."""
-    from apps.text3d.comparison import FIGURES, value
-
-    return {name: bootstrap([value(made, name) for made in scenes]) for name in FIGURES}
+    return {name: bootstrap([made.share(name) for made in scenes]) for name in FIGURES}
 
 
 def show(result: Result, json_output: bool) -> None:

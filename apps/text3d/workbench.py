@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from apps.text3d.judging.geometry import Verdict
     from apps.text3d.optimise import SceneLearner, SceneModule
     from apps.text3d.prompts.prompt import Prompt
-    from apps.text3d.scene_answers import Answer
+    from apps.text3d.scene_answers import SceneAnswer
     from common.training.run import Run
 
 #: Seconds of the clock between two looks at a scene that is being shaped.
@@ -67,7 +67,7 @@ class Made:
 
     last: Moment
     verdict: Verdict
-    answers: tuple[Answer, ...]
+    answers: tuple[SceneAnswer, ...]
     silent: str
     files: Mapping[str, Path]
     failed: str
@@ -155,7 +155,7 @@ class Workbench:
         files = {path.name: path for path in sorted(run.folder.iterdir()) if path.is_file()}
         yield Made(last, verdict, told, silent, files, failed, note(config))
 
-    def _ask(self, learner: SceneLearner, wanted: Prompt, config: Text3dConfig) -> tuple[tuple[Answer, ...], str]:
+    def _ask(self, learner: SceneLearner, wanted: Prompt, config: Text3dConfig) -> tuple[tuple[SceneAnswer, ...], str]:
         """The VLM's answers, or why there are none."""
         from apps.text3d.scene_answers import answers, every_reward
 

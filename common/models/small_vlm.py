@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -86,6 +86,17 @@ class SmallVlmSettings:
     deviation: tuple[float, float, float] = _DEVIATION
     positions: int = 2048
     seed: int = 0
+
+    @classmethod
+    def of(cls, sizes: object, **more: Any) -> SmallVlmSettings:
+        """The sizes that an application's settings name as they are named here.
+
+        Args:
+            sizes: any object, such as a config; attributes of other names are not looked at.
+            more: sizes that it does not have, or that are others.
+        """
+        named = {entry.name: getattr(sizes, entry.name) for entry in fields(cls) if hasattr(sizes, entry.name)}
+        return cls(**{**named, **more})
 
     @property
     def patch(self) -> int:

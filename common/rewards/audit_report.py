@@ -142,3 +142,18 @@ def _plain(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return [_plain(one) for one in value]
     return value
+
+
+def folded(name: str) -> str:
+    """A name in several lines, for the axis of a plot."""
+    return name.replace("_", "\n").replace(" ", "\n")
+
+
+def percent(value: Interval) -> str:
+    """A share in %, without its interval; a dash where there is none."""
+    return "–" if math.isnan(value.mean) else f"{value.mean * 100:.0f}"
+
+
+def percent_interval(value: Interval) -> str:
+    """A share in % with its interval."""
+    return value.text(100, 0)

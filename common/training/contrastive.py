@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 from torch import Tensor
@@ -20,6 +20,37 @@ Three = tuple[float, float, float]
 
 #: No picture's logits are multiplied by more: CLIP's own limit (Radford et al. 2021, arXiv 2103.00020).
 MOST_SCALE = 100.0
+
+
+class ClipSizes(Protocol):
+    """What of an application's settings counts here."""
+
+    width: int
+    embedding: int
+    text_width: int
+    text_layers: int
+    context_length: int
+
+
+def model_config(sizes: ClipSizes, side: int, vocabulary: int) -> dict[str, Any]:
+    """OpenCLIP's `model_cfg` of a small CLIP: a ModifiedResNet with one block a stage, and a text transformer.
+
+    Args:
+        sizes: widths, layers and the longest text.
+        side: pixels a side of a picture.
+        vocabulary: tokens.
+    """
+    return {
+        "embed_dim": sizes.embedding,
+        "vision_cfg": {"image_size": side, "layers": [1, 1, 1, 1], "width": sizes.width},
+        "text_cfg": {
+            "context_length": sizes.context_length,
+            "vocab_size": vocabulary,
+            "width": sizes.text_width,
+            "heads": 4,
+            "layers": sizes.text_layers,
+        },
+    }
 
 
 def to_input(pictures: NDArray[np.uint8], mean: Three, deviation: Three) -> Tensor:

@@ -47,6 +47,7 @@ def run_stage(
     restore_extra: Callable[[Mapping[str, Any]], None] | None = None,
     workers: Workers = ALONE,
     enough: Callable[[], bool] | None = None,
+    keep_end: bool = False,
 ) -> None:
     """Take a learner to its last step, from the newest checkpoint where there is one.
 
@@ -63,6 +64,7 @@ def run_stage(
             `extra` and `restore_extra`.
         enough: asked before every step; where it says so, the stage ends early as if that had been its last step.
             Several processes must all hear the same.
+        keep_end: write a checkpoint of the last step too, where another stage follows or more steps may be asked for.
 
     Raises:
         Interrupted: the user stopped the run; a checkpoint of the last whole step is saved, unless he would not wait
@@ -112,7 +114,7 @@ def run_stage(
                     raise Interrupted(_way_on(run, stage, learner.steps, steps, saved, "stopped"))
                 if save_every and learner.steps % save_every == 0 and learner.steps < steps:
                     save()
-            if saved < learner.steps < steps:
+            if saved < learner.steps and (keep_end or learner.steps < steps):
                 save()  # whoever asks for more later goes on from here
     except KeyboardInterrupt as error:
         raise Interrupted(_way_on(run, stage, learner.steps, steps, saved, "stopped")) from error

@@ -10,6 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.support.ui import WebDriverWait
 
 from apps.text2sql.assistant import Answer, vote
 from apps.text2sql.workbench import Workbench
@@ -33,6 +36,45 @@ FLAGS = (
     # Nothing but this machine can be reached, so a page that needs more than itself fails here.
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost",
 )
+
+
+class Page:
+    """A demo in a browser: finds by element id, waits for what it expects, never sleeps.
+
+    Args:
+        driver: Chromium's.
+        address: of the page.
+        patience: seconds until what is waited for must be there.
+    """
+
+    def __init__(self, driver: Any, address: str, patience: float = 120) -> None:
+        self.driver = driver
+        self.wait = WebDriverWait(driver, patience)
+        driver.get(address)
+
+    def find(self, selector: str) -> Any:
+        return self.driver.find_element(By.CSS_SELECTOR, selector)
+
+    def read(self, script: str, *arguments: Any) -> Any:
+        # Parts of the page are replaced while they are looked at; the page's own script sees one of them whole.
+        return self.driver.execute_script(script, *arguments)
+
+    def text(self, name: str) -> str:
+        return self.read("return document.getElementById(arguments[0])?.innerText ?? ''", name)
+
+    def wait_text(self, name: str, expected: str) -> None:
+        self.wait.until(lambda _: expected in self.text(name), f"#{name} never showed {expected!r}")
+
+    def fill(self, name: str, text: str) -> None:
+        field = self.find(f"#{name} :is(textarea, input)")
+        field.send_keys(Keys.CONTROL, "a")
+        field.send_keys(text)
+        self.wait.until(lambda _: field.get_attribute("value") == text)
+
+    def number(self, name: str, value: Any) -> None:
+        field = self.find(f"#{name} input[type=number]")
+        field.send_keys(Keys.CONTROL, "a")
+        field.send_keys(str(value), Keys.TAB)
 
 
 class Scripted:

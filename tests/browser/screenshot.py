@@ -155,14 +155,14 @@ def driving(path: Path) -> None:
     """Photograph a drive through the town among others, at the moment that its own goals find most dangerous."""
     from apps.driving.config import DrivingConfig
     from apps.driving.demo import build_page, build_workbench, launch
-    from tests.browser.test_driving_demo import Page
+    from tests.browser.test_driving_demo import DemoPage
 
     workbench = build_workbench(load(DrivingConfig, ROOT / "configs" / "driving" / "pocket.yaml"))
     if workbench.sight is None:
         sys.exit(f"the language goals are off: {workbench.blind}")
     blocks = build_page(workbench)
     with serving(blocks, launch) as address, tempfile.TemporaryDirectory() as folder, chromium(Path(folder)) as driver:
-        page = Page(driver, address)
+        page = DemoPage(driver, address)
         page.number("vehicles", 25)
         page.drive()
         page.find("#goals [data-seek]").click()
@@ -180,13 +180,13 @@ def text3d(path: Path) -> None:
     from apps.text3d.wishes import EXAMPLES
     from apps.text3d.workbench import Workbench
     from common.training.run import set_threads
-    from tests.browser.test_text3d_demo import Page
+    from tests.browser.test_text3d_demo import DemoPage
 
     config = load(Text3dConfig, ROOT / "configs" / "text3d" / "pocket.yaml")
     set_threads(config.threads)
     blocks = build_page(Workbench(config))
     with serving(blocks, launch) as address, tempfile.TemporaryDirectory() as folder, chromium(Path(folder)) as driver:
-        page = Page(driver, address, 3600)
+        page = DemoPage(driver, address, 3600)
         page.fill("prompt", EXAMPLES[0])
         page.shape()
         page.wait_model()

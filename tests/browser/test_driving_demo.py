@@ -11,12 +11,10 @@ pytest.importorskip("gradio")
 pytest.importorskip("selenium")
 
 from selenium.webdriver.common.by import By
-from selenium.webdriver.common.keys import Keys
-from selenium.webdriver.support.ui import WebDriverWait
 
 from apps.driving.demo import build_page, launch
 from tests.apps.driving.demo_parts import SHORT, blind_workbench, seeing_workbench
-from tests.browser.pages import serving
+from tests.browser.pages import Page, serving
 
 pytestmark = pytest.mark.browser
 
@@ -24,27 +22,12 @@ STEPS = round(SHORT / 0.1)
 HOSTILE = "<img src=x onerror='window.hacked=1'>${window.hacked=2}{{1+1}}"
 
 
-class Page:
-    """The demo in a browser: finds by element id, waits for what it expects, never sleeps."""
+class DemoPage(Page):
+    """The demo in a browser."""
 
     def __init__(self, driver: Any, address: str) -> None:
-        self.driver = driver
-        self.wait = WebDriverWait(driver, 120)
-        driver.get(address)
+        super().__init__(driver, address)
         self.wait_film()
-
-    def find(self, selector: str) -> Any:
-        return self.driver.find_element(By.CSS_SELECTOR, selector)
-
-    def read(self, script: str, *arguments: Any) -> Any:
-        # Parts of the page are replaced while they are looked at; the page's own script sees one of them whole.
-        return self.driver.execute_script(script, *arguments)
-
-    def text(self, name: str) -> str:
-        return self.read("return document.getElementById(arguments[0])?.innerText ?? ''", name)
-
-    def wait_text(self, name: str, expected: str) -> None:
-        self.wait.until(lambda _: expected in self.text(name), f"#{name} never showed {expected!r}")
 
     def wait_film(self) -> None:
         """Until a drive is over, and all that is plotted of it is there."""
@@ -53,17 +36,6 @@ class Page:
 
     def click(self, name: str) -> None:
         self.find(f"#{name}").click()
-
-    def fill(self, name: str, text: str) -> None:
-        field = self.find(f"#{name} :is(textarea, input)")
-        field.send_keys(Keys.CONTROL, "a")
-        field.send_keys(text)
-        self.wait.until(lambda _: field.get_attribute("value") == text)
-
-    def number(self, name: str, value: Any) -> None:
-        field = self.find(f"#{name} input[type=number]")
-        field.send_keys(Keys.CONTROL, "a")
-        field.send_keys(str(value), Keys.TAB)
 
     def choose(self, name: str, label: str) -> None:
         """An entry of a menu, by what it says."""
@@ -118,11 +90,11 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def page(driver: Any, address: str) -> Page:
-    return Page(driver, address)
+def page(driver: Any, address: str) -> DemoPage:
+    return DemoPage(driver, address)
 
 
-def test_the_page_opens_with_a_drive_and_says_what_it_is_of(page: Page) -> None:
+def test_the_page_opens_with_a_drive_and_says_what_it_is_of(page: DemoPage) -> None:
     assert "embedded simulator" in page.text("phantom")
     assert "CARLA" in page.text("phantom")
     assert "The time was up" in page.text("film")
@@ -133,7 +105,7 @@ def test_the_page_opens_with_a_drive_and_says_what_it_is_of(page: Page) -> None:
     assert len(page.plotted("goals", "z")["values"][0]) == STEPS
 
 
-def test_film_marker_and_numbers_go_together(page: Page) -> None:
+def test_film_marker_and_numbers_go_together(page: DemoPage) -> None:
     page.seek(0)
     first = page.read("return document.querySelector('.film img').src")
     page.seek(STEPS - 1)
@@ -147,7 +119,7 @@ def test_film_marker_and_numbers_go_together(page: Page) -> None:
         assert plot["marker"] == pytest.approx(plot["width"] * 20 / (STEPS - 1), abs=4)
 
 
-def test_a_click_in_a_plot_is_a_moment_of_the_film(page: Page) -> None:
+def test_a_click_in_a_plot_is_a_moment_of_the_film(page: DemoPage) -> None:
     from selenium.webdriver.common.action_chains import ActionChains
 
     page.seek(0)
@@ -156,7 +128,7 @@ def test_a_click_in_a_plot_is_a_moment_of_the_film(page: Page) -> None:
     assert page.now() == pytest.approx(0.5, abs=0.05)
 
 
-def test_the_film_plays_to_its_end(page: Page) -> None:
+def test_the_film_plays_to_its_end(page: DemoPage) -> None:
     page.seek(STEPS - 6)
     play = page.find(".film .play")
     play.click()
@@ -164,7 +136,7 @@ def test_the_film_plays_to_its_end(page: Page) -> None:
     page.wait.until(lambda _: play.text == "Play")
 
 
-def test_another_reward_is_plotted_under_the_same_film(page: Page) -> None:
+def test_another_reward_is_plotted_under_the_same_film(page: DemoPage) -> None:
     page.seek(10)
     film = page.read("return document.querySelector('.film img').src")
     page.choose("recipe", "roach")
@@ -177,7 +149,7 @@ def test_another_reward_is_plotted_under_the_same_film(page: Page) -> None:
     page.wait_text("curves", "vlm_rl paid")
 
 
-def test_other_goals_change_z_on_the_same_pictures(page: Page) -> None:
+def test_other_goals_change_z_on_the_same_pictures(page: DemoPage) -> None:
     film = page.read("return document.querySelector('.film').dataset.frames")
     page.wait_text("goals", "c: 1 safe")
     own = page.plotted("goals", "z")["values"][0]
@@ -196,7 +168,7 @@ def test_other_goals_change_z_on_the_same_pictures(page: Page) -> None:
     assert float(page.plotted("goals", "z")["shown"][0]) == pytest.approx(peak, abs=2e-3)
 
 
-def test_goals_that_are_none_are_said_readably(page: Page) -> None:
+def test_goals_that_are_none_are_said_readably(page: DemoPage) -> None:
     for positive, negative, told in (
         ("  ", "a crash", "write what the road should look like first"),
         ("a crash", "A crash", "both goals are the same"),
@@ -207,7 +179,7 @@ def test_goals_that_are_none_are_said_readably(page: Page) -> None:
         page.wait_text("remark", told)
 
 
-def test_a_pair_of_goals_is_taken_by_a_click(page: Page) -> None:
+def test_a_pair_of_goals_is_taken_by_a_click(page: DemoPage) -> None:
     buttons = "[...document.querySelectorAll('#examples button')]"
     page.read(f"{buttons}.find(one => one.innerText.trim() === arguments[0]).click()", "the car is a wrong-way driver")
     page.wait.until(lambda _: page.chosen("positive") == "the car drives along its route")
@@ -215,7 +187,7 @@ def test_a_pair_of_goals_is_taken_by_a_click(page: Page) -> None:
     assert page.text("remark") == ""
 
 
-def test_town_route_traffic_and_driver_are_those_chosen(page: Page) -> None:
+def test_town_route_traffic_and_driver_are_those_chosen(page: DemoPage) -> None:
     page.choose("town", "village (held out")
     page.wait.until(lambda _: page.chosen("route").startswith("village-"), "the routes never followed the town")
     page.choose("route", "village-0-002")
@@ -234,7 +206,7 @@ def test_town_route_traffic_and_driver_are_those_chosen(page: Page) -> None:
         assert [float(one) for one in plot["shown"]] == [line[min(7, len(line) - 1)] for line in plot["values"]]
 
 
-def test_a_wrong_seed_is_said_readably_and_the_film_stays(page: Page) -> None:
+def test_a_wrong_seed_is_said_readably_and_the_film_stays(page: DemoPage) -> None:
     before = page.text("film")
     page.number("seed", -1)
     page.click("drive")
@@ -245,7 +217,7 @@ def test_a_wrong_seed_is_said_readably_and_the_film_stays(page: Page) -> None:
     assert page.text("message") == ""
 
 
-def test_hostile_texts_are_texts(page: Page) -> None:
+def test_hostile_texts_are_texts(page: DemoPage) -> None:
     page.fill("positive", HOSTILE)
     page.fill("negative", "a crash")
     page.click("compare")
@@ -254,14 +226,14 @@ def test_hostile_texts_are_texts(page: Page) -> None:
     assert not page.driver.find_elements(By.CSS_SELECTOR, "img[src=x]")
 
 
-def test_the_page_asks_nothing_of_the_network(page: Page) -> None:
+def test_the_page_asks_nothing_of_the_network(page: DemoPage) -> None:
     loaded = page.read("return performance.getEntriesByType('resource').map(entry => entry.name)")
     assert loaded
     own = ("http://127.0.0.1", "http://localhost", "data:", "blob:")
     assert [name for name in loaded if not name.startswith(own)] == []
 
 
-def test_the_script_made_no_mistake(page: Page) -> None:
+def test_the_script_made_no_mistake(page: DemoPage) -> None:
     page.driver.get_log("browser")
     page.seek(3)
     page.find(".film .play").click()
@@ -272,7 +244,7 @@ def test_the_script_made_no_mistake(page: Page) -> None:
 
 def test_without_a_clip_all_else_works_and_the_page_says_how_to_make_one(driver: Any, tmp_path: Any) -> None:
     with serving(build_page(blind_workbench(tmp_path)), launch) as address:
-        page = Page(driver, address)
+        page = DemoPage(driver, address)
         assert "python -m apps.driving pretrain" in page.text("blind")
         assert "vlm_rl_no_clip paid" in page.text("curves")
         assert page.text("goals") == ""

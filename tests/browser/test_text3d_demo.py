@@ -16,57 +16,29 @@ pytest.importorskip("selenium")
 import numpy as np
 from PIL import Image
 from selenium.webdriver.common.by import By
-from selenium.webdriver.common.keys import Keys
-from selenium.webdriver.support.ui import WebDriverWait
 
 from apps.text3d.demo import build_page, launch
 from apps.text3d.demo_handlers import FILES
 from apps.text3d.workbench import Workbench
 from tests.apps.text3d.demo_parts import PROMPT, STEPS, small_workbench, vlm_folder
-from tests.browser.pages import serving
+from tests.browser.pages import Page, serving
 
 pytestmark = pytest.mark.browser
 
 HOSTILE = "<img src=x onerror='window.hacked=1'>${window.hacked=2}{{1+1}}"
 
 
-class Page:
-    """The demo in a browser: finds by element id, waits for what it expects, never sleeps."""
+class DemoPage(Page):
+    """The demo in a browser."""
 
     def __init__(self, driver: Any, address: str, patience: float = 120) -> None:
-        self.driver = driver
-        self.wait = WebDriverWait(driver, patience)
-        driver.get(address)
+        super().__init__(driver, address, patience)
         self.wait_text("preview", "appears here")
-
-    def find(self, selector: str) -> Any:
-        return self.driver.find_element(By.CSS_SELECTOR, selector)
-
-    def read(self, script: str, *arguments: Any) -> Any:
-        # Parts of the page are replaced while they are looked at; the page's own script sees one of them whole.
-        return self.driver.execute_script(script, *arguments)
-
-    def text(self, name: str) -> str:
-        return self.read("return document.getElementById(arguments[0])?.innerText ?? ''", name)
-
-    def wait_text(self, name: str, expected: str) -> None:
-        self.wait.until(lambda _: expected in self.text(name), f"#{name} never showed {expected!r}")
 
     def click(self, name: str) -> None:
         self.wait.until(lambda _: self.find(f"#{name}").is_enabled(), f"{name} cannot be clicked")
         # Not by the pointer: what stands above grows while a scene is shaped.
         self.read("document.getElementById(arguments[0]).click()", name)
-
-    def fill(self, name: str, text: str) -> None:
-        field = self.find(f"#{name} :is(textarea, input)")
-        field.send_keys(Keys.CONTROL, "a")
-        field.send_keys(text)
-        self.wait.until(lambda _: field.get_attribute("value") == text)
-
-    def number(self, name: str, value: Any) -> None:
-        field = self.find(f"#{name} input[type=number]")
-        field.send_keys(Keys.CONTROL, "a")
-        field.send_keys(str(value), Keys.TAB)
 
     def shape(self) -> None:
         """Have it shaped, and wait until everything is there and both buttons stand as before."""
@@ -110,12 +82,12 @@ def address(workbench: Workbench) -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def page(driver: Any, address: str) -> Page:
-    return Page(driver, address)
+def page(driver: Any, address: str) -> DemoPage:
+    return DemoPage(driver, address)
 
 
 def test_a_prompt_becomes_a_scene_to_turn_with_bars_and_files(
-    page: Page, workbench: Workbench, tmp_path: Path
+    page: DemoPage, workbench: Workbench, tmp_path: Path
 ) -> None:
     assert "upper bound, no text-to-3D result" in page.text("critic")
     page.fill("prompt", PROMPT)
@@ -137,7 +109,7 @@ def test_a_prompt_becomes_a_scene_to_turn_with_bars_and_files(
     assert not list(workbench.folder.iterdir()), "the run's folder stayed behind"
 
 
-def test_it_is_watched_and_stopped_and_gaussians_have_their_own_file(page: Page, tmp_path: Path) -> None:
+def test_it_is_watched_and_stopped_and_gaussians_have_their_own_file(page: DemoPage, tmp_path: Path) -> None:
     page.read("document.querySelector('#kind input[value=gaussians]').click()")
     page.number("steps", 2000)
     page.fill("prompt", "a green cone that sings")
@@ -153,7 +125,7 @@ def test_it_is_watched_and_stopped_and_gaussians_have_their_own_file(page: Page,
     page.wait_model()
 
 
-def test_what_cannot_be_is_said_readably(page: Page) -> None:
+def test_what_cannot_be_is_said_readably(page: DemoPage) -> None:
     for prompt, said in (("a dragon", "nothing in 'a dragon' is known here"), (HOSTILE, "<img src=x"), (" ", "write")):
         page.fill("prompt", prompt)
         page.click("start")
@@ -169,7 +141,7 @@ def test_what_cannot_be_is_said_readably(page: Page) -> None:
     assert "needs a model: --guidance.sds.model" in page.text("weights")
 
 
-def test_an_example_and_its_weights_are_taken(page: Page) -> None:
+def test_an_example_and_its_weights_are_taken(page: DemoPage) -> None:
     page.read(
         "[...document.querySelectorAll('#examples button, #examples td')].find("
         "one => one.innerText.trim() === arguments[0]).click()",
@@ -187,14 +159,14 @@ def test_an_example_and_its_weights_are_taken(page: Page) -> None:
     assert "upper bound" not in page.text("preview")
 
 
-def test_one_at_a_time_and_who_closes_the_page_makes_room(page: Page, workbench: Workbench, address: str) -> None:
+def test_one_at_a_time_and_who_closes_the_page_makes_room(page: DemoPage, workbench: Workbench, address: str) -> None:
     page.number("steps", 2000)
     page.number("weight-analytic", 1)
     page.click("start")
     page.wait.until(lambda _: "of 2000, shaping" in page.text("preview"))
     first = page.driver.current_window_handle
     page.driver.switch_to.new_window("tab")
-    other = Page(page.driver, address)
+    other = DemoPage(page.driver, address)
     other.number("steps", 1)
     other.click("start")
     other.wait_text("preview", "Waiting for its turn")
@@ -208,7 +180,7 @@ def test_one_at_a_time_and_who_closes_the_page_makes_room(page: Page, workbench:
     assert not list(workbench.folder.iterdir()), "it is shaped on, for nobody"
 
 
-def test_the_page_asks_nothing_of_the_network(page: Page) -> None:
+def test_the_page_asks_nothing_of_the_network(page: DemoPage) -> None:
     loaded = page.driver.execute_script("return performance.getEntriesByType('resource').map(entry => entry.name)")
     assert loaded
     own = ("http://127.0.0.1", "http://localhost", "data:", "blob:")

@@ -20,7 +20,7 @@ from apps.captioning.pocket.render import SIDE, draw
 from apps.captioning.pocket.scene import Scene, sample_scene
 from apps.captioning.pretraining.tokenizer import sentences
 from common.models.clip_text import encode_text
-from common.training.contrastive import ContrastiveLearner, to_input, to_tokens
+from common.training.contrastive import ContrastiveLearner, model_config, to_input, to_tokens
 from common.ui import progress
 
 if TYPE_CHECKING:
@@ -68,21 +68,6 @@ class ClipTraining:
     seed: int = 0
 
 
-def model_config(settings: ClipTraining, vocabulary: int) -> dict[str, Any]:
-    """OpenCLIP's `model_cfg`."""
-    return {
-        "embed_dim": settings.embedding,
-        "vision_cfg": {"image_size": SIDE, "layers": [1, 1, 1, 1], "width": settings.width},
-        "text_cfg": {
-            "context_length": settings.context_length,
-            "vocab_size": vocabulary,
-            "width": settings.text_width,
-            "heads": 4,
-            "layers": settings.text_layers,
-        },
-    }
-
-
 def draw_all(scenes: list[Scene], quiet: bool = False) -> np.ndarray:
     """`(N, 64, 64, 3)` uint8."""
     pictures = np.empty((len(scenes), SIDE, SIDE, 3), np.uint8)
@@ -121,7 +106,7 @@ class ClipLearner(ContrastiveLearner):
         self.scenes = [sample_scene(rng, held=False) for _ in range(settings.pictures)]
         self.pictures = draw_all(self.scenes, quiet)
         super().__init__(
-            open_clip.CLIP(**model_config(settings, len(tokenizer))),
+            open_clip.CLIP(**model_config(settings, SIDE, len(tokenizer))),
             settings.pictures,
             settings.steps,
             settings.batch_size,
@@ -230,4 +215,4 @@ def write_clip(model: CLIP, tokenizer: PreTrainedTokenizerFast, settings: ClipTr
     from common.models.clip_folder import save_clip
 
     preprocess = {"mean": list(MEAN), "std": list(DEVIATION)}
-    return save_clip(model, tokenizer, model_config(settings, len(tokenizer)), folder, preprocess, torch.float16)
+    return save_clip(model, tokenizer, model_config(settings, SIDE, len(tokenizer)), folder, preprocess, torch.float16)

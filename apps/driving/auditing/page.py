@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from apps.driving.auditing.assay import MARGIN
 from common.heat_map import Line, heat_map
+from common.rewards.audit_report import percent
 from common.stats import Interval
 
 if TYPE_CHECKING:
@@ -43,9 +44,9 @@ def print_audit(found: DrivingAudit) -> None:
     """Tables for the terminal, then what to look into."""
     from common.ui import say, table, warn
 
-    table(f"{_subtitle(found)}; configured: {found.configured}", _OVERVIEW, _overview(found, _percent), _OVERVIEW_NOTE)
+    table(f"{_subtitle(found)}; configured: {found.configured}", _OVERVIEW, _overview(found, percent), _OVERVIEW_NOTE)
     for title, cells in _blocks():
-        table(f"{title}, %", ["", "n", *_heads(found)], _rows(found, cells, lambda cell: _percent(cell.killed)))
+        table(f"{title}, %", ["", "n", *_heads(found)], _rows(found, cells, lambda cell: percent(cell.killed)))
     for note in found.notes:
         say(note)
     for flag in found.rewards[found.configured].flags if found.configured in found.rewards else ():
@@ -204,7 +205,3 @@ def _rows(found: DrivingAudit, cells: Cells, show: Callable[[Cell], str]) -> lis
 def _loss(cell: Cell) -> str:
     loss = "–" if math.isnan(cell.drop.mean) else f"{cell.drop.mean:.2f}"
     return f"{loss} ({cell.lower.mean * 100:.0f})"
-
-
-def _percent(value: Interval) -> str:
-    return "–" if math.isnan(value.mean) else f"{value.mean * 100:.0f}"

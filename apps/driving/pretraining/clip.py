@@ -9,7 +9,7 @@ seven in ten captions of the negative sort. So z follows danger, also between th
 from __future__ import annotations
 
 import random
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import open_clip
@@ -25,7 +25,7 @@ from apps.driving.pocket.wordings import CLAUSES, PAIRS
 from apps.driving.pretrain_config import PretrainConfig
 from common.models.clip_folder import compact_tokenizer, save_clip
 from common.models.clip_text import encode_text
-from common.training.contrastive import ContrastiveLearner, to_input, to_tokens
+from common.training.contrastive import ContrastiveLearner, model_config, to_input, to_tokens
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -38,21 +38,6 @@ MEAN, DEVIATION = (0.23, 0.26, 0.26), (0.18, 0.16, 0.16)
 READ = 6_000
 #: Label smoothing of the goals: no picture is so clear that z should grow without end.
 LEAST = 0.02
-
-
-def model_config(settings: PretrainConfig, vocabulary: int) -> dict[str, Any]:
-    """OpenCLIP's `model_cfg`."""
-    return {
-        "embed_dim": settings.embedding,
-        "vision_cfg": {"image_size": SIZE, "layers": [1, 1, 1, 1], "width": settings.width},
-        "text_cfg": {
-            "context_length": settings.context_length,
-            "vocab_size": vocabulary,
-            "width": settings.text_width,
-            "heads": 4,
-            "layers": settings.text_layers,
-        },
-    }
 
 
 def clip_tokenizer(settings: PretrainConfig, scenes: Scenes) -> PreTrainedTokenizerFast:
@@ -78,7 +63,7 @@ class ClipLearner(ContrastiveLearner):
         torch.manual_seed(settings.seed)
         self.settings, self.tokenizer, self.scenes = settings, tokenizer, scenes
         super().__init__(
-            open_clip.CLIP(**model_config(settings, len(tokenizer))),
+            open_clip.CLIP(**model_config(settings, SIZE, len(tokenizer))),
             len(scenes),
             settings.steps,
             settings.batch_size,
@@ -128,5 +113,5 @@ def _shared(logits: Tensor, true: Tensor) -> Tensor:
 def write_clip(learner: ClipLearner, folder: Path) -> Path:
     """The folder that `local-dir:` loads: config, float16 weights, tokenizer and preprocess settings."""
     preprocess = {"mean": list(MEAN), "std": list(DEVIATION)}
-    config = model_config(learner.settings, len(learner.tokenizer))
+    config = model_config(learner.settings, SIZE, len(learner.tokenizer))
     return save_clip(learner.model.eval(), learner.tokenizer, config, folder, preprocess, torch.float16)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from apps.medvqa.auditing.assay import MARGIN
 from apps.medvqa.auditing.mutations import FACTS
 from common.heat_map import Line, heat_map
+from common.rewards.audit_report import percent, percent_interval
 from common.stats import Interval
 
 if TYPE_CHECKING:
@@ -47,9 +48,9 @@ def print_audit(found: AnswerAudit) -> None:
     from common.ui import say, table, warn
 
     title = f"Rewards on {len(found.subjects)} questions; configured: {found.configured}"
-    table(title, _OVERVIEW, _overview(found, _percent), _OVERVIEW_NOTE)
+    table(title, _OVERVIEW, _overview(found, percent), _OVERVIEW_NOTE)
     for name, cells, whole in _blocks():
-        rows = _rows(found, cells, whole, lambda cell: _percent(cell.passed))
+        rows = _rows(found, cells, whole, lambda cell: percent(cell.passed))
         table(f"{name.capitalize()}, %", ["", "n", *found.rewards], rows)
     for note in found.notes:
         say(note)
@@ -67,7 +68,7 @@ def write_report(found: AnswerAudit, config: MedVqaConfig) -> Report:
         report.alarm(flag)
     if not own.flags:
         report.text("Nothing was found that speaks against training with this reward.")
-    report.section("Overview").table(_OVERVIEW, _overview(found, _percent_interval)).text(_OVERVIEW_NOTE)
+    report.section("Overview").table(_OVERVIEW, _overview(found, percent_interval)).text(_OVERVIEW_NOTE)
     report.text("\n".join(f"- {note}" for note in found.notes))
     report.section("Wrong facts").text(f"The right answer with one fact changed. {_HOW}")
     report.figure(kill_map(found), "Mutants killed, %")
@@ -177,7 +178,7 @@ def _rows(
     ]
     if whole is not None:
         total = sum(len_of(one) for one in several[0].values())
-        rows.append(["all together", total, *(_percent(whole(one)) for one in found.rewards.values())])
+        rows.append(["all together", total, *(percent(whole(one)) for one in found.rewards.values())])
     return rows
 
 
@@ -275,11 +276,3 @@ def _cost(report: Report, found: AnswerAudit) -> None:
         "that a right answer scores above what is right for another picture. Right answer: its mean score. Cost: of "
         "everything above, remembered texts included."
     )
-
-
-def _percent(value: Interval) -> str:
-    return "–" if math.isnan(value.mean) else f"{value.mean * 100:.0f}"
-
-
-def _percent_interval(value: Interval) -> str:
-    return value.text(100, 0)

@@ -21,8 +21,6 @@ from apps.text3d.prompts.vocabulary import SIZES
 from apps.text3d.scenes.base import Scene
 from common.errors import UsageError
 
-MEASURES = ("object", "colour", "count", "relation")
-
 #: A piece with less than this share of the least solid that the prompt could mean is debris.
 _DEBRIS = 0.3
 

@@ -24,7 +24,7 @@ from apps.text3d.pretraining.pictures import Pictures, load
 from apps.text3d.prompts.questions import told_from
 from common.files import write_json, write_text
 from common.stats import Interval, wilson
-from common.training.contrastive import ContrastiveLearner, to_tokens
+from common.training.contrastive import ContrastiveLearner, model_config, to_tokens
 
 if TYPE_CHECKING:
     from common.models.clip import Clip
@@ -54,7 +54,7 @@ class ClipLearner(ContrastiveLearner):
 
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            model = open_clip.CLIP(**model_config(config, len(tokenizer)))
+            model = open_clip.CLIP(**model_config(config, config.size, len(tokenizer)))
         super().__init__(model, len(pictures), config.steps, config.batch_size, config.learning_rate, seed)
         self.config, self.pictures, self.tokenizer, self.seed = config, pictures, tokenizer, seed
         self.shown = Shown(pictures, seed)
@@ -111,23 +111,10 @@ def make_clip(config: Text3dConfig, run: Run, folder: Path, command: str, seed: 
     run_stage(run, STAGE, learner, settings.steps, config.pretrain.save_every)
     preprocess = {"mean": list(MEAN), "std": list(DEVIATION)}
     model = learner.model.eval()
-    save_clip(model, tokenizer, model_config(settings, len(tokenizer)), folder, preprocess, torch.float16)
+    save_clip(
+        model, tokenizer, model_config(settings, settings.size, len(tokenizer)), folder, preprocess, torch.float16
+    )
     measure(config, folder, command, seed)
-
-
-def model_config(settings: ClipPretrainConfig, vocabulary: int) -> dict[str, Any]:
-    """OpenCLIP's `model_cfg`."""
-    return {
-        "embed_dim": settings.embedding,
-        "vision_cfg": {"image_size": settings.size, "layers": [1, 1, 1, 1], "width": settings.width},
-        "text_cfg": {
-            "context_length": settings.context_length,
-            "vocab_size": vocabulary,
-            "width": settings.text_width,
-            "heads": 4,
-            "layers": settings.text_layers,
-        },
-    }
 
 
 def measure(config: Text3dConfig, folder: Path, command: str, seed: int) -> dict[str, Any]:

@@ -54,13 +54,12 @@ def make_diffusion(config: Text3dConfig, run: Run, folder: Path, command: str, s
 def read(config: Text3dConfig, run: Run, pictures: Pictures, prior: DiffusionPrior, seed: int) -> None:
     """The first stage: the text encoder alone. Its end is kept, so that a later stop does not begin it again."""
     from apps.text3d.pretraining.text import TextLearner, token_table
-    from common.training.stage import run_stage, write_checkpoint
+    from common.training.stage import run_stage
 
     settings = config.pretrain.diffusion
     table = token_table(pictures, prior.tokenizer, settings.tokens)
     learner = TextLearner(settings, pictures, prior.text_encoder, table, seed)
-    run_stage(run, READ, learner, settings.text_steps, config.pretrain.save_every)
-    write_checkpoint(run, READ, settings.text_steps, {"learner": learner.state(), "extra": {}})
+    run_stage(run, READ, learner, settings.text_steps, config.pretrain.save_every, keep_end=True)
 
 
 def measure(config: Text3dConfig, prior: DiffusionPrior, folder: Path, command: str, seed: int) -> dict[str, Any]:

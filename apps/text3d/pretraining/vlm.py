@@ -66,33 +66,23 @@ def make_vlm(config: Text3dConfig, run: Run, folder: Path, command: str, seed: i
 def see(config: Text3dConfig, run: Run, model: Any, pictures: Pictures, shown: Patched, seed: int) -> None:
     """The first stage: the tower alone. Its end is kept, so that a later stop does not begin it again."""
     from apps.text3d.pretraining.sight import sight_heads, truth_table
-    from common.training.stage import run_stage, write_checkpoint
+    from common.training.stage import run_stage
     from common.training.tower import TowerLearner
 
     settings = config.pretrain.vlm
     heads = sight_heads(settings.hidden_size, seed)
     learner = TowerLearner(settings, model.model.visual, heads, shown, truth_table(pictures), seed)
-    run_stage(run, SEE, learner, settings.vision_steps, config.pretrain.save_every)
-    write_checkpoint(run, SEE, settings.vision_steps, {"learner": learner.state(), "extra": {}})
+    run_stage(run, SEE, learner, settings.vision_steps, config.pretrain.save_every, keep_end=True)
 
 
 def shape(settings: VlmPretrainConfig, seed: int) -> SmallVlmSettings:
     """The model's sizes."""
     from common.models.small_vlm import SmallVlmSettings
 
-    return SmallVlmSettings(
+    return SmallVlmSettings.of(
+        settings,
         architecture="qwen2_5_vl",
-        vocabulary=settings.vocabulary,
-        hidden_size=settings.hidden_size,
-        intermediate_size=settings.intermediate_size,
-        layers=settings.layers,
-        heads=settings.heads,
         kv_heads=settings.heads,
-        vision_size=settings.vision_size,
-        vision_intermediate=settings.vision_intermediate,
-        vision_layers=settings.vision_layers,
-        vision_heads=settings.vision_heads,
-        grid=settings.grid,
         largest_grid=0,
         mean=(MEAN,) * 3,
         deviation=(DEVIATION,) * 3,

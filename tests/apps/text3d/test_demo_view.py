@@ -12,7 +12,7 @@ from apps.text3d import demo_view
 from apps.text3d.generate import learner_of
 from apps.text3d.judging.geometry import judge
 from apps.text3d.prompts.parser import parse
-from apps.text3d.scene_answers import Answer
+from apps.text3d.scene_answers import SceneAnswer
 from apps.text3d.workbench import Moment
 from tests.apps.text3d.demo_parts import settings
 
@@ -23,7 +23,7 @@ def test_hostile_texts_are_escaped_everywhere():
     verdict = replace(
         judge(learner_of(settings(), parse("a red cube")).scene, parse("a red cube"), 16), reasons=(HOSTILE,)
     )
-    answer = Answer(HOSTILE, HOSTILE, True, ((HOSTILE, 1.0),))
+    answer = SceneAnswer(HOSTILE, HOSTILE, True, ((HOSTILE, 1.0),))
     moment = Moment(1, 2, HOSTILE, np.zeros((4, 8, 8, 3), np.uint8), ((1, 2.0),))
     pages = [
         demo_view.judged_html(verdict),
@@ -41,8 +41,8 @@ def test_hostile_texts_are_escaped_everywhere():
 
 def test_bars_stand_on_the_side_of_right_and_wrong():
     told = [
-        Answer("spatial", "left?", True, (("0°", 3.0), ("90°", -1.0))),
-        Answer("spatial", "right?", False, (("0°", -9.0),)),
+        SceneAnswer("spatial", "left?", True, (("0°", 3.0), ("90°", -1.0))),
+        SceneAnswer("spatial", "right?", False, (("0°", -9.0),)),
     ]
     page = demo_view.asked_html(told, "")
     assert re.findall(r'class="bar( wrong)?" style="left:([\d.]+)%;width:([\d.]+)%"', page) == [

@@ -222,3 +222,12 @@ def test_what_the_assistant_said_is_marked(built: dict[str, Built]) -> None:
 def test_sizes_that_do_not_go_together_are_refused(changes: dict[str, Any], named: str) -> None:
     with pytest.raises(UsageError, match=named):
         make_small_vlm(TEXTS, sizes(**changes))
+
+
+def test_sizes_are_taken_from_settings_that_name_them_so() -> None:
+    from types import SimpleNamespace
+
+    settings = SimpleNamespace(hidden_size=128, heads=8, vision_steps=9, seed=5)
+    found = SmallVlmSettings.of(settings, kv_heads=8, seed=1)
+    assert (found.hidden_size, found.heads, found.kv_heads, found.seed) == (128, 8, 8, 1)
+    assert found.layers == SmallVlmSettings().layers

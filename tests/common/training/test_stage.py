@@ -225,3 +225,18 @@ def test_a_stage_that_has_enough_ends_early_and_can_be_gone_on_with(run, tmp_pat
     assert learner.steps == 3
     run_stage(run, "rl", Counter(), 7)
     assert losses(run) == whole(tmp_path)
+
+
+def test_the_end_is_kept_where_it_is_asked_for_and_not_done_again(run):
+    run_stage(run, "a", Counter(), 3)
+    assert newest_checkpoint(run, "a") is None
+    run_stage(run, "b", Counter(), 3, keep_end=True)
+    kept = newest_checkpoint(run, "b")
+    assert kept is not None
+    assert kept.name == "checkpoint-000003.pt"
+    written = kept.stat().st_mtime_ns
+    again = Counter()
+    run_stage(run, "b", again, 3, keep_end=True)
+    assert again.steps == 3
+    assert kept.stat().st_mtime_ns == written
+    assert len(run.rows("b")) == 3

@@ -13,8 +13,9 @@ import torch
 from torch import Tensor
 
 from apps.text3d import mutations
+from apps.text3d.judging import MEASURES
 from apps.text3d.judging.field import otsu_level, read_field
-from apps.text3d.judging.geometry import MEASURES, Verdict, judge
+from apps.text3d.judging.geometry import Verdict, judge
 from apps.text3d.pocket.prompts import prompts, worlds
 from apps.text3d.pocket.sdf_scene import SdfScene
 from apps.text3d.pocket.solids import VOLUME, Solid
