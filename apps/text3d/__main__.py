@@ -6,11 +6,11 @@ import sys
 from pathlib import Path
 
 from apps.text3d.config import Text3dConfig
+from apps.text3d.pretrain import PARTS
 from common.cli import JSON, OPTIONAL, App, Flag, Verb
 
 RUN = "python -m apps.text3d"
 SWITCH = {"action": "store_true"}
-PARTS = ("diffusion", "vlm", "vlm-held-out", "clip", "clip-held-out")
 
 APP = App(
     name="apps.text3d",
@@ -45,6 +45,7 @@ APP = App(
             (
                 Flag("--resume", "folder of a run or comparison to go on with", {**OPTIONAL, "metavar": "RUN"}),
                 Flag("--name", "name of the run folder; the date and time where not given", OPTIONAL),
+                Flag("--dry_run", "check config, first prompt and models without training", SWITCH),
                 JSON,
             ),
             (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from copy import deepcopy
 from dataclasses import dataclass
 from datetime import datetime
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from apps.text3d.config import Text3dConfig
+from apps.text3d.judging import MEASURES
 from common import ui
 from common.files import read_json, write_json
 
@@ -16,6 +18,8 @@ if TYPE_CHECKING:
     from apps.text3d.guidance.build import Models
     from common.training.run import Run
 
+#: What is told of a scene: the judge's shares, and whether all of it is right.
+FIGURES = (*MEASURES, "correct")
 #: Folder of the scenes in a run's folder.
 SCENES = "scenes"
 
@@ -37,6 +41,11 @@ class Made:
         """What it was made for."""
         return str(self.told["prompt"])
 
+    def share(self, name: str) -> float:
+        """One of `FIGURES`; NaN where the prompt asks nothing of the sort."""
+        told = self.told["geometry"][name]
+        return math.nan if told is None else float(told)
+
 
 @dataclass(frozen=True)
 class Result:
@@ -52,7 +61,11 @@ class Result:
 
 
 def run_train(
-    config: Text3dConfig, resume: str | None = None, name: str | None = None, json_output: bool = False
+    config: Text3dConfig,
+    resume: str | None = None,
+    name: str | None = None,
+    dry_run: bool = False,
+    json_output: bool = False,
 ) -> int:
     """Make a scene for each prompt, judge it by its geometry, and write `report.html`; recipes are compared if named.
 
@@ -60,6 +73,7 @@ def run_train(
         config: `train` holds the prompts, `comparison` recipes and seeds.
         resume: folder of an interrupted run or comparison; its settings are taken.
         name: of the run folder; the date and time where not given.
+        dry_run: check config, first prompt and models without training.
         json_output: print JSON instead of a table.
 
     Raises:
@@ -67,10 +81,15 @@ def run_train(
         Interrupted: the user stopped it; the message holds the command that goes on.
     """
     from apps.text3d import comparison, training_report
+    from apps.text3d import dry_run as checks
+    from apps.text3d.prompt_set import prompt_set
     from common.training.comparison import begin, reopen
     from common.training.run import set_threads
 
     set_threads(config.threads)
+    if dry_run:
+        comparison.check(config)
+        return checks.show(checks.check(config, prompt_set(config.train, 0)[0]), json_output)
     folder = None if resume is None else Path(resume)
     whole = bool(config.comparison.recipes or config.comparison.seeds)
     if folder is not None:

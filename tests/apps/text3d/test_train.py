@@ -147,6 +147,16 @@ def test_a_comparison_that_would_stop_halfway_does_not_begin(tmp_path):
     assert not (tmp_path / "c").exists()
 
 
+def test_a_dry_run_checks_prompt_recipes_and_models_and_leaves_nothing(tmp_path, capsys):
+    assert run_train(settings(tmp_path / "runs"), dry_run=True, json_output=True) == 0
+    told = {check["name"]: check for check in json.loads(capsys.readouterr().out)}
+    assert told["prompt"]["passed"]
+    assert told["stand-ins"]["passed"]
+    assert not (tmp_path / "runs").exists()
+    with pytest.raises(UsageError, match=r"clip\.weight"):
+        run_train(settings(tmp_path, "--comparison.recipes=[analytic,clip]"), dry_run=True)
+
+
 def test_differences_are_paired_by_prompt_and_what_is_not_asked_does_not_count():
     def made(prompt, share, relation):
         geometry = {"object": share, "colour": share, "count": share, "relation": relation, "correct": share == 1}
