@@ -91,4 +91,4 @@ class MaxOver(Reward):
         best = max((score for score in scores if not math.isnan(score)), default=math.nan)
         if any(map(math.isnan, scores)) and not best >= self.bounds[1]:
             return math.nan, "a candidate could not be scored"
-        return best, f"best of {len(found)}: {found[list(scores).index(best)][:80]}"
+        return best, f"best of {len(found)}: {str(found[list(scores).index(best)])[:80]}"
