@@ -41,7 +41,13 @@ OPTIONAL: dict[str, Any] = {"type": str, "default": None}
 #: Packages whose absence is a mistake of ours, and those that are not called as they are imported.
 OURS = frozenset({"apps", "common"})
 PACKAGES = {"cv2": "opencv-python-headless", "stable_baselines3": "stable-baselines3", "PIL": "pillow"}
+_SETTINGS = " [--config FILE] [--dotted.option VALUE ...]"
 JSON = Flag("--json", "print JSON instead of tables", {"action": "store_true", "dest": "json_output"})
+
+
+@dataclass
+class _NoSettings:
+    """The settings of a verb that has none."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +57,8 @@ class Verb:
     Attributes:
         name: as typed.
         help: one line, shown in the list of verbs.
-        target: `module:function`; called as `function(config, **flags)`, its int result is the exit code.
+        target: `module:function`; called as `function(config, **flags)`, or as `function(**flags)` where there is no
+            config; its int result is the exit code.
         flags: the verb's own options.
         examples: whole commands, shown under `--help`.
         explicit: also hand over as `given` the settings that were typed, such as `["--seed", "7"]`: `--config` and
@@ -65,6 +72,8 @@ class Verb:
     flags: tuple[Flag, ...] = ()
     examples: tuple[str, ...] = ()
     explicit: bool = False
+    config: type | None = None
+    default_config: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -74,15 +83,15 @@ class App:
     Attributes:
         name: module name, e.g. `apps.text2sql`.
         summary: a paragraph for `--help`.
-        config: the dataclass of its settings.
+        config: the dataclass of its settings; None where its verbs have flags only, or settings of their own.
         default_config: YAML file used where `--config` is not given.
         verbs: in the order shown.
     """
 
     name: str
     summary: str
-    config: type
-    default_config: Path
+    config: type | None
+    default_config: Path | None
     verbs: tuple[Verb, ...]
 
     def main(self, arguments: Sequence[str] | None = None) -> int:
@@ -114,22 +123,25 @@ class App:
         return self._run_verb(verbs[arguments[0]], arguments[1:])
 
     def _run_verb(self, verb: Verb, arguments: list[str]) -> int:
-        parser = self._parser(verb)
+        kind = verb.config or self.config
+        default = verb.default_config if verb.config else self.default_config
+        parser = self._parser(verb, kind)
         if "-h" in arguments or "--help" in arguments:
             parser.print_help()
             # Last, because that is where the reader's eye is when a long page has scrolled by.
             _say("\n".join(["", "examples:", *(f"  {example}" for example in verb.examples)]), sys.stdout)
             return 0
-        given = typed(self.config, arguments)
-        if not any(argument.split("=", 1)[0] == "--config" for argument in arguments):
-            arguments = ["--config", str(self.default_config), *arguments]
+        given = typed(kind, arguments) if kind else []
+        if default and not any(argument.split("=", 1)[0] == "--config" for argument in arguments):
+            arguments = ["--config", str(default), *arguments]
         config: Any
-        config, flags = parse(parser, self.config, arguments)
+        config, flags = parse(parser, kind or _NoSettings, arguments)
         if verb.explicit:
             flags["given"] = given
         module, function = verb.target.split(":")
         try:
-            result = getattr(importlib.import_module(module), function)(config, **flags)
+            run = getattr(importlib.import_module(module), function)
+            result = run(config, **flags) if kind else run(**flags)
         except ModuleNotFoundError as error:
             package = (error.name or "").split(".")[0]
             if not package or package in OURS:
@@ -137,34 +149,36 @@ class App:
             raise MissingDependency(PACKAGES.get(package, package), self.name.rsplit(".", 1)[-1]) from error
         return int(result or 0)
 
-    def _parser(self, verb: Verb) -> ArgumentParser:
+    def _parser(self, verb: Verb, kind: type | None) -> ArgumentParser:
         from jsonargparse import ArgumentParser
 
         command = f"python -m {self.name} {verb.name}"
         parser = ArgumentParser(
             prog=command,
-            usage=f"{command} [options] [--config FILE] [--dotted.option VALUE ...]",
+            usage=f"{command} [options]{_SETTINGS if kind else ''}",
             description=verb.help,
             exit_on_error=False,
             default_env=False,
         )
         for flag in verb.flags:
             parser.add_argument(flag.name, help=flag.help, **flag.settings)
-        add_config(parser, self.config)
+        if kind:
+            add_config(parser, kind)
         return parser
 
     def help(self) -> str:
         """The application's help page: what it does and its verbs."""
         width = max(len(verb.name) for verb in self.verbs) + 2
+        default = f"With no --config, {self.default_config} is used. " if self.default_config else ""
         lines = [
-            f"usage: python -m {self.name} VERB [--config FILE] [--dotted.option VALUE ...]",
+            f"usage: python -m {self.name} VERB{_SETTINGS if self.config else ' [options]'}",
             "",
             self.summary,
             "",
             "verbs:",
             *(f"  {verb.name:<{width}}{verb.help}" for verb in self.verbs),
             "",
-            f"With no --config, {self.default_config} is used. Options of a verb: python -m {self.name} VERB --help",
+            f"{default}Options of a verb: python -m {self.name} VERB --help",
         ]
         return "\n".join(lines)
 

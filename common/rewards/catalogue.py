@@ -1,0 +1,290 @@
+"""What stands in `common.rewards`, under the names that a config uses. Listing it imports nothing heavy.
+
+`build` makes a reward of an entry; the page `common/rewards/README.md` is this table in prose.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+Kind = Literal["leaf", "composite", "transform", "piece"]
+_HERE = "common.rewards."
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One name.
+
+    Attributes:
+        name: as a config writes it.
+        target: "module:Class", relative to `common.rewards` where it starts with a dot; or a function that makes one.
+        kind: a leaf scores rows itself, a composite several rewards, a transform one reward; a piece is no reward but
+            what one is made with.
+        what: what it is, in a few words.
+        paper: where it comes from; empty where it is ours.
+        differs: what is not as in the paper; empty where nothing is.
+        used_by: applications that use it.
+    """
+
+    name: str
+    target: str
+    kind: Kind
+    what: str
+    paper: str = ""
+    differs: str = ""
+    used_by: tuple[str, ...] = ()
+
+    @property
+    def module(self) -> str:
+        """The module's full name."""
+        module = self.target.split(":")[0]
+        return _HERE + module.removeprefix(".") if module.startswith(".") else module
+
+    @property
+    def attribute(self) -> str:
+        """The class' or function's name in its module."""
+        return self.target.split(":")[1]
+
+    @property
+    def file(self) -> str:
+        """Where it stands, from the repository's root."""
+        return self.module.replace(".", "/") + ".py"
+
+
+#: Rewards that score rows themselves.
+LEAVES = (
+    Entry(
+        *("exact_match", ".text:ExactMatch", "leaf", "1 where both texts read the same"),
+        paper="Mixed-R1 (2505.24164), matching",
+        differs="normalised for every script; several references",
+        used_by=("medvqa",),
+    ),
+    Entry(
+        *("token_f1", ".text:TokenF1", "leaf", "F1 on bags of tokens"),
+        paper="ChatR1 (2510.13312)",
+        differs="best of several references; tokens of any script",
+        used_by=("medvqa",),
+    ),
+    Entry(
+        *("numeric_match", ".numeric:NumericMatch", "leaf", "a number within a relative tolerance"),
+        paper="Mixed-R1 (2505.24164), chart, after ChartQA",
+        differs="inspired by: the paper's formula was not at hand; two different numbers are no answer",
+    ),
+    Entry(
+        *("box_iou", ".boxes:BoxIou", "leaf", "IoU of boxes matched one to one"),
+        paper="Mixed-R1 (2505.24164); GoT-R1 (2505.17022)",
+        differs="a missing box and one too many count as 0",
+        used_by=("text3d",),
+    ),
+    Entry(
+        *("bmas", ".bmas:Bmas", "leaf", "greedy match of token vectors, both ways"),
+        paper="Mixed-R1 (2505.24164), BMAS",
+        differs="reconstructed from its name; cut at 0",
+        used_by=("medvqa",),
+    ),
+    Entry(
+        *("encoder_similarity", ".text:EncoderSimilarity", "leaf", "cosine of sentence vectors, spread to [0, 1]"),
+        paper="Shaping Explanations (2509.13081)",
+        differs="a calibrated map instead of the raw cosine",
+        used_by=("captioning", "medvqa"),
+    ),
+    Entry(
+        *("explanation_similarity", ".explanation:ExplanationSimilarity", "leaf", "the same, of the reasoning"),
+        paper="Shaping Explanations (2509.13081)",
+        differs="the answer and the form are rewards of their own",
+        used_by=("medvqa",),
+    ),
+    Entry(
+        *("template_format", ".text:TemplateFormat", "leaf", "share of the tags that stand once and in order"),
+        paper="MM-R5 (2506.12364); ToolRL (2504.13958)",
+        differs="a share instead of all or nothing; a repeated tag earns nothing",
+    ),
+    Entry(
+        *("strict_tags", ".instructions:StrictTags", "leaf", "exactly the given tags and nothing besides"),
+        paper="MM-R5 (2506.12364)",
+        differs="inspired by: the paper's template was not at hand",
+        used_by=("medvqa",),
+    ),
+    Entry(
+        *("max_words", ".instructions:MaxWords", "leaf", "at most so many words"),
+        paper="HARMO (2510.05283), instruction term",
+        differs="inspired by: the formula was not at hand",
+        used_by=("medvqa",),
+    ),
+    Entry(
+        *("one_answer", ".instructions:OneAnswer", "leaf", "one answer, no list of alternatives"),
+        paper="HARMO (2510.05283), instruction term",
+        differs="inspired by: the formula was not at hand",
+    ),
+    Entry(
+        *("choice_letter", ".instructions:ChoiceLetter", "leaf", "the answer starts with a choice's letter"),
+        paper="HARMO (2510.05283), instruction term",
+        differs="inspired by: the formula was not at hand",
+    ),
+    Entry(
+        *("answer_language", ".instructions:AnswerLanguage", "leaf", "the answer is in the row's language"),
+        paper="HARMO (2510.05283), instruction term",
+        differs="inspired by: the formula was not at hand",
+    ),
+    Entry(
+        *("length_window", ".length:LengthWindow", "leaf", "penalty for too many or too few words"),
+        paper="HARMO (2510.05283), generalised length penalty",
+        differs="inspired by: the formula was not at hand; bounded, with slope 0 at either end",
+    ),
+    Entry(
+        *("repetition", ".length:Repetition", "leaf", "minus the share of repeated n-grams"),
+        paper="R3 (2402.03469), RP − 1",
+        differs="on words of any script; 0 for a text of fewer than n words",
+    ),
+    Entry(
+        *("bleu", ".caption_text:Bleu", "leaf", "sentence BLEU"),
+        paper="Self-critical question generation (2021)",
+        used_by=("captioning",),
+    ),
+    Entry(
+        *("rouge_l", ".caption_text:RougeL", "leaf", "F of the longest common subsequence"),
+        paper="Lin 2004",
+        differs="COCO's best precision and recall over references",
+        used_by=("medvqa",),
+    ),
+    Entry(
+        *("rouge_n", ".rouge:RougeN", "leaf", "F1 of n-grams"),
+        paper="Lin 2004; ARMed (2508.12957)",
+    ),
+    Entry(
+        *("cider_d", ".caption_text:CiderD", "leaf", "CIDEr-D against a corpus' document frequency"),
+        paper="Self-critical training (1612.00563)",
+        used_by=("captioning",),
+    ),
+    Entry(
+        *("clip_score", ".image:ClipScore", "leaf", "CLIP's cosine of picture and caption"),
+        paper="CLIPScore (2104.08718); CgT-GAN (2308.12045)",
+        used_by=("captioning",),
+    ),
+    Entry(
+        *("ref_clip_score", ".image:RefClipScore", "leaf", "harmonic mean of CLIPScore and the nearest reference"),
+        paper="CLIPScore (2104.08718)",
+    ),
+    Entry(
+        *("contrastive_goal", ".image:ContrastiveGoal", "leaf", "a picture shows the goal, not its contrary"),
+        paper="VLM-RL (2412.15544)",
+        differs="three forms: the paper's, its code's and a softmax",
+        used_by=("driving",),
+    ),
+    Entry(
+        *("goal_baseline", ".image:GoalBaseline", "leaf", "VLM-RM's goal with baseline regularisation"),
+        paper="VLM-RM (2310.12921)",
+        used_by=("driving",),
+    ),
+    Entry(
+        *("llm_judge", ".judge:LlmJudge", "leaf", "a judge's mark against references"),
+        paper="MediX-R1 (2602.23363)",
+        differs="the candidate is data in JSON; an outage is NaN, never 0",
+        used_by=("medvqa",),
+    ),
+    Entry(
+        *("discriminator", ".learned:Discriminator", "leaf", "how natural a text is to a trained discriminator"),
+        paper="CgT-GAN (2308.12045)",
+        differs="the logit is cut",
+        used_by=("captioning",),
+    ),
+)
+
+#: Rewards made of several.
+COMPOSITES = (
+    Entry(
+        *("weighted_sum", ".compose:WeightedSum", "composite", "weighted sum, renormalised over what was scored"),
+        paper="HARMO (2510.05283); GDPO (2601.05242)",
+        differs="a part that is missing is left out, never counted as 0",
+        used_by=("captioning", "medvqa", "text2sql"),
+    ),
+    Entry(
+        *("product", ".compose:Product", "composite", "product: each factor guards the others"),
+        paper="R3 (2402.03469); GoT-R1 (2505.17022)",
+        differs="refuses factors that can be negative",
+        used_by=("medvqa",),
+    ),
+    Entry(
+        *("gate", ".compose:Gate", "composite", "the dear reward only where the cheap one holds"),
+        paper="VRAG-RL (2505.22019)",
+        differs="a threshold that is given; a gate that failed is NaN",
+    ),
+    Entry(
+        *("adherence", ".instructions:adherence", "composite", "share of the instructions that are obeyed"),
+        paper="HARMO (2510.05283), instruction term",
+        differs="inspired by: the formula was not at hand",
+        used_by=("medvqa",),
+    ),
+)
+
+#: Rewards made of one other.
+TRANSFORMS = (
+    Entry(
+        *("affine", ".transforms:Affine", "transform", "scale · r + shift; centring with shift −½"),
+        paper="PPR / ReNorm (2509.25598)",
+        differs="no claim of stabilisation: under a group z-score it changes nothing",
+        used_by=("medvqa",),
+    ),
+    Entry("clip", ".transforms:Clip", "transform", "cut at two limits"),
+    Entry("rescale", ".transforms:Rescale", "transform", "a narrow band spread to [0, 1] by frozen percentiles"),
+    Entry("cached", ".transforms:Cached", "transform", "remembers scores, never a NaN", paper="ONI (2410.23022)"),
+    Entry(
+        *("threshold", ".rescale:Threshold", "transform", "1 where the score reaches τ"),
+        paper="MediX-R1 (2602.23363)",
+        used_by=("medvqa",),
+    ),
+    Entry("affine_baseline", ".rescale:AffineBaseline", "transform", "0 for what unrelated texts score"),
+    Entry(
+        *("group_minmax", ".rescale:GroupMinMax", "transform", "place in the group, with a dead band"),
+        paper="ARMed (2508.12957)",
+        differs="inspired by; see apps/medvqa/README.md",
+    ),
+    Entry(
+        *("history_quantile", ".history:HistoryQuantile", "transform", "place among the scores of past steps"),
+        paper="ARMed (2508.12957)",
+        differs="inspired by; see apps/medvqa/README.md",
+    ),
+    Entry(
+        *("history_sigmoid", ".history:HistorySigmoid", "transform", "sigmoid of the running z-score"),
+        paper="ARMed (2508.12957); ONI (2410.23022), running mean and deviation",
+        differs="inspired by, with a dead band",
+    ),
+    Entry(
+        *("intrinsic", ".intrinsic:Intrinsic", "transform", "adds a language model's opinion of what happens"),
+        paper="ONI (2410.23022)",
+        differs="clean-room; rows that wait for a label are NaN, not 0",
+        used_by=("driving",),
+    ),
+    Entry(
+        *("return_decomposition", ".decomposition:ReturnDecomposition", "transform", "a dense reward from a return"),
+        paper="LaRe (2412.11120); RRD (2111.13485)",
+        differs="factors are written by hand, never executed model text",
+        used_by=("driving",),
+    ),
+)
+
+#: What rewards are made with.
+PIECES = (
+    Entry(
+        *("document_frequency", ".cider:DocumentFrequency.from_references", "piece", "n-grams of a caption corpus"),
+        used_by=("captioning",),
+    ),
+    Entry(
+        *("endpoint", "common.config:JudgeConfig", "piece", "where and how a judge is asked"),
+        used_by=("driving", "medvqa", "text2sql", "text3d"),
+    ),
+    Entry(
+        "embedding_table", ".bmas:EmbeddingTable", "piece", "a language model's input embeddings", used_by=("medvqa",)
+    ),
+    Entry("word_vectors", ".bmas:WordVectors", "piece", "a sentence encoder as a table of words", used_by=("medvqa",)),
+    Entry(
+        *("judge_annotator", ".labels:JudgeAnnotator", "piece", "a judge that labels what happens"),
+        used_by=("driving",),
+    ),
+    Entry("label_queue", ".labels:LabelQueue", "piece", "labels in batches, with deadlines", used_by=("driving",)),
+)
+
+#: Everything, by name.
+CATALOGUE: Mapping[str, Entry] = {entry.name: entry for entry in (*LEAVES, *COMPOSITES, *TRANSFORMS, *PIECES)}

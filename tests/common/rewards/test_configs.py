@@ -1,0 +1,89 @@
+"""The files of `configs/rewards` do what their examples say, and every name of the catalogue stands in one."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import math
+import pickle
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from common.rewards.base import Reward
+from common.rewards.build import build, imported, read_block, read_example
+from common.rewards.catalogue import CATALOGUE
+from common.rewards.check import check_reward
+from common.rewards.listing import documentation, names_in
+from tests.common.rewards.configs import FILES, at, columns_of
+from tests.common.rewards.judge_server import judge_server
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
+def test_a_files_example_scores_what_it_says_and_the_reward_passes_the_check(file: Path) -> None:
+    torch.set_num_threads(1)
+    example = read_example(file)
+    columns = columns_of(example)
+    with judge_server() as server:
+        reward = build(at(server, read_block(file, "reward"), dict(example.replies)))
+        twin = pickle.loads(pickle.dumps(reward))
+        expected = [math.nan if value is None else value for value in example.values]
+        assert reward(**columns).values.tolist() == pytest.approx(expected, abs=1e-4, nan_ok=True)
+        assert twin(**columns).values.tolist() == pytest.approx(expected, abs=1e-4, nan_ok=True)
+        # A reward that learns as steps go by has no value of its own for a row; the rest must hold without a step.
+        check_reward(reward, {name: column for name, column in columns.items() if name != "step"})
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
+def test_a_file_begins_with_what_it_shows(file: Path) -> None:
+    assert file.read_text(encoding="utf-8").startswith("# ")
+
+
+def test_every_name_of_the_catalogue_stands_in_a_file() -> None:
+    shown = set().union(*(names_in(dict(read_block(file, "reward"))) for file in FILES))
+    assert set(CATALOGUE) - shown == set()
+
+
+@pytest.mark.parametrize("entry", CATALOGUE.values(), ids=lambda entry: entry.name)
+def test_an_entry_is_what_it_says(entry) -> None:
+    target = imported(f"{entry.module}:{entry.attribute}", entry.name)
+    assert importlib.import_module(entry.module).__file__ == str(ROOT / entry.file)
+    assert entry.attribute in documentation(entry)
+    if isinstance(target, type):
+        assert issubclass(target, Reward) == (entry.kind != "piece")
+        texts = [kind.__doc__ or "" for kind in target.__mro__ if kind not in (Reward, object)]
+        assert entry.kind != "leaf" or "igher is better" in " ".join(" ".join(texts).split()), "which way is up?"
+
+
+def test_an_entrys_users_use_it() -> None:
+    """`used_by` names exactly the applications whose code names the class."""
+    named: dict[str, set[str]] = {}
+    for file in (ROOT / "apps").glob("*/**/*.py"):
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("common."):
+                for alias in node.names:
+                    key = f"{node.module}:{alias.name}"
+                    named.setdefault(key, set()).add(file.relative_to(ROOT).parts[1])
+    for entry in CATALOGUE.values():
+        homes = {f"{entry.module}:{entry.attribute.split('.')[0]}"}
+        # Some import a class from a module that hands it on.
+        homes |= {f"common.rewards{module}:{entry.attribute}" for module in ("", ".image")}
+        used = set().union(*(named.get(home, set()) for home in homes))
+        assert set(entry.used_by) == used, entry.name
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["list"], ["list", "--json"], ["score", "--help"]])
+def test_listing_needs_no_torch(arguments: list[str]) -> None:
+    code = (
+        "import sys, runpy\n"
+        f"sys.argv = ['rewards', *{arguments!r}]\n"
+        "try:\n    runpy.run_module('common.rewards', run_name='__main__')\n"
+        "except SystemExit as end:\n    assert not end.code, end.code\n"
+        "assert 'torch' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, capture_output=True)
