@@ -155,7 +155,7 @@ class MixedGrain(Composite):
         count = torch.zeros(size, dtype=torch.float64).index_add(0, at[known], torch.ones_like(scored[known]))
         if self.reduce == "min":
             least = torch.full((size,), math.inf, dtype=torch.float64)
-            reduced = least.index_reduce(0, at[known], scored[known], "amin")
+            reduced = least.scatter_reduce(0, at[known], scored[known], "amin")
         else:
             total = torch.zeros(size, dtype=torch.float64).index_add(0, at[known], scored[known])
             reduced = total / count.clamp(min=1)

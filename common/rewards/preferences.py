@@ -51,12 +51,10 @@ def to_preference_pairs(
     """
     if not 0 <= margin < math.inf:
         raise RewardError(f"a margin of {margin} between the chosen and the rejected row cannot be; give 0 or more")
-    values = torch.as_tensor(scores).detach().double().cpu()
+    values = torch.as_tensor(scores, dtype=torch.float64).detach().cpu()
     groups = torch.zeros(len(values), dtype=torch.long) if group is None else torch.as_tensor(group).cpu()
     if values.ndim != 1 or groups.shape != values.shape:
-        raise RewardError(
-            f"scores {tuple(values.shape)} and groups {tuple(groups.shape)} must be one number a row each"
-        )
+        raise RewardError(f"scores {tuple(values.shape)} and groups {tuple(groups.shape)} must be one a row")
     pairs = []
     for number in dict.fromkeys(groups.tolist()):
         rows = [row for row in (groups == number).nonzero().flatten().tolist() if values[row].isfinite()]
@@ -64,6 +62,7 @@ def to_preference_pairs(
             continue
         best, worst = max(rows, key=lambda row: values[row]), min(rows, key=lambda row: values[row])
         gap = float(values[best] - values[worst])
-        if gap > 0 and gap >= margin:
+        # float32 holds scores that lie a margin apart only approximately.
+        if gap > 0 and gap >= margin - 1e-6 * max(1.0, margin):
             pairs.append(PreferencePair(int(number), best, worst, gap))
     return pairs
