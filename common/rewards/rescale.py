@@ -22,6 +22,7 @@ from torch import Tensor
 
 from common.config import nearest
 from common.errors import DataError, RewardError, UsageError
+from common.files import locate
 from common.rewards import functional
 from common.rewards.base import Reward
 from common.rewards.grouped import Grouped
@@ -171,7 +172,7 @@ class PercentileRescale(Rescale):
 def audited_band(path: Path, bounds: tuple[float, float], of: str = "") -> tuple[float, float]:
     """`band` of an audit's file; see `PercentileRescale`."""
     try:
-        report = json.loads(path.read_text(encoding="utf-8"))
+        report = json.loads(locate(path).read_text(encoding="utf-8"))
         if of:
             report = report["rewards"][of]
         report = report.get("general", report)
