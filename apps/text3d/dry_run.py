@@ -83,7 +83,7 @@ def _prompt(config: Text3dConfig, found: Found) -> str:
 
 def weights(config: Text3dConfig) -> Iterator[tuple[str, Callable[[float], float]]]:
     """Name and schedule of each guidance that is ever asked."""
-    from apps.text3d.guidance.schedule import read_schedule
+    from common.schedule import read_schedule
 
     guidance = config.guidance
     given = {"sds": guidance.sds.weight, "clip": guidance.clip.weight, "analytic": guidance.analytic}

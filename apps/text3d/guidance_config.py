@@ -1,7 +1,7 @@
 """Settings of the guidances; nothing heavy is imported here.
 
 Every weight is a number, or a schedule such as [0, 300, 1, 10000]: start step, start value, end value, end step; see
-`guidance.schedule`. At 0 a guidance is not built, and its model is not opened.
+`common.schedule`. At 0 a guidance is not built, and its model is not opened.
 """
 
 from __future__ import annotations

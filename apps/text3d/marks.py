@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from apps.text3d.guidance.schedule import read_schedule
 from apps.text3d.guidance_config import GuidanceConfig
 from common.errors import DataError
 from common.files import locate, read_json
+from common.schedule import read_schedule
 
 #: Stands on what an untrained model has had a part in.
 UNTRAINED = "untrained demo weights"

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from apps.text3d.config import Text3dConfig
 from apps.text3d.generate import read
-from apps.text3d.guidance.schedule import read_schedule
 from apps.text3d.guidance_config import GuidanceConfig
 from common.errors import UsageError
+from common.schedule import read_schedule
 
 if TYPE_CHECKING:
     from apps.text3d.prompts.prompt import Prompt

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 from apps.text3d.cameras import Cameras
 from apps.text3d.guidance.base import Guidance, Term, Weighted
 from apps.text3d.guidance.prompts import angles
-from apps.text3d.guidance.schedule import Schedule, read_schedule
 from apps.text3d.guidance.vlm import Question, VlmReward
 from apps.text3d.guidance_config import ClipConfig, GuidanceConfig, SdsConfig, VlmConfig
 from apps.text3d.prompts import questions as ask
 from apps.text3d.prompts.prompt import Prompt
 from common.errors import UsageError
+from common.schedule import Schedule, read_schedule
 
 if TYPE_CHECKING:
     from common.models.vlm import VisionLanguageModel
