@@ -233,9 +233,7 @@ class LanguageBackbone:
         over = len(prompt) + len(answer) + 1 - self.longest
         if over > 0:
             if not self.cut:
-                log.warning(
-                    "a prompt with its completion is longer than %d tokens; its start is not read", self.longest
-                )
+                log.warning("a prompt with its answer is longer than %d tokens; its start is not read", self.longest)
             self.cut += 1
             prompt = prompt[over:]
         answer = answer[: self.longest - 1]

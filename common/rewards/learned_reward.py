@@ -53,7 +53,7 @@ class LearnedReward(Reward):
         completion: column of texts.
         images: column of images, for a folder that was trained with some: one, several or None a row.
         device: torch device of the backbone.
-        batch_size: completions read at once.
+        batch: completions read at once.
         name: the part's name.
 
     Attributes:
@@ -72,7 +72,7 @@ class LearnedReward(Reward):
         completion: str = "completion",
         images: str = "images",
         device: str = "auto",
-        batch_size: int = 32,
+        batch: int = 32,
         name: str = "learned_reward",
     ) -> None:
         self.folder = str(folder)
@@ -80,7 +80,7 @@ class LearnedReward(Reward):
         self._loose = False
         card = read_card(folder)
         scale: Mapping[str, Any] = {**card["calibration"], **({"form": form} if form else {})}
-        self._declare(Calibration(**scale), bool(card["images"]), prompt, completion, images, batch_size, name)
+        self._declare(Calibration(**scale), bool(card["images"]), prompt, completion, images, batch, name)
         self.device = device
 
     @classmethod
@@ -90,7 +90,7 @@ class LearnedReward(Reward):
         head: RewardHead,
         calibration: Calibration,
         images: bool = False,
-        batch_size: int = 32,
+        batch: int = 32,
         name: str = "learned_reward",
     ) -> LearnedReward:
         """One of parts that are in memory; it pickles only once it is saved.
@@ -100,13 +100,13 @@ class LearnedReward(Reward):
             head: what judges.
             calibration: the scale.
             images: whether rows have images.
-            batch_size: completions read at once.
+            batch: completions read at once.
             name: the part's name.
         """
         made = cls.__new__(cls)
         made.folder, made.device, made._loose = "", "auto", True
         made._opened = (backbone, head)
-        made._declare(calibration, images, "prompt", "completion", "images", batch_size, name)
+        made._declare(calibration, images, "prompt", "completion", "images", batch, name)
         return made
 
     def _declare(
@@ -116,7 +116,7 @@ class LearnedReward(Reward):
         prompt: str,
         completion: str,
         images: str,
-        batch_size: int,
+        batch: int,
         name: str,
     ) -> None:
         self.calibration = calibration
@@ -124,13 +124,13 @@ class LearnedReward(Reward):
         self.prompt, self.completion = prompt, completion
         self.images = images if sees else None
         self.needs = (prompt, completion, *([images] if sees else []))
-        self.batch_size = batch_size
+        self.batch = batch
         self.name = name
 
     def __getstate__(self) -> dict[str, Any]:
         if self._loose:
             raise RewardError(
-                f"reward {self.name!r} is in memory alone and does not pickle; save it, and open its folder"
+                f"reward {self.name!r} is in memory alone and does not pickle; save it and open its folder"
             )
         return {**self.__dict__, "_opened": None}
 
@@ -185,7 +185,7 @@ class LearnedReward(Reward):
 
         backbone, head = self._open()
         with torch.no_grad():
-            return head(read_features(backbone, rows, self.batch_size)).float()
+            return head(read_features(backbone, rows, self.batch)).float()
 
     def _open(self) -> tuple[Backbone, RewardHead]:
         if self._opened is None:
@@ -242,7 +242,7 @@ def read_card(folder: Path | str) -> dict[str, Any]:
     file = locate(folder) / CARD
     if not file.is_file():
         raise DataError(
-            f"no learned reward: it holds no {CARD}; make one with: python -m common.rewards train --pairs pairs.jsonl",
+            f"no learned reward: it holds no {CARD}; make one: python -m common.rewards train --pairs pairs.jsonl",
             path=locate(folder),
         )
     card = read_json(file)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -55,13 +56,11 @@ def pair_features(
         if file is not None and file.is_file():
             found = _read(file, len(several), backbone.width)
         else:
-            found = read_features(
-                backbone, several, batch_size, lambda done, at=start: bar(at + done) if bar else None
-            )
+            told = partial(_tell, bar, start)
+            found = read_features(backbone, several, batch_size, told)
             _keep(file, found)
         blocks.append(found)
-        if bar is not None:
-            bar(start + len(several))
+        _tell(bar, start, len(several))
     return torch.cat(blocks)[torch.tensor(places)]
 
 
@@ -89,6 +88,11 @@ def _places(pairs: Sequence[Preference]) -> tuple[list[list[int]], list[tuple[in
 
 def _key(pair: Preference, side: int) -> str:
     return repr((pair.prompt, [str(image) for image in pair.images], pair.rejected if side else pair.chosen))
+
+
+def _tell(bar: Bar | None, start: int, done: int) -> None:
+    if bar is not None:
+        bar(start + done)
 
 
 def _keep(file: Path | None, features: Tensor) -> None:

@@ -126,23 +126,19 @@ def _pair(best: Row, worst: Row, high: float, low: float) -> Row:
 
 
 def _said(completion: Any, talk: bool) -> Any:
-    """trl takes a conversation's answer as messages."""
+    """An answer to a conversation is messages to trl."""
     return [{"role": "assistant", "content": completion}] if talk and isinstance(completion, str) else completion
 
 
 def _score(path: Path, line: int, row: Row) -> float:
     name = next((name for name in SCORES if name in row), None)
     if name is None:
-        raise DataError(
-            f"no field 'score' or 'reward'; found: {', '.join(sorted(row)) or 'none'}", path=path, line=line
-        )
+        raise DataError(f"no field 'score' or 'reward'; found: {', '.join(sorted(row))}", path=path, line=line)
     value = row[name]
     if value is None:
         return math.nan
     if isinstance(value, bool) or not isinstance(value, (int, float)) or math.isinf(value):
-        raise DataError(
-            f"{name!r} must be a number, or null where there is none, not {value!r:.40}", path=path, line=line
-        )
+        raise DataError(f"{name!r} must be a number or null, not {value!r:.40}", path=path, line=line)
     return float(value)
 
 

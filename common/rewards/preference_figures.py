@@ -1,4 +1,4 @@
-"""What is measured on held-out preference pairs: accuracy beside baselines, length bias, and probes of the features."""
+"""What is measured on held-out preference pairs: accuracy beside baselines, length bias, probes of the features."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ def accuracy(name: str, scores: Scores, pairs: Sequence[Preference]) -> Accuracy
 
 
 def in_order(scores: Scores) -> np.ndarray:
-    """`(N,)`: 1 where the chosen completion scores higher, 1/2 for a tie, 0 where lower, NaN where one has no score."""
+    """`(N,)`: 1 where the chosen one scores higher, 1/2 for a tie, 0 where lower, NaN where a score is missing."""
     right: np.ndarray = (np.sign(scores[:, 0] - scores[:, 1]) + 1) / 2
     return right
 
@@ -152,11 +152,11 @@ def probes(
     }
     found = []
     for name, several in labels.items():
-        sides = [
-            (at, side) for part in (train, test) for at in part for side in (0, 1) if several[at][side] is not None
-        ]
+        both = [(at, side) for at in (*train, *test) for side in (0, 1)]
         # A completion that stands in several pairs is one completion.
-        rows = {(pairs[at].group, _text(pairs[at], side)): (at, side) for at, side in sides}
+        rows = {
+            (pairs[at].group, _text(pairs[at], side)): (at, side) for at, side in both if several[at][side] is not None
+        }
         tested = set(test)
         fitted = [place for place in rows.values() if place[0] not in tested]
         measured = [place for place in rows.values() if place[0] in tested]
@@ -230,7 +230,7 @@ def _f1(text: str, references: Sequence[str]) -> float:
 
 
 def _plain(one: Any) -> Mapping[str, Any]:
-    told = {}
+    told: dict[str, Any] = {}
     for name, value in asdict(one).items():
         if isinstance(value, dict):
             told[name] = {key: None if number != number else number for key, number in value.items()}

@@ -47,9 +47,8 @@ class PreferenceLearner(ScheduledLearner):
         config: TrainRewardConfig,
     ) -> None:
         self.head, self.pairs, self.features, self.backbone = head, pairs, features, backbone
-        model = nn.ModuleDict({"head": head})
-        if backbone is not None:
-            model["backbone"] = backbone.module
+        parts = {"head": head, "backbone": backbone.module if backbone is not None else None}
+        model = nn.ModuleDict({name: part for name, part in parts.items() if part is not None})
         # Each group's own rate over the head's, as `rate` gives that.
         self.ratio = config.backbone_learning_rate / config.learning_rate
         groups = list(_groups(head, config.weight_decay, 1.0))

@@ -238,8 +238,8 @@ def _answer(messages: Sequence[Message]) -> str | None:
     content = messages[0]["content"]
     if isinstance(content, str):
         return content
-    blocks = [block.get("text") for block in content if isinstance(block, dict)]
-    return "".join(blocks) if blocks and all(isinstance(text, str) for text in blocks) else None
+    texts = [block.get("text") for block in content if isinstance(block, dict)]
+    return "".join(map(str, texts)) if texts and all(isinstance(text, str) for text in texts) else None
 
 
 def _images(path: Path, given: Any, wrong: Any) -> tuple[Path, ...]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from common.rewards.preference_figures import LEARNED
+from common.stats import Interval
 
 if TYPE_CHECKING:
     from common.rewards.preferences import Preference
@@ -48,15 +49,15 @@ def write_report(done: Trained, config: TrainRewardConfig) -> Path:
     counts = [len(part) for part in (done.split.train, done.split.validation, done.split.test)]
     report = Report(
         "A learned reward",
-        f"{len(done.preferences.rows)} preference pairs: {counts[0]} trained on, {counts[1]} watching, {counts[2]} held "
-        "out; no prompt is in two of these",
+        f"{len(done.preferences.rows)} preference pairs: {counts[0]} trained on, {counts[1]} watching, "
+        f"{counts[2]} held out; no prompt is in two of these",
     )
     for note in done.preferences.notes():
         report.alarm(note)
     report.section("Pairs in order")
     report.text(
         "How often the chosen completion scores higher than the rejected one; a tie counts half. Intervals are 95 %, "
-        "by resampling whole prompts. `longer wins` and `random` are what to beat; where the chosen one is the shorter "
+        "by resampling whole prompts. `longer wins` and `random` are to be beaten; where the chosen one is shorter "
         "no bias to length helps."
     )
     report.table(
@@ -69,15 +70,18 @@ def write_report(done: Trained, config: TrainRewardConfig) -> Path:
     report.figure(bars(parts, series, "pairs in order, %", 100), "Held-out pairs in order")
     report.section("Probes")
     report.text(
-        "A linear model reads each label from the features that the head stands on (MRMBench's method). What cannot be "
-        "read there, the reward does not know; `length` is whether a completion is longer than the median."
+        "A linear model reads each label from the features that the head stands on (MRMBench's method). What cannot "
+        "be read there, the reward does not know; `length` is whether a completion is longer than the median."
     )
     report.table(
         ("dimension", "right", "majority", "AUC", "fitted on"),
         [[one.name, one.accuracy, one.majority, one.auc, one.trained] for one in figures.probes],
     )
     names = [one.name for one in figures.probes]
-    probed = {"majority": [one.majority for one in figures.probes], "probe": [one.accuracy for one in figures.probes]}
+    probed: dict[str, list[Interval | float]] = {
+        "majority": [one.majority for one in figures.probes],
+        "probe": [one.accuracy for one in figures.probes],
+    }
     report.figure(bars(names, probed, "right, %", 100), "Linear probes")
     report.section("Training")
     keys = {
