@@ -385,7 +385,7 @@ FUNCTIONS: Mapping[str, Entry] = {
     entry.name: entry
     for entry in (
         Entry(
-            *("to_preference_pairs", ".preferences:to_preference_pairs", "function", "scores as pairs for DPO"),
+            *("to_preference_pairs", ".preference_pairs:to_preference_pairs", "function", "scores as pairs for DPO"),
             paper="TeaRAG (2025), IP-DPO",
             differs="best against worst with a margin; a row that could not be scored is in no pair",
         ),
