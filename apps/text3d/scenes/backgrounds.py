@@ -14,8 +14,8 @@ from common.errors import UsageError
 class LearnedBackground(nn.Module):
     r"""A colour for each direction of the world, trained beside a scene: :math:`\sigma(b + W d)`, grey at first.
 
-    VLM3D and threestudio train a network in its place, into which an optimisation may paint what belongs to the object.
-    This one has twelve numbers: a tone and a slope, such as sky and ground, and no room for an outline.
+    VLM3D and threestudio train a network in its place, into which what belongs to the object may be painted. This one
+    has twelve numbers, a tone and a slope, such as of sky and ground, and no room for an outline.
     """
 
     def __init__(self) -> None:
