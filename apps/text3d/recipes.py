@@ -5,8 +5,8 @@ from __future__ import annotations
 from copy import deepcopy
 
 from apps.text3d.config import Text3dConfig
-from apps.text3d.guidance.schedule import read_schedule
 from common.errors import UsageError
+from common.schedule import read_schedule
 
 #: Every guidance that has a weight, as `guidance.…` names it.
 TERMS = ("sds.weight", "clip.weight", "vlm.semantic", "vlm.spatial", "vlm.consistency", "analytic")

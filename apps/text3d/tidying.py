@@ -10,12 +10,12 @@ from torch import Tensor
 from torch.nn import functional
 
 from apps.text3d.cameras import Cameras
-from apps.text3d.guidance.schedule import Schedule, read_schedule
 from apps.text3d.optimise_config import RegulariserConfig
 from apps.text3d.scenes.base import Views
 from apps.text3d.scenes.regularisers import opacity_entropy, orientation, sparsity, total_variation
 from apps.text3d.scenes.voxel import VoxelScene
 from common.errors import UsageError
+from common.schedule import Schedule, read_schedule
 
 #: Each of them, of a scene, what is seen of it, and from where.
 TERMS: dict[str, Callable[[Any, Views, Cameras], Tensor]] = {

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from apps.text3d.config import Text3dConfig
 from apps.text3d.generate import read
-from apps.text3d.guidance.schedule import read_schedule
 from apps.text3d.guidance_config import GuidanceConfig
 from common.errors import UsageError
+from common.schedule import read_schedule
 
 if TYPE_CHECKING:
     from apps.text3d.prompts.prompt import Prompt
@@ -75,7 +75,9 @@ def knobs(config: GuidanceConfig) -> list[Knob]:
     """The weights, in the order of `PLACES`."""
     found = []
     for name, (place, model) in PLACES.items():
-        schedule = read_schedule(_at(config, place), f"guidance.{place}")
+        given = _at(config, place)
+        # None is left to the prompt; see `guidance.front`.
+        schedule = read_schedule(0.0 if given is None else given, f"guidance.{place}")
         off = "" if not model or _at(config, model) else f"needs a model: --guidance.{model}"
         found.append(Knob(name, max(0.0, schedule.bounds[1]), len(schedule.points) > 1, off))
     return found

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-Kind = Literal["leaf", "composite", "transform", "piece"]
+Kind = Literal["leaf", "composite", "transform", "piece", "function"]
 _HERE = "common.rewards."
 
 
@@ -21,7 +21,7 @@ class Entry:
         name: as a config writes it.
         target: "module:Class", relative to `common.rewards` where it starts with a dot; or a function that makes one.
         kind: a leaf scores rows itself, a composite several rewards, a transform one reward; a piece is no reward but
-            what one is made with.
+            what one is made with; a function is called by a program, no config reaches it.
         what: what it is, in a few words.
         paper: where it comes from; empty where it is ours.
         differs: what is not as in the paper; empty where nothing is.
@@ -260,6 +260,21 @@ LEAVES = (
         paper="LLM-Embedder (Retrieve Anything, 2023)",
         differs="inspired by: as a reward, cut below",
     ),
+    Entry(
+        *("length_incentive", ".length:LengthIncentive", "leaf", "units / u, up to a cap"),
+        paper="R3 (2402.03469), LI",
+        differs="capped",
+    ),
+    Entry(
+        *("repetition_penalty", ".length:RepetitionPenalty", "leaf", "share of different n-grams of token ids"),
+        paper="R3 (2402.03469), RP",
+        differs="on token ids instead of words",
+    ),
+    Entry(
+        *("step_penalty", ".steps:StepPenalty", "leaf", "each step beyond the free ones costs"),
+        paper="TeaRAG (2025), IP-DPO",
+        differs="inspired by: known from the abstract; capped",
+    ),
 )
 
 #: Rewards made of several.
@@ -282,6 +297,29 @@ COMPOSITES = (
         differs="a threshold that is given; a gate that failed is NaN",
     ),
     Entry(
+        *("soft_gate", ".routing:SoftGate", "composite", "a gate with a slope on both sides"),
+    ),
+    Entry(
+        *("route", ".routing:Route", "composite", "each row by the reward that a column names"),
+        paper="R3 (2402.03469); HARMO (2510.05283); Mixed-R1 (2505.24164)",
+        differs="an unknown key raises; the kind of row comes from a column, not from a classifier",
+    ),
+    Entry(
+        *("confidence", ".routing:Confidence", "composite", "a rule where it is sure, a model where it is not"),
+        paper="HARMO (2510.05283), R_hybrid",
+        differs="reconstructed from reviews; the model is asked only where it has weight",
+    ),
+    Entry(
+        *("ensemble", ".ensemble:Ensemble", "composite", "mean of graders less κ times their deviation"),
+        paper="BaseReward (2509.16127)",
+        differs="pessimism is ours; a member that failed is never 0",
+    ),
+    Entry(
+        *("mixed_grain", ".ensemble:MixedGrain", "composite", "a whole and its items"),
+        paper="PageLLM (2025)",
+        differs="inspired by: its weights are not known",
+    ),
+    Entry(
         *("adherence", ".instructions:adherence", "composite", "share of the instructions that are obeyed"),
         paper="HARMO (2510.05283), instruction term",
         differs="inspired by: the formula was not at hand",
@@ -297,13 +335,22 @@ TRANSFORMS = (
         differs="only the first candidates count; one that could not be scored makes the row NaN",
     ),
     Entry(
-        *("affine", ".transforms:Affine", "transform", "scale · r + shift; centring with shift −½"),
-        paper="PPR / ReNorm (2509.25598)",
-        differs="no claim of stabilisation: under a group z-score it changes nothing",
+        *("affine", ".transforms:Affine", "transform", "scale · r + shift"),
         used_by=("medvqa",),
     ),
+    Entry(
+        *("center", ".transforms:Center", "transform", "the reward less a constant"),
+        paper="PPR / ReNorm (2509.25598)",
+        differs="no claim of stabilisation: under a group z-score it changes nothing",
+    ),
+    Entry(
+        *("above", ".transforms:Above", "transform", "r where it is above ε, else 0"),
+        paper="ONI (2410.23022)",
+    ),
+    Entry("dead_band", ".transforms:DeadBand", "transform", "what lies near a level is that level"),
     Entry("clip", ".transforms:Clip", "transform", "cut at two limits"),
     Entry("rescale", ".transforms:Rescale", "transform", "a narrow band spread to [0, 1] by frozen percentiles"),
+    Entry("percentile_rescale", ".rescale:PercentileRescale", "transform", "the same, by an audit's percentiles"),
     Entry("cached", ".transforms:Cached", "transform", "remembers scores, never a NaN", paper="ONI (2410.23022)"),
     Entry(
         *("threshold", ".rescale:Threshold", "transform", "1 where the score reaches τ"),
@@ -315,6 +362,53 @@ TRANSFORMS = (
         *("group_minmax", ".rescale:GroupMinMax", "transform", "place in the group, with a dead band"),
         paper="ARMed (2508.12957)",
         differs="inspired by; see apps/medvqa/README.md",
+    ),
+    Entry(
+        *(
+            "group_normalize",
+            ".grouped:GroupNormalize",
+            "transform",
+            "z-score in the group; usually wrong",
+        ),
+        paper="GDPO (2601.05242)",
+        differs="a floor for the deviation; GDPO itself is trl's, outside the reward",
+    ),
+    Entry(
+        *("group_rank", ".grouped:GroupRank", "transform", "rank in the group; usually wrong"),
+    ),
+    Entry(
+        *("group_length_penalty", ".grouped:GroupLengthPenalty", "transform", "right, but longer than the right ones"),
+        paper="HARMO (2510.05283), R_λ",
+        differs="reconstructed: P_max, τ and the exact form are not known",
+    ),
+    Entry(
+        *("running_normalize", ".running:RunningNormalize", "transform", "(r − μ) / σ of all past steps"),
+        paper="ONI (2410.23022); SB3's VecNormalize",
+        differs="a step is scored by what was known before it; a floor for σ",
+    ),
+    Entry(
+        *("count_decay", ".counts:CountDecay", "transform", "r · N^−β, N times seen in the episode"),
+        paper="ONI (2410.23022)",
+        differs="refuses rewards below 0, whose repetition would hurt less",
+    ),
+    Entry(
+        *("scheduled", ".steps:Scheduled", "transform", "a weight that changes with the step"),
+        paper="ToolRL (2504.13958), format first",
+        differs="a typed config instead of environment variables",
+    ),
+    Entry(
+        *("baseline", ".ensemble:Baseline", "transform", "how much better than the greedy completion"),
+        paper="Self-critical question generation (2021); SCST (1612.00563)",
+        differs="the transform alone; captioning trains with its own advantages",
+    ),
+    Entry(
+        *("potential_shaping", ".steps:PotentialShaping", "transform", "γ Φ(s') − Φ(s)"),
+        paper="Ng et al. 1999",
+    ),
+    Entry(
+        *("discounted_credit", ".steps:DiscountedCredit", "transform", "the outcome for every step, γ^(T−1−t) R"),
+        paper="OpenEnv",
+        differs="an episode without its end is NaN",
     ),
     Entry(
         *("history_quantile", ".history:HistoryQuantile", "transform", "place among the scores of past steps"),
@@ -361,5 +455,27 @@ PIECES = (
     Entry("label_queue", ".labels:LabelQueue", "piece", "labels in batches, with deadlines", used_by=("driving",)),
 )
 
-#: Everything, by name.
+#: What a training script calls itself, by name; no rewards, so that no config names them.
+FUNCTIONS: Mapping[str, Entry] = {
+    entry.name: entry
+    for entry in (
+        Entry(
+            *("to_preference_pairs", ".preference_pairs:to_preference_pairs", "function", "scores as pairs for DPO"),
+            paper="TeaRAG (2025), IP-DPO",
+            differs="best against worst with a margin; a row that could not be scored is in no pair",
+        ),
+        Entry(
+            *("contrastive_token_rewards", ".token_credit:contrastive_token_rewards", "function", "credit for tokens"),
+            paper="T-REG (2412.02685)",
+            differs="the function alone: trl takes one number a completion",
+        ),
+        Entry(
+            *("spread", ".token_credit:spread", "function", "a completion's reward over its tokens"),
+            paper="T-REG (2412.02685)",
+            differs="two forms of ours; T-REG regularises a DPO loss instead",
+        ),
+    )
+}
+
+#: Everything a config can name.
 CATALOGUE: Mapping[str, Entry] = {entry.name: entry for entry in (*LEAVES, *COMPOSITES, *TRANSFORMS, *PIECES)}

@@ -144,24 +144,28 @@ class Gate(Composite):
         # float32 holds a gate at its threshold only approximately.
         opened = level >= self.threshold - 1e-6 * max(1.0, abs(self.threshold))
         values = torch.where(level.isnan(), math.nan, 0.0)
-        rows = opened.nonzero().flatten().tolist()
         reasons = [
             f"{self.gate_name} is {value:.3g}, below {self.threshold:.3g}" if not passed and value == value else ""
             for value, passed in zip(level.tolist(), opened.tolist(), strict=True)
         ]
-        parts = dict.fromkeys(
-            (self.inner_name, *(f"{self.inner_name}.{part}" for part in inner.part_names)), nan_like(size)
-        )
-        info: dict[str, Sequence[str]] = {}
-        if rows:
-            output = inner(**take_rows(columns, rows, size))
-            values = torch.where(opened, scatter_rows(output.values, rows, size), values.to(output.values))
-            spread = merge(output.values, {self.inner_name: output})
-            declared = set(parts)
-            parts |= {part: scatter_rows(one, rows, size) for part, one in spread.parts.items() if part in declared}
-            info = {key: _scatter_texts(texts, rows, size) for key, texts in spread.info.items()}
-        merged = merge(values, {self.gate_name: gated})
-        return RewardOutput(values, {**merged.parts, **parts}, {**merged.info, **info, "closed": reasons})
+        passed = score_rows(inner, columns, opened.nonzero().flatten().tolist(), size)
+        values = torch.where(opened, passed.values.to(values.device), values)
+        merged = merge(values, {self.gate_name: gated, self.inner_name: passed})
+        return RewardOutput(values, merged.parts, {**merged.info, "closed": reasons})
+
+
+def score_rows(child: Reward, columns: Mapping[str, Any], rows: Sequence[int], size: int) -> RewardOutput:
+    """The child's output on some rows of a batch of `size`, and NaN and empty texts elsewhere.
+
+    Without rows the child is not called. Its parts are those of `part_names`, so that every batch has the same.
+    """
+    parts = dict.fromkeys(child.part_names, nan_like(size))
+    if not rows:
+        return RewardOutput(nan_like(size), parts)
+    output = child(**take_rows(columns, rows, size))
+    parts |= {name: scatter_rows(part, rows, size) for name, part in output.parts.items() if name in parts}
+    info = {key: _scatter_texts(texts, rows, size) for key, texts in output.info.items()}
+    return RewardOutput(scatter_rows(output.values, rows, size), parts, info)
 
 
 def merge(values: Tensor, outputs: Mapping[str, RewardOutput]) -> RewardOutput:

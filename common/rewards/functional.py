@@ -6,7 +6,7 @@ import math
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 
 import torch
 from torch import Tensor
@@ -150,7 +150,7 @@ def inside(text: str, tag: str) -> str | None:
     return inner.strip() if opening and closing else None
 
 
-def repeated_share(units: Sequence[str], n: int = 3) -> float:
+def repeated_share(units: Sequence[Hashable], n: int = 3) -> float:
     """Share of the n-grams of `units` that stood in them before, in [0, 1]; 0 where there are fewer than `n` units."""
     grams = [tuple(units[at : at + n]) for at in range(len(units) - n + 1)]
     return 1 - len(set(grams)) / len(grams) if grams else 0.0

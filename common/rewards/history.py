@@ -26,7 +26,58 @@ T = TypeVar("T")
 Gather = Callable[[T], list[T]]
 
 
-class History(Transform):
+class Remembering(Transform):
+    """What transforms share that learn from the inner scores of past steps; see the module.
+
+    Subclasses take scores in and keep them; there is no gradient.
+    """
+
+    def __init__(self, inner: Reward, name: str | None = None) -> None:
+        super().__init__(inner, name)
+        self.differentiable = False
+        self.pending = torch.zeros(0, dtype=torch.float64)
+        self.step = -1
+
+    def score(self, **columns: Any) -> RewardOutput:
+        """Score with what was known before this step, and note the scores for later ones; see `Reward.score`."""
+        step = columns.get("step")
+        if step is not None and int(step) > self.step:
+            self._settle(self.pending)
+            self.step = int(step)
+        output = self.inner(**columns)
+        if step is not None:
+            known = output.values.detach().double().cpu()
+            self.pending = torch.cat([self.pending, known[known.isfinite()]])
+        return RewardOutput(self.change(output.values), output.parts, output.info)
+
+    @abstractmethod
+    def take_in(self, scores: Tensor) -> None:
+        """Learn from the scores of a past step, `(N,)` float64 and finite."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """What was learnt, and the scores of the step in progress, for a checkpoint."""
+        return {"pending": self.pending.clone(), "step": self.step}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Put back what `state_dict` returned."""
+        self.pending, self.step = state["pending"].clone(), int(state["step"])
+
+    def synchronise(self, gather: Gather[Tensor]) -> None:
+        """Take in what all processes saw in the step that just ended.
+
+        Every process must call it after the same step; a second call finds nothing new.
+
+        Args:
+            gather: gives every process' tensor by rank, as `common.training.workers.Workers.gather` does.
+        """
+        self._settle(torch.cat(gather(self.pending)))
+
+    def _settle(self, scores: Tensor) -> None:
+        self.take_in(scores)
+        self.pending = torch.zeros(0, dtype=torch.float64)
+
+
+class History(Remembering):
     """What the history re-scalers share: the inner scores of past steps.
 
     Until `warmup` scores are known, values are `(r − low) / (high − low)`, clipped to [0, 1].
@@ -57,7 +108,6 @@ class History(Transform):
         name: str | None = None,
     ) -> None:
         super().__init__(inner, name)
-        self.differentiable = False
         self.low = inner.bounds[0] if low is None else low
         self.high = inner.bounds[1] if high is None else high
         if not self.low < self.high:
@@ -70,20 +120,6 @@ class History(Transform):
         self.window = window
         self.warmup = warmup
         self.seen = torch.zeros(0, dtype=torch.float64)
-        self.pending = torch.zeros(0, dtype=torch.float64)
-        self.step = -1
-
-    def score(self, **columns: Any) -> RewardOutput:
-        """Score with the history before this step, and note the scores for later ones; see `Reward.score`."""
-        step = columns.get("step")
-        if step is not None and int(step) > self.step:
-            self._take_in(self.pending)
-            self.step = int(step)
-        output = self.inner(**columns)
-        if step is not None:
-            known = output.values.detach().double().cpu()
-            self.pending = torch.cat([self.pending, known[known.isfinite()]])
-        return RewardOutput(self.change(output.values), output.parts, output.info)
 
     def change(self, values: Tensor) -> Tensor:
         """The affine map while the history is short, then `spread`."""
@@ -97,26 +133,16 @@ class History(Transform):
 
     def state_dict(self) -> dict[str, Any]:
         """The scores known and those of the step in progress, for a checkpoint."""
-        return {"seen": self.seen.clone(), "pending": self.pending.clone(), "step": self.step}
+        return {"seen": self.seen.clone(), **super().state_dict()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Put back what `state_dict` returned."""
-        self.seen, self.pending = state["seen"].clone(), state["pending"].clone()
-        self.step = int(state["step"])
+        super().load_state_dict(state)
+        self.seen = state["seen"].clone()
 
-    def synchronise(self, gather: Gather[Tensor]) -> None:
-        """Take in what all processes saw in the step that just ended.
-
-        Every process must call it after the same step; a second call finds nothing new.
-
-        Args:
-            gather: gives every process' tensor by rank, as `common.training.workers.Workers.gather` does.
-        """
-        self._take_in(torch.cat(gather(self.pending)))
-
-    def _take_in(self, scores: Tensor) -> None:
+    def take_in(self, scores: Tensor) -> None:
+        """Add them, and drop the oldest."""
         self.seen = torch.cat([self.seen, scores])[-self.window :]
-        self.pending = torch.zeros(0, dtype=torch.float64)
 
 
 class HistoryQuantile(History):

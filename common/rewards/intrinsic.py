@@ -5,7 +5,6 @@ Clean-room: the published code is not free for all uses and was not read. Nothin
 
 from __future__ import annotations
 
-import bisect
 import math
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
@@ -16,7 +15,7 @@ from torch import Tensor
 
 from common.errors import RewardError
 from common.rewards.base import Reward, RewardOutput
-from common.rewards.episodes import look_up, whole
+from common.rewards.counts import Counts, number
 from common.rewards.judge_client import as_data
 from common.rewards.key_model import KeyModel
 from common.rewards.labels import WAITING, Annotator, LabelQueue
@@ -129,10 +128,13 @@ class Intrinsic(Transform):
             self._ask(texts)
         outer = self.inner(**columns)
         found, labels = self._found(texts)
-        number = self._numbers(columns, texts, remember=step is not None)
-        paid = found / number**self.decay
+        seen = torch.ones(len(texts), dtype=torch.float64)
+        if self.decay:
+            counts = self.counts if step is not None else Counts(len(texts) + 1)
+            seen = number(self.name, counts, columns, self.place, texts)
+        paid = found / seen**self.decay
         values = self.weights[0] * outer.values.detach().double().cpu() + self.weights[1] * paid
-        parts = {"external": outer.values.detach(), "intrinsic": paid.float(), "count": number.float()}
+        parts = {"external": outer.values.detach(), "intrinsic": paid.float(), "count": seen.float()}
         parts |= {f"external.{name}": part for name, part in outer.parts.items()}
         return RewardOutput(values.float(), parts, {**explained(outer, labels), "label": labels})
 
@@ -232,53 +234,6 @@ class Intrinsic(Transform):
     def _mean(self) -> float:
         labels = self.queue.labels.values()
         return sum(labels) / len(labels) if labels and self.mode != "rank" else math.nan
-
-    def _numbers(self, columns: Mapping[str, Any], texts: Sequence[str], remember: bool) -> Tensor:
-        if not self.decay:
-            return torch.ones(len(texts), dtype=torch.float64)
-        groups = whole(self.name, columns["group"], "group").tolist()
-        places = whole(self.name, look_up(self.name, columns, self.place), self.place).tolist()
-        counts = self.counts if remember else Counts(len(texts) + 1)
-        counts.take_in(groups, places, texts)
-        rows = zip(groups, places, texts, strict=True)
-        return torch.tensor([counts.number(*row) for row in rows], dtype=torch.float64)
-
-
-class Counts:
-    """How often a text came up in an episode; a row that comes twice counts once.
-
-    Args:
-        limit: episodes kept, the one that was longest without a row dropped first.
-    """
-
-    def __init__(self, limit: int) -> None:
-        self.limit = limit
-        self._places: OrderedDict[int, dict[str, list[int]]] = OrderedDict()
-
-    def take_in(self, groups: Sequence[int], places: Sequence[int], texts: Sequence[str]) -> None:
-        """Note rows."""
-        for group, place, text in zip(groups, places, texts, strict=True):
-            known = self._places.setdefault(group, {}).setdefault(text, [])
-            self._places.move_to_end(group)
-            at = bisect.bisect_left(known, place)
-            if at == len(known) or known[at] != place:
-                known.insert(at, place)
-        while len(self._places) > max(self.limit, len(set(groups))):
-            self._places.popitem(last=False)
-
-    def number(self, group: int, place: int, text: str) -> int:
-        """Rows of the episode with this text up to a place, that one included."""
-        return bisect.bisect_right(self._places[group][text], place)
-
-    def state_dict(self) -> dict[str, Any]:
-        """Everything known, for a checkpoint."""
-        return {"places": {group: {text: list(at) for text, at in one.items()} for group, one in self._places.items()}}
-
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Put back what `state_dict` returned."""
-        self._places = OrderedDict(
-            (int(group), {text: list(at) for text, at in one.items()}) for group, one in state["places"].items()
-        )
 
 
 def _pair(question: str) -> tuple[str, str]:

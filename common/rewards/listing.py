@@ -10,7 +10,7 @@ from typing import Any
 
 from common.config import nearest
 from common.errors import UsageError
-from common.rewards.catalogue import CATALOGUE, Entry
+from common.rewards.catalogue import CATALOGUE, FUNCTIONS, Entry
 
 #: Where the examples lie.
 EXAMPLES = Path(__file__).resolve().parents[2] / "configs" / "rewards"
@@ -20,7 +20,7 @@ def run_list(kind: str | None = None, json_output: bool = False) -> int:
     """Print the catalogue, or one kind of it; imports no reward."""
     from common import ui
 
-    entries = [entry for entry in CATALOGUE.values() if kind in (None, entry.kind)]
+    entries = [entry for entry in {**CATALOGUE, **FUNCTIONS}.values() if kind in (None, entry.kind)]
     if json_output:
         ui.print_json([{**asdict(entry), "file": entry.file} for entry in entries])
         return 0
@@ -38,9 +38,10 @@ def run_describe(entry: str, json_output: bool = False) -> int:
     """
     from common import ui
 
-    if entry not in CATALOGUE:
-        raise UsageError(f"there is no reward {entry!r}{nearest(entry, list(CATALOGUE))}")
-    found = CATALOGUE[entry]
+    known = {**CATALOGUE, **FUNCTIONS}
+    if entry not in known:
+        raise UsageError(f"there is no reward {entry!r}{nearest(entry, list(known))}")
+    found = known[entry]
     if json_output:
         ui.print_json({**asdict(found), "file": found.file, "text": documentation(found), "examples": shown_in(entry)})
         return 0

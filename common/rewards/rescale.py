@@ -11,17 +11,21 @@ outputs, and pass NaN on. `noise` is the difference of inner scores that means n
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from common.config import nearest
-from common.errors import RewardError, UsageError
+from common.errors import DataError, RewardError, UsageError
+from common.files import locate
 from common.rewards import functional
-from common.rewards.base import Reward, RewardOutput
+from common.rewards.base import Reward
+from common.rewards.grouped import Grouped
 from common.rewards.history import HistoryQuantile, HistorySigmoid
 from common.rewards.text import EncoderSimilarity
 from common.rewards.transforms import Rescale, Transform
@@ -108,7 +112,7 @@ def baseline(encoder: Encoder, texts: Sequence[str]) -> float:
     return max(0.0, float((cosines.sum() - cosines.diagonal().sum()) / (size * (size - 1))))
 
 
-class GroupMinMax(Transform):
+class GroupMinMax(Grouped):
     r"""Place between the least and the greatest score of the row's group, with a dead band.
 
     .. math:: \frac12 \pm \frac{\max(|r - m| - d/2,\, 0)}{r_{max} - r_{min}}, \quad m = (r_{min} + r_{max})/2
@@ -120,6 +124,7 @@ class GroupMinMax(Transform):
     Args:
         inner: the reward.
         noise: d, the spread that means nothing.
+        size: see `Grouped`.
         name: own name; the inner reward's by default.
 
     Raises:
@@ -128,31 +133,68 @@ class GroupMinMax(Transform):
 
     bounds = (0.0, 1.0)
 
-    def __init__(self, inner: Reward, noise: float = 0.0, name: str | None = None) -> None:
-        super().__init__(inner, name)
+    def __init__(self, inner: Reward, noise: float = 0.0, size: int | None = None, name: str | None = None) -> None:
+        super().__init__(inner, size, name)
         if not 0.0 <= noise < math.inf:
             raise RewardError(f"reward {self.name!r}: noise {noise} must be 0 or more")
-        self.differentiable = False
-        self.needs = tuple(dict.fromkeys((*inner.needs, "group")))
         self.noise = noise
 
-    def score(self, **columns: Any) -> RewardOutput:
-        """Score, then place each row in its group; see `Reward.score`."""
-        output = self.inner(**columns)
-        group = torch.as_tensor(columns["group"], dtype=torch.long)
-        values = output.values.double()
-        placed = torch.full_like(values, math.nan)
-        for number in group.unique().tolist():
-            rows = (group == number) & ~values.isnan()
-            if rows.any():
-                placed[rows] = self._place(values[rows])
-        return RewardOutput(placed.float(), output.parts, output.info)
-
-    def _place(self, values: Tensor) -> Tensor:
+    def place(self, values: Tensor) -> Tensor:
+        """See the class."""
         low, high = values.min(), values.max()
         if not float(high - low) > self.noise:
             return torch.full_like(values, 0.5)
         return (0.5 + functional.shrink(values - (low + high) / 2, self.noise / 2) / (high - low)).clamp(0.0, 1.0)
+
+
+class PercentileRescale(Rescale):
+    """`Rescale` with the percentiles that an audit measured: 5 % of mismatched and 95 % of matched pairs.
+
+    Range [0, 1], higher is better, NaN stays NaN. The numbers are read once, when the reward is built, and travel with
+    it: it pickles without the file. `audit` writes them as `band`.
+
+    Args:
+        inner: the reward that was audited.
+        audit: `audit.json` of its audit.
+        of: which reward of the file, where it holds several.
+        name: own name; the inner reward's by default.
+
+    Raises:
+        DataError: the file is none, or its band belongs to a reward of other bounds, or is empty.
+    """
+
+    def __init__(self, inner: Reward, audit: Path | str, of: str = "", name: str | None = None) -> None:
+        low, high = audited_band(Path(audit), inner.bounds, of)
+        super().__init__(inner, low, high, name)
+        self.audit = str(audit)
+
+
+def audited_band(path: Path, bounds: tuple[float, float], of: str = "") -> tuple[float, float]:
+    """`band` of an audit's file; see `PercentileRescale`."""
+    try:
+        report = json.loads(locate(path).read_text(encoding="utf-8"))
+        if of:
+            report = report["rewards"][of]
+        report = report.get("general", report)
+        band = [float(end) for end in report["band"]]
+        audited = report.get("bounds", bounds)
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        raise DataError(
+            f"holds no `band`{f' of {of!r}' if of else ''} ({type(error).__name__}: {error}); write it with the app's "
+            "`audit`, and name the reward with `of` where it holds several",
+            path=path,
+        ) from error
+    if list(audited) != list(bounds):
+        raise DataError(
+            f"the band is of a reward within {audited}, this one lies within {list(bounds)}; audit this one", path=path
+        )
+    if len(band) != 2 or not band[0] < band[1]:
+        raise DataError(
+            f"the band of mismatched and matched pairs is {band}: the reward does not tell them apart, and no "
+            "rescaling repairs that",
+            path=path,
+        )
+    return band[0], band[1]
 
 
 def rescaler(

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from common.errors import RewardError
-from common.rewards import functional
+from common.rewards import functional, transform_functional
 from common.rewards.base import Reward, RewardOutput, nan_like, take_rows
 
 
@@ -44,8 +44,7 @@ def explained(inner: RewardOutput, own: Sequence[str]) -> dict[str, Sequence[str
 class Affine(Transform):
     """`scale · r + shift`. Range: the image of the inner bounds; a negative `scale` turns the direction round.
 
-    Under trl's group z-score a lone affine map changes nothing: it matters inside sums and products only. `Affine(r,
-    1, -c)` is the centring of PPR (arXiv 2509.25598).
+    Under trl's group z-score a lone affine map changes nothing: it matters inside sums and products only.
     """
 
     def __init__(self, inner: Reward, scale: float = 1.0, shift: float = 0.0, name: str | None = None) -> None:
@@ -60,6 +59,81 @@ class Affine(Transform):
     def change(self, values: Tensor) -> Tensor:
         """See `functional.affine`."""
         return functional.affine(values, self.scale, self.shift)
+
+
+class Center(Affine):
+    r""":math:`r - c`. Range: the inner bounds, moved; higher is better where it was so before.
+
+    The centring of PPR's ReNorm (arXiv 2509.25598; known from a review: step and outcome rewards each less 1/2). Do
+    not expect it to stabilise anything: under a group z-score a constant is exactly nothing. It matters where rewards
+    of steps are summed over episodes of different length, as in driving: there each mediocre step costs instead of
+    paying.
+
+    Args:
+        inner: the reward.
+        at: c; the middle of the inner bounds where not given.
+        name: own name; the inner reward's by default.
+    """
+
+    def __init__(self, inner: Reward, at: float | None = None, name: str | None = None) -> None:
+        self.at = sum(inner.bounds) / 2 if at is None else at
+        super().__init__(inner, 1.0, -self.at, name)
+
+
+class Above(Transform):
+    r""":math:`r \cdot 1[r > \epsilon]`: small values are noise and pay nothing.
+
+    Range: the inner bounds from ε on, and 0. Higher is better where ε is 0 or more; NaN stays NaN. After ONI (arXiv
+    2410.23022), which thresholds its normalised scores so. `common.rewards.rescale.Threshold` pays a plain 1 instead.
+
+    Args:
+        inner: the reward.
+        threshold: ε.
+        name: own name; the inner reward's by default.
+    """
+
+    def __init__(self, inner: Reward, threshold: float = 0.0, name: str | None = None) -> None:
+        super().__init__(inner, name)
+        if not math.isfinite(threshold):
+            raise RewardError(f"reward {self.name!r}: a threshold of {threshold} is none")
+        self.threshold = threshold
+        low, high = inner.bounds
+        self.bounds = (min(0.0, max(low, threshold)), max(0.0, high))
+
+    def change(self, values: Tensor) -> Tensor:
+        """See `transform_functional.above`."""
+        return transform_functional.above(values, self.threshold)
+
+
+class DeadBand(Transform):
+    r""":math:`a \pm \max(|r - a| - d, 0)`: what lies within d of a is a, and beyond it nothing jumps.
+
+    Range: the inner bounds, as far as they reach beyond the band; higher is better where it was so before. Monotone;
+    NaN stays NaN. Around one level; `GroupMinMax`, `GroupNormalize` and the history re-scalers have a `noise` of their
+    own around a group's or the past's.
+
+    Args:
+        inner: the reward.
+        band: d, the difference that means nothing: what the audit calls repeatability.
+        at: a; the middle of the inner bounds where not given.
+        name: own name; the inner reward's by default.
+
+    Raises:
+        RewardError: the band is negative.
+    """
+
+    def __init__(self, inner: Reward, band: float, at: float | None = None, name: str | None = None) -> None:
+        super().__init__(inner, name)
+        if not 0 <= band < math.inf:
+            raise RewardError(f"reward {self.name!r}: a band of {band} cannot be; give 0 or more")
+        self.band = band
+        self.at = sum(inner.bounds) / 2 if at is None else at
+        ends = transform_functional.dead_band(torch.tensor(inner.bounds, dtype=torch.float64), band, self.at).tolist()
+        self.bounds = (ends[0], ends[1])
+
+    def change(self, values: Tensor) -> Tensor:
+        """See `transform_functional.dead_band`."""
+        return transform_functional.dead_band(values, self.band, self.at)
 
 
 class Clip(Transform):

@@ -12,6 +12,8 @@ import math
 import torch
 from torch import Tensor
 
+from common.rewards.transform_functional import potential_shaping
+
 #: Rolling back slower than this, in m/s, is no reverse driving: cars do so when they start on a hill.
 ROLLING = 0.1
 #: Speeds beyond are counted as this, in m/s, so that a sum of terms has bounds.
@@ -122,7 +124,7 @@ def potential(progress: Tensor, change: Tensor, gamma: float = 1.0) -> Tensor:
         change: of the step.
         gamma: the trainer's discount; 1 telescopes.
     """
-    return (gamma * progress - (progress - change)).clamp(-1, 1)
+    return potential_shaping(progress - change, progress, gamma).clamp(-1, 1)
 
 
 def free_speed(hazard: Tensor, top: float, room: float, standoff: float = 0.0) -> Tensor:

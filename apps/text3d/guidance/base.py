@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 
 from apps.text3d.cameras import Cameras
-from apps.text3d.guidance.schedule import Schedule, constant
 from apps.text3d.scenes.base import Views
 from common.errors import TouchstoneError, UsageError
+from common.schedule import Schedule, constant
 
 
 class Guidance(Protocol):

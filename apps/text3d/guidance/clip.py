@@ -9,9 +9,9 @@ from torch import Tensor
 
 from apps.text3d.cameras import Cameras
 from apps.text3d.guidance.prompts import Texts, texts_for
-from apps.text3d.guidance.schedule import Schedule
 from apps.text3d.scenes.base import Views
 from common.errors import UsageError
+from common.schedule import Schedule
 
 if TYPE_CHECKING:
     from common.models.clip import Clip

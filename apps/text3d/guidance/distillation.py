@@ -13,9 +13,9 @@ from torch import Tensor
 from apps.text3d.cameras import Cameras
 from apps.text3d.guidance.prior import DiffusionPrior
 from apps.text3d.guidance.prompts import Negatives, Texts, guided, perp_neg, texts_for
-from apps.text3d.guidance.schedule import Schedule, constant
 from apps.text3d.scenes.base import Views
 from common.errors import UsageError
+from common.schedule import Schedule, constant
 
 log = logging.getLogger(__name__)
 

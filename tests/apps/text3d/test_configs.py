@@ -13,11 +13,11 @@ from apps.text3d.config import Text3dConfig
 from apps.text3d.dry_run import Check, check, show
 from apps.text3d.generate import run_generate
 from apps.text3d.guidance.prior import save_prior
-from apps.text3d.guidance.schedule import read_schedule
 from apps.text3d.stand_ins import stable_diffusion
 from common.config import load
 from common.errors import UsageError
 from common.models.small_vlm import make_small_vlm, save_small_vlm
+from common.schedule import read_schedule
 
 CONFIGS = Path(__file__).resolve().parents[3] / "configs" / "text3d"
 FILES = sorted(CONFIGS.glob("*.yaml"))

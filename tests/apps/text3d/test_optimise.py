@@ -10,7 +10,6 @@ import torch
 
 from apps.text3d.guidance.analytic import AnalyticCritic
 from apps.text3d.guidance.base import Term, Weighted
-from apps.text3d.guidance.schedule import read_schedule
 from apps.text3d.judging.geometry import judge
 from apps.text3d.optimise import SceneFailure, SceneLearner
 from apps.text3d.optimise_config import OptimiseConfig, ViewpointConfig
@@ -19,6 +18,7 @@ from apps.text3d.scenes.config import BlobConfig, VoxelConfig
 from apps.text3d.scenes.voxel import VoxelScene
 from apps.text3d.viewpoints import around, draw
 from common.errors import UsageError
+from common.schedule import read_schedule
 from common.training.run import Interrupted, Run
 from common.training.stage import run_stage
 

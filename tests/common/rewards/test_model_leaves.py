@@ -85,7 +85,7 @@ def test_a_floor_that_cannot_be(wrong: dict[str, Any]) -> None:
 
 
 def test_a_template_without_the_completion() -> None:
-    with pytest.raises(RewardError, match="holds no .completion"):
+    with pytest.raises(RewardError, match=r"holds no .completion"):
         Likelihood("m", template="{prompt}")
 
 

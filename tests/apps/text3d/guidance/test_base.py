@@ -10,9 +10,9 @@ import torch
 from apps.text3d.cameras import Cameras
 from apps.text3d.guidance.base import Guidance, NotFinite, Term, Weighted
 from apps.text3d.guidance.distillation import DistillationSettings, ScoreDistillation
-from apps.text3d.guidance.schedule import constant, read_schedule
 from apps.text3d.scenes.base import Views
 from common.errors import UsageError
+from common.schedule import constant, read_schedule
 from tests.apps.text3d.guidance.tiny import cameras, pictures, pixel_prior, views_of
 
 

@@ -7,10 +7,10 @@ import torch
 
 from apps.text3d.guidance.clip import ClipGuidance
 from apps.text3d.guidance.prompts import view_dependent
-from apps.text3d.guidance.schedule import constant
 from apps.text3d.scenes.base import Views
 from common.errors import UsageError
 from common.models.clip import Clip
+from common.schedule import constant
 from tests.apps.text3d.guidance.tiny import cameras, pictures, views_of
 from tests.common.models.tiny_clip import tiny_clip_folder
 

@@ -10,8 +10,8 @@ import torch
 from apps.text3d.guidance.distillation import DistillationSettings, ScoreDistillation
 from apps.text3d.guidance.prior import DiffusionPrior
 from apps.text3d.guidance.prompts import other_directions, view_dependent
-from apps.text3d.guidance.schedule import read_schedule
 from common.errors import UsageError
+from common.schedule import read_schedule
 from tests.apps.text3d.guidance.tiny import (
     cameras,
     pictures,

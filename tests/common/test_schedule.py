@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from apps.text3d.guidance.schedule import Schedule, read_schedule
 from common.errors import UsageError
+from common.schedule import Schedule, read_schedule
 
 
 @pytest.mark.parametrize(
@@ -22,6 +22,10 @@ from common.errors import UsageError
         ([0, 300.0, 1.0, 10000], 5000, 150.5),
         ([0, 300.0, 1.0, 10000], 20000, 1.0),
         ([1000, 10.0, 1000.0, 5000], 999, 10.0),
+        # Piecewise: further pairs of value and step.
+        ([0, 0.0, 1.0, 10, 3.0, 20], 10, 1.0),
+        ([0, 0.0, 1.0, 10, 3.0, 20], 15, 2.0),
+        ([0, 0.0, 1.0, 10, 3.0, 20], 99, 3.0),
         ({"kind": "cosine", "points": [[0, 0.0], [100, 1.0]]}, 50, 0.5),
         ({"kind": "cosine", "points": [[0, 0.0], [100, 1.0]]}, 25, 0.1464466),
         ({"kind": "step", "points": [[0, 1.0], [100, 0.0]]}, 99, 1.0),

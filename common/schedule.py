@@ -67,7 +67,8 @@ def read_schedule(value: Any, name: str = "schedule") -> Schedule:
 
     Args:
         value: a `Schedule`; a number, which is constant; `[start step, start value, end value, end step]`, linear, as
-            threestudio writes it (`[0, 300., 1., 10000]`); or `{kind: cosine, points: [[0, 300.], [10000, 1.]]}`.
+            threestudio writes it (`[0, 300., 1., 10000]`), with further pairs of value and step behind for a piecewise
+            one; or `{kind: cosine, points: [[0, 300.], [10000, 1.]]}`.
         name: of the option, for messages.
 
     Raises:
@@ -82,13 +83,15 @@ def read_schedule(value: Any, name: str = "schedule") -> Schedule:
             if unknown := sorted(set(value) - {"kind", "points"}):
                 raise UsageError(f"a schedule has kind and points, not {unknown[0]!r}")
             return Schedule(tuple(_pair(point) for point in value.get("points", ())), value.get("kind", "linear"))
-        if isinstance(value, Sequence) and len(value) == 4 and all(map(_is_number, value)):
-            begin, start, final, end = map(float, value)
-            return Schedule(((begin, start), (end, final)))
+        if isinstance(value, Sequence) and len(value) >= 4 and len(value) % 2 == 0 and all(map(_is_number, value)):
+            begin, start, *rest = map(float, value)
+            return Schedule(
+                ((begin, start), *((end, final) for final, end in zip(rest[::2], rest[1::2], strict=True)))
+            )
     except UsageError as error:
         raise UsageError(f"{name}: {error}") from error
     raise UsageError(
-        f"{name}: {value!r} is no schedule; write a number, [start step, start value, end value, end step], or "
+        f"{name}: {value!r} is no schedule; write a number, [start step, start value, end value, end step, …], or "
         "{kind: cosine, points: [[step, value], …]}"
     )
 
