@@ -60,6 +60,36 @@ class LanguageModelConfig:
 
 
 @dataclass
+class BackboneConfig:
+    """What reads a prompt and a completion, before the head makes a number of it.
+
+    Args:
+        path: a folder or a hub id of a causal language model, a Qwen-VL or a sentence encoder; "hash" for hashed
+            n-grams.
+        kind: which of these it is; "auto" goes by the folder's config.
+        pooling: the feature is the state of the "last" token, as in BaseReward, or the "mean" over the completion's;
+            of an encoder neither counts.
+        tune: train the head alone ("frozen"), the "full" backbone with it, or adapters on it ("lora").
+        lora: size of the adapters.
+        dtype: weights' type; "auto" takes bfloat16 on a GPU that has it and float32 elsewhere.
+        device: "auto", "cpu", "cuda" or "cuda:N".
+        max_length: longest prompt + completion of a language model, in tokens; what is over is cut from the front of
+            the prompt. 0 is the model's own limit.
+        batch_size: completions read at once.
+    """
+
+    path: str = "assets/medvqa/model"
+    kind: Literal["auto", "encoder", "language", "vision"] = "auto"
+    pooling: Literal["last", "mean"] = "last"
+    tune: Literal["frozen", "full", "lora"] = "frozen"
+    lora: LoraConfig = field(default_factory=LoraConfig)
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    device: str = "auto"
+    max_length: int = 0
+    batch_size: int = 32
+
+
+@dataclass
 class JudgeConfig:
     """An LLM behind any OpenAI-compatible endpoint (vLLM, llama.cpp, a vendor's).
 

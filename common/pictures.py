@@ -26,6 +26,9 @@ Colour = tuple[int, int, int]
 #: What shows through transparent pixels, unless said otherwise.
 WHITE: Colour = (255, 255, 255)
 
+#: Pillow hands these to Ghostscript: whatever PostScript a file brings would run.
+STARTING = ("EPS",)
+
 #: What readers raise on broken files; Pillow's and pydicom's each have their own habits.
 BROKEN = (
     OSError,
@@ -111,7 +114,7 @@ def _read(
     try:
         if isinstance(source, Image.Image):
             return read(source)
-        with Image.open(readable(source, label)) as image:
+        with Image.open(readable(source, label), formats=formats()) as image:
             return read(image)
     except DataError:
         raise
@@ -124,6 +127,42 @@ def _read(
         ) from error
     except UnidentifiedImageError as error:
         raise DataError("this is no picture in a format that Pillow reads", path=label) from error
+    except BROKEN as error:
+        raise DataError(f"the picture is broken or cut off: {error}", path=label) from error
+
+
+def formats() -> list[str]:
+    """What Pillow may open, in its order: all that it knows but those whose readers start another program."""
+    from PIL import Image
+
+    Image.init()
+    return [name for name in Image.ID if name not in STARTING]
+
+
+def pixels_of(source: bytes, names: Sequence[str] | None = None) -> int:
+    """Pixels of a picture by its header, nothing of it decoded.
+
+    Args:
+        source: bytes of a file.
+        names: Pillow's formats that may be opened; None for `formats`.
+
+    Returns:
+        The product of both sides; what is too large for Pillow counts as 2⁶².
+
+    Raises:
+        DataError: no picture in one of these formats, or a broken one.
+    """
+    from PIL import Image, UnidentifiedImageError
+
+    label = describe(source)
+    try:
+        with Image.open(readable(source, label), formats=list(names or formats())) as opened:
+            return opened.width * opened.height
+    except Image.DecompressionBombError:
+        return 2**62
+    except UnidentifiedImageError as error:
+        read = ", ".join(names or ("what Pillow reads",))
+        raise DataError(f"this is no picture in a format that is read here: {read}", path=label) from error
     except BROKEN as error:
         raise DataError(f"the picture is broken or cut off: {error}", path=label) from error
 

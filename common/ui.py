@@ -195,6 +195,9 @@ def page(title: str, description: str) -> Iterator[gradio.Blocks]:
     """
     import gradio
 
+    from common.uploads import private_folder
+
+    private_folder()
     # Uploads and tables lie in gradio's cache; what is older than a day is removed every hour.
     with gradio.Blocks(title=title, analytics_enabled=False, delete_cache=(3600, 86400)) as blocks:
         gradio.Markdown(f"# {title}\n\n{description}", elem_classes="page-title")
@@ -215,7 +218,9 @@ def launch(blocks: gradio.Blocks, port: int = 7860, share: bool = False, css: st
         UsageError: the port is taken.
     """
     from common.errors import UsageError
+    from common.uploads import LARGEST_OTHERWISE
 
+    settings = {"max_file_size": LARGEST_OTHERWISE, **settings}
     try:
         _, address, _ = blocks.launch(
             server_name="127.0.0.1",

@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 from apps.captioning import demo_view as view
 from apps.captioning.config import CaptioningConfig
-from apps.captioning.workbench import INITIAL, LARGEST_UPLOAD, TRAINED, Workbench, accept_upload, initial_path
+from apps.captioning.workbench import (
+    INITIAL,
+    LARGEST_UPLOAD,
+    LONGEST_CAPTION,
+    TRAINED,
+    Workbench,
+    accept_upload,
+    initial_path,
+)
 from common import ui
 from common.errors import TouchstoneError
 
@@ -117,7 +125,7 @@ def build_page(workbench: Workbench, temperature: float = 100.0) -> gradio.Block
                         label="Your caption",
                         placeholder="What do you see?",
                         lines=1,
-                        max_length=1000,
+                        max_length=LONGEST_CAPTION,
                         scale=6,
                         elem_id="own",
                     )
@@ -175,9 +183,10 @@ class Handlers:
     def upload(self, path: str, beam: int, heat: float) -> Any:
         """Take in a picture, or say why not."""
         import gradio as gr
+        from gradio.utils import get_upload_folder
 
         try:
-            picture = accept_upload(path)
+            picture = accept_upload(path, get_upload_folder())
             said = "The shipped models know drawn shapes only: of a photograph they say what shapes it looks like."
             message = view.notice("caution", "Uploaded.", said) if self.workbench.pocket else ""
             alt = f"{picture.width:,} × {picture.height:,} pixels; what it shows is not known, so there is no verdict"
@@ -211,6 +220,9 @@ class Handlers:
             return gr.skip()
         if not own.strip():
             return _html(view.notice("bad", "That did not work:", "write a caption first.")), gr.skip()
+        if len(own) > LONGEST_CAPTION:
+            said = f"the caption has {len(own):,} characters; at most {LONGEST_CAPTION:,} are read."
+            return _html(view.notice("bad", "That did not work:", said)), gr.skip()
         card = view.card_html("Your caption", own, shown.scene) if shown.scene is not None else ""
         return _html(card), self._rewards(shown, own, heat)
 
@@ -236,7 +248,8 @@ class Handlers:
     def _rewards(self, shown: Shown, own: str, heat: float) -> str:
         """Bars of everything that was said of the picture, the visitor's caption included."""
         assert shown.seen is not None
-        said = {**shown.said, **({OWN: own} if own.strip() else {})}
+        # A page keeps to the longest caption; whoever talks to the server past it gets no bar.
+        said = {**shown.said, **({OWN: own} if own.strip() and len(own) <= LONGEST_CAPTION else {})}
         paid = self.workbench.pay(shown.seen, list(said.values()), heat)
         return view.rewards_html(list(zip(said, paid, strict=True)))
 

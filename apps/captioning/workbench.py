@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from apps.captioning.train_config import RewardConfig
 from common.errors import DataError, UsageError
+from common.uploads import take_upload
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 LARGEST_UPLOAD = 20_000_000  # bytes
 MOST_PIXELS = 50_000_000
 LONGEST_TEXT = 500
+LONGEST_CAPTION = 1_000
 NEIGHBOURS = 8
 LISTED = 50
 INITIAL, TRAINED = "initialisation", "trained"
@@ -176,34 +178,28 @@ class Workbench:
         return Attention(sentences, max(0.0, 1 - sum(best.tolist())), len(weights) - len(sentences))
 
 
-def accept_upload(path: str | Path) -> Image:
-    """An uploaded picture, decoded.
+def accept_upload(path: str | Path, folder: str | Path) -> Image:
+    """An uploaded picture, decoded; its file is removed, whatever becomes of it.
+
+    Args:
+        path: the file.
+        folder: where uploads lie; nothing outside it is read or removed.
 
     Raises:
+        UsageError: the file lies elsewhere.
         DataError: too many bytes or pixels, or no picture. The message names the file as the visitor does, not where
             it lies here.
     """
-    from PIL import Image, UnidentifiedImageError
+    from common.pictures import load_picture, pixels_of, why
 
-    from common.pictures import load_picture, why
-
-    path = Path(path)
-    if path.stat().st_size > LARGEST_UPLOAD:
-        raise DataError(f"larger than {LARGEST_UPLOAD // 1_000_000} MB", path=path.name)
+    name, source = take_upload(path, folder, LARGEST_UPLOAD)
     try:
         # The size stands in the header: a picture that would fill the memory is refused before it is decoded.
-        with Image.open(path) as opened:
-            pixels = opened.width * opened.height
-    except (UnidentifiedImageError, OSError, ValueError, SyntaxError):
-        pixels = 0  # load_picture says what is wrong with it
-    except Image.DecompressionBombError:
-        pixels = MOST_PIXELS + 1
-    if pixels > MOST_PIXELS:
-        raise DataError(f"more than {MOST_PIXELS // 1_000_000} million pixels", path=path.name)
-    try:
-        return load_picture(path)
+        if pixels_of(source) > MOST_PIXELS:
+            raise DataError(f"more than {MOST_PIXELS // 1_000_000} million pixels")
+        return load_picture(source)
     except DataError as error:
-        raise DataError(why(error), path=path.name) from error
+        raise DataError(why(error), path=name) from error
 
 
 def initial_path(trained: Path) -> Path | None:

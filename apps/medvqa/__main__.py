@@ -80,6 +80,18 @@ APP = App(
             (f"{RUN} audit", f"{RUN} audit --recipes token_f1,cosine,bmas"),
         ),
         Verb(
+            "pairs",
+            "preference pairs, right answers against wrong ones, to train a reward on",
+            "apps.medvqa.preferences:run_pairs",
+            (
+                Flag("--out", "folder for pairs.jsonl and the pictures", {"required": True}),
+                Flag("--rows", "questions to make pairs of; 0 takes all", {"type": int, "default": 400}),
+                Flag("--each", "most pairs of a question", {"type": int, "default": 3}),
+                JSON,
+            ),
+            (f"{RUN} pairs --out preferences", "python -m common.rewards train --pairs preferences/pairs.jsonl"),
+        ),
+        Verb(
             "prepare",
             "turn a public data set into JSONL and check pictures, rows and splits",
             "apps.medvqa.prepare:run_prepare",

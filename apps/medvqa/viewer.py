@@ -187,24 +187,15 @@ def check_format(source: bytes, name: str, most_pixels: int) -> None:
     Raises:
         DataError: names the file.
     """
-    from PIL import Image, UnidentifiedImageError
-
     from common.dicom import is_dicom
+    from common.pictures import pixels_of, why
 
     if not source:
         raise DataError("the file is empty", path=name)
-    if is_dicom(source):
-        pixels = _dicom_pixels(source)
-    else:
-        try:
-            with Image.open(BytesIO(source), formats=FORMATS) as opened:
-                pixels = opened.width * opened.height
-        except UnidentifiedImageError as error:
-            raise DataError("this is no PNG, JPEG, TIFF or DICOM picture", path=name) from error
-        except Image.DecompressionBombError:
-            pixels = most_pixels + 1
-        except (OSError, ValueError, SyntaxError) as error:
-            raise DataError(f"the picture is broken or cut off: {error}", path=name) from error
+    try:
+        pixels = _dicom_pixels(source) if is_dicom(source) else pixels_of(source, FORMATS)
+    except DataError as error:
+        raise DataError(why(error), path=name) from error
     if pixels > most_pixels:
         raise DataError(f"more than {most_pixels // 1_000_000} million pixels", path=name)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,7 +14,8 @@ from apps.medvqa.inquiries import find_inquiry, to_try
 from apps.medvqa.pocket import Study, draw, is_right, phantom
 from apps.medvqa.pocket.catalogue import HELD_OUT, ORGANS, SIDES, kind_of, kinds_of, places_of
 from apps.medvqa.viewer import View, check_format, open_view
-from common.errors import DataError, UsageError
+from common.errors import UsageError
+from common.uploads import take_upload
 
 if TYPE_CHECKING:
     from apps.medvqa.answers import AnswerScore
@@ -183,19 +183,7 @@ def accept_upload(path: str | Path, folder: str | Path) -> View:
         DataError: too many bytes or pixels, or no picture. The message names the file as the visitor does, not where
             it lies here.
     """
-    path, folder = Path(path).resolve(), Path(folder).resolve()
-    if folder not in path.parents or not path.is_file():
-        raise UsageError("only a picture that was uploaded here can be opened")
-    name = path.name
-    try:
-        if path.stat().st_size > LARGEST_UPLOAD:
-            raise DataError(f"larger than {LARGEST_UPLOAD // 1_000_000} MB", path=name)
-        source = path.read_bytes()
-    finally:
-        path.unlink(missing_ok=True)
-        with contextlib.suppress(OSError):  # two uploads of one content share a folder
-            if path.parent != folder:
-                path.parent.rmdir()
+    name, source = take_upload(path, folder, LARGEST_UPLOAD)
     check_format(source, name, MOST_PIXELS)
     return open_view(source, name)
 

@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING, Any
 from apps.text2sql import demo_view as view
 from apps.text2sql.assistant import ModelAssistant
 from apps.text2sql.config import Text2SqlConfig
-from apps.text2sql.workbench import LARGEST_UPLOAD, Workbench, accept_upload, one_of_each_language, upload_name
+from apps.text2sql.workbench import (
+    LARGEST_UPLOAD,
+    LONGEST_QUESTION,
+    Workbench,
+    accept_upload,
+    one_of_each_language,
+    upload_name,
+)
 from common import ui
 from common.errors import TouchstoneError
 
@@ -93,7 +100,12 @@ def build_page(workbench: Workbench) -> gradio.Blocks:
             with gr.Column(scale=7, min_width=420):
                 with gr.Row(equal_height=True):
                     question = gr.Textbox(
-                        label="Question", placeholder="How many …?", lines=1, scale=6, elem_id="question"
+                        label="Question",
+                        placeholder="How many …?",
+                        lines=1,
+                        max_length=LONGEST_QUESTION,
+                        scale=6,
+                        elem_id="question",
                     )
                     ask = gr.Button("Ask", variant="primary", scale=1, min_width=90, elem_id="ask")
                 examples = gr.Dataset(
@@ -177,9 +189,10 @@ class Handlers:
     def upload(self, path: str, name: str, uploaded: str | None) -> tuple[Any, ...]:
         """Take in a file, or say why not."""
         import gradio as gr
+        from gradio.utils import get_upload_folder
 
         try:
-            accepted = accept_upload(path)
+            accepted = accept_upload(path, get_upload_folder())
         except TouchstoneError as error:
             return uploaded, name, _html(_failed(error))
         shown = upload_name(accepted)

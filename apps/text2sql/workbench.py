@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from apps.text2sql.assistant import SHOWN_ROWS, Answer, Assistant, inspect_database
 from apps.text2sql.data import LANGUAGES, Example
 from common.errors import DataError, UsageError
+from common.uploads import check_size, inside
 
 if TYPE_CHECKING:
     from apps.text2sql.execution.database import Execution, Schema
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from common.rewards.base import Reward
 
 LARGEST_UPLOAD = 50_000_000  # bytes
+#: Characters.
+LONGEST_QUESTION, LONGEST_QUERY = 2_000, 20_000
 SAMPLE_ROWS = 5
 MAGIC = b"SQLite format 3\0"
 LANGUAGE_NAMES = dict(
@@ -112,10 +115,11 @@ class Workbench:
         """Let the assistant answer.
 
         Raises:
-            UsageError: the question is empty.
+            UsageError: the question is empty or too long.
         """
         if not question.strip():
             raise UsageError("type a question first")
+        _check_length(question, "question", LONGEST_QUESTION)
         with self._lock:
             return self.assistant.ask(question, database)
 
@@ -123,10 +127,12 @@ class Workbench:
         """Hold a query against a reference query and pay it as training would.
 
         Raises:
-            UsageError: one of the two is empty.
+            UsageError: one of the two is empty or too long.
         """
         if not query.strip() or not reference.strip():
             raise UsageError("both your query and the reference must hold a query")
+        _check_length(query, "query", LONGEST_QUERY)
+        _check_length(reference, "reference", LONGEST_QUERY)
         from apps.text2sql.execution.database import cut
 
         with self._lock:
@@ -146,17 +152,20 @@ class Workbench:
         return Assay(judged.verdict.value, judged.reason, reward, parts, self.reward.bounds, execution)
 
 
-def accept_upload(path: str) -> str:
-    """Check that an uploaded file may be asked about; returns its path.
+def accept_upload(path: str, folder: str | Path) -> str:
+    """Check that an uploaded file may be asked about; returns its path. It is removed with the folder of uploads.
+
+    Args:
+        path: the file.
+        folder: where uploads lie; nothing outside it is read.
 
     Raises:
+        UsageError: the file lies elsewhere.
         DataError: too large, not SQLite by its first bytes, damaged, or without a table. The message names the file as
             the visitor does, not where it lies here.
     """
-    name = upload_name(path)
-    size = Path(path).stat().st_size
-    if size > LARGEST_UPLOAD:
-        raise DataError(f"larger than {LARGEST_UPLOAD // 1_000_000} MB", path=name)
+    path, name = str(inside(path, folder)), upload_name(path)
+    check_size(Path(path), LARGEST_UPLOAD)
     with Path(path).open("rb") as file:
         if file.read(len(MAGIC)) != MAGIC:
             raise DataError("this is not an SQLite database", path=name)
@@ -165,6 +174,11 @@ def accept_upload(path: str) -> str:
     except DataError as error:
         raise DataError(str(error).removeprefix(f"{path}: "), path=name) from error
     return path
+
+
+def _check_length(text: str, what: str, longest: int) -> None:
+    if len(text) > longest:
+        raise UsageError(f"the {what} has {len(text):,} characters; at most {longest:,} are read")
 
 
 def upload_name(path: str) -> str:

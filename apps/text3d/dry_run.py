@@ -5,13 +5,16 @@ from __future__ import annotations
 import math
 import tempfile
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
 from apps.text3d.config import Text3dConfig
 from apps.text3d.dry_run_models import Diffusion, Sight, diffusion, half, scene_numbers, sight
+from apps.text3d.guidance.front import settled
 from apps.text3d.marks import used
+from apps.text3d.prompts.parser import parse
 from apps.text3d.prompts.prompt import Prompt
 from common.errors import UsageError
 from common.files import locate
@@ -67,6 +70,8 @@ def check(config: Text3dConfig, prompt: str | None = None) -> list[Check]:
         ("run folder", lambda config, found: dry_run.folder(config.runs)),
     )
     found = Found(EXAMPLE if prompt is None else prompt)
+    with suppress(UsageError):  # the first look tells what is wrong with the prompt
+        config = replace(config, guidance=settled(config.guidance, parse(found.text)))
     return dry_run.checks((name, partial(look, config, found)) for name, look in looks)
 
 
@@ -99,6 +104,8 @@ def _guidances(config: Text3dConfig, found: Found) -> str:
     told = [f"{name} {', '.join(f'{weight(step):.3g}' for step in at)}" for name, weight in weights(config)]
     if not told:
         raise UsageError("there is no guidance; give at least one of sds, clip, vlm and analytic a weight")
+    if config.guidance.sds.perp_neg:
+        told.append(f"Perp-Neg {config.guidance.sds.perp_neg:g}")
     return f"weights at steps {', '.join(f'{step:,}' for step in at)}: {'; '.join(told)}"
 
 

@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import logging
-import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from apps.text3d.config import Text3dConfig
 from apps.text3d.going_on import resumed, taken
-from apps.text3d.judging import MEASURES
 from apps.text3d.marks import untrained, used
 from apps.text3d.timing import time_shares
 from common.errors import UsageError
 from common.files import write_json, write_text
 
 if TYPE_CHECKING:
-    from apps.text3d.export.splats import Splats
+    from apps.text3d.fronts import Fronts, FrontWatch
     from apps.text3d.guidance.build import Models
     from apps.text3d.judging.geometry import Verdict
     from apps.text3d.optimise import SceneLearner, SceneModule
@@ -45,6 +43,7 @@ class Result:
         scene: what came out.
         verdict: the judge's, who sees the field's geometry alone.
         steps: that it took.
+        fronts: how much each side looks like a front; None where that was not asked.
     """
 
     run: Run
@@ -52,6 +51,7 @@ class Result:
     scene: SceneModule
     verdict: Verdict
     steps: int
+    fronts: Fronts | None = None
 
 
 def run_generate(
@@ -62,6 +62,7 @@ def run_generate(
     json_output: bool = False,
     given: Sequence[str] = (),
     dry_run: bool = False,
+    best_of: int = 1,
 ) -> int:
     """Shape a scene after a prompt; a GLB, a PLY, a turntable and a contact sheet lie in the run's folder.
 
@@ -71,6 +72,7 @@ def run_generate(
         resume: folder of a run, in place of a prompt; its settings are taken.
         name: of the run folder; prompt, date and time where not given.
         json_output: print JSON instead of a table.
+        best_of: scenes of as many seeds, of which the best is taken; see `best`.
         dry_run: only look at configuration, prompt, models and memory, and take a step with tiny stand-ins.
         given: settings as they were typed; of a run that is gone on with, they may change its steps and minutes.
 
@@ -78,6 +80,7 @@ def run_generate(
         UsageError: no prompt, one of which nothing was understood, or a run is to go on with other settings.
         SceneFailure: the optimisation went wrong; the last checkpoint is whole.
     """
+    from apps.text3d import best
     from apps.text3d.shown import show
     from common.training.run import Run, set_threads
 
@@ -88,6 +91,10 @@ def run_generate(
         return show_checks(check(config, prompt), json_output)
     if (prompt is None) == (resume is None):
         raise UsageError('give a prompt, such as "a red cube left of a blue sphere", or --resume RUN')
+    if best_of < 1:
+        raise UsageError(f"--best_of {best_of}: give the number of seeds, 1 or more")
+    if best_of > 1 or (resume is not None and best.count_in(Path(resume))):
+        return best.run_best(config, prompt, best_of, resume, name, json_output, given)
     if resume is not None:
         run = Run.resume(resume)
         config, prompt = resumed(run, given, taken(run, STAGE)), (run.folder / "prompt.txt").read_bytes().decode()
@@ -96,7 +103,8 @@ def run_generate(
         read(prompt, anything(config))
         run = begin(config, prompt, name)
     set_threads(config.threads)
-    show(shape(config, prompt, run), note(config), json_output)
+    shape(config, prompt, run)
+    show(run.folder, note(config), json_output)
     return 0
 
 
@@ -177,22 +185,29 @@ def shape(config: Text3dConfig, prompt: str, run: Run, models: Models | None = N
         models: of the guidances, that are open already; more are added.
     """
     from apps.text3d.clock import Clock
+    from apps.text3d.critics import second_wording
+    from apps.text3d.dry_run import sides
     from apps.text3d.export.turntable import turn, write_video
     from apps.text3d.hacking import HackingWatch
     from apps.text3d.judging.geometry import judge, unjudged
+    from apps.text3d.outputs import sheet
     from common.training.stage import run_stage
 
     wanted = read(prompt, anything(config))
-    learner, held_out = learner_of(config, wanted, models), HackingWatch(run, STAGE, wanted)
+    learner = learner_of(config, wanted, models)
+    side = sides(config)[1]
+    held_out = HackingWatch(run, STAGE, wanted, second_wording(wanted, learner.guidance, side))
+    fronts = _front_watch(config, wanted, learner, run, side)
 
     def preview(step: int, figures: dict[str, float]) -> dict[str, float]:
         due = bool(config.preview_every) and step % config.preview_every == 0
         if due:
-            sheet(learner.scene, prompt, run.samples / f"step-{step:05}.png", config)
+            sheet(learner.scene, prompt, run.samples / f"step-{step:05}.png", config, note(config))
         if config.turntable_every and step % config.turntable_every == 0:
             small = turn(learner.scene, *SMALL_TURN)
             write_video(small, run.samples / f"turn-{step:05}.gif", SMALL_TURN[0] / 2, note(config))
-        return held_out(step, figures, learner.scene if due else None)
+        told = held_out(step, figures, learner.scene if due else None)
+        return told | fronts(step, learner.scene) if due and fronts is not None else told
 
     clock = Clock(60 * config.optimise.minutes)
     run_stage(
@@ -213,75 +228,55 @@ def shape(config: Text3dConfig, prompt: str, run: Run, models: Models | None = N
             *(config.optimise.minutes, learner.steps, config.optimise.steps),
         )
     verdict = judge(learner.scene, wanted) if wanted.objects else unjudged()
-    result = Result(run, wanted, learner.scene, verdict, learner.steps)
+    if fronts is not None:
+        fronts(learner.steps, learner.scene)
+    result = Result(run, wanted, learner.scene, verdict, learner.steps, None if fronts is None else fronts.last)
     export(result, config, prompt)
     return result
 
 
-def sheet(scene: SceneModule, prompt: str, path: Path, config: Text3dConfig) -> Path:
-    """The contact sheet: the prompt beside views all around, the prompt's own viewpoint first."""
-    import torch
+def _front_watch(
+    config: Text3dConfig, wanted: Prompt, learner: SceneLearner, run: Run, side: int
+) -> FrontWatch | None:
+    """A watch for fronts on several sides; None of things without one, and where no real model can be asked."""
+    from apps.text3d.critics import front_critic
+    from apps.text3d.fronts import FrontWatch
+    from apps.text3d.guidance.front import may_have_front, real
+    from apps.text3d.marks import models
 
-    from apps.text3d.export.turntable import to_bytes, write_contact_sheet
-    from apps.text3d.viewpoints import around
-
-    with torch.no_grad():
-        views = scene.render(around(config.export.views, config.export.size))
-    turns = [f"{360 * at // config.export.views}°" for at in range(config.export.views)]
-    return write_contact_sheet([(prompt, to_bytes(views.rgb))], path, turns, note(config))
+    if not may_have_front(wanted) or not all(real(name) for _, name in models(config.guidance)):
+        return None
+    critic = front_critic(wanted, learner.guidance, side)
+    if critic is None and used(config.guidance.sds.weight, "guidance.sds.weight"):
+        logger.warning("no VLM and no CLIP guides, so nobody looks whether %r has several fronts", wanted.text)
+    return None if critic is None else FrontWatch(run, STAGE, critic)
 
 
 def export(result: Result, config: Text3dConfig, prompt: str) -> None:
-    """Write scene.glb, scene.ply, turntable.mp4, sheet.png, views/, result.json and, of Gaussians, splats.ply.
-
-    The mesh and the turntable are left away where the settings ask for none.
-    """
+    """Write the scene's files, see `outputs.write_files`, its parameters and result.json."""
     import torch
 
     from apps.text3d.export.fingerprint import fingerprint
-    from apps.text3d.export.mesh import extract_mesh, write_mesh
-    from apps.text3d.export.splats import write_splats
-    from apps.text3d.export.turntable import turn, write_video
-    from apps.text3d.export.views import write_views
+    from apps.text3d.export.kept import SCENE, write_scene
+    from apps.text3d.guidance.front import settled
+    from apps.text3d.outputs import figures, write_files
     from common.training.run import plain
 
-    folder = result.run.folder
-    report = None
-    if config.export.resolution:
-        mesh, report = extract_mesh(result.scene, config.export.resolution)
-        for ending in ("glb", "ply"):
-            write_mesh(mesh, folder / f"scene.{ending}", prompt, note(config))
-    if config.scene.kind == "gaussians":
-        write_splats(_splats(result.scene), folder / "splats.ply", note(config))
-    if config.export.frames:
-        shown = turn(result.scene, config.export.frames, config.export.size)
-        write_video(shown, folder / "turntable.mp4", note=note(config))
-    sheet(result.scene, prompt, folder / "sheet.png", config)
-    write_views(result.scene, folder / "views", config.evaluate.views, config.export.size, note(config))
+    folder, remark = result.run.folder, note(config)
+    report = write_files(result.scene, prompt, folder, config, remark)
+    write_scene(result.scene, config.scene, folder / SCENE, prompt, remark)
     write_json(
         folder / "result.json",
         {
             "prompt": prompt,
-            "guidance": plain(asdict(config.guidance)),
-            "note": note(config),
+            "guidance": plain(asdict(settled(config.guidance, result.prompt))),
+            "note": remark,
             "steps": result.steps,
             "time": time_shares(result.run.rows(STAGE)),
             "fingerprint": {"sha256": fingerprint(result.scene), "threads": torch.get_num_threads()},
             "mesh": None if report is None else plain(asdict(report)),
             "geometry": figures(result.verdict),
             "reasons": list(result.verdict.reasons),
+            "fronts": None if result.fronts is None else result.fronts.told(),
         },
     )
-
-
-def _splats(scene: Any) -> Splats:
-    """The parameters of a scene of Gaussians as a 3DGS file holds them."""
-    from apps.text3d.export.splats import Splats
-
-    return Splats(scene.means, scene.log_scales, scene.quaternions, scene.opacity_logits, scene.colours)
-
-
-def figures(verdict: Verdict) -> dict[str, Any]:
-    """The judge's shares; None where the prompt asks nothing of the sort."""
-    told = {name: getattr(verdict, name) for name in MEASURES}
-    return {name: None if math.isnan(value) else value for name, value in told.items()} | {"correct": verdict.correct}

@@ -25,7 +25,8 @@ class SdsConfig:
         t_max: latest.
         negative: prompt of what should not be seen; not together with `perp_neg`.
         view_dependent: "front view" and the like are added to the prompt, by the camera.
-        perp_neg: weight of the other directions' texts as Perp-Neg's negatives; 0 is none.
+        perp_neg: weight of the other directions' texts as Perp-Neg's negatives; 0 is none. Where not given, that is
+            left to the prompt: see `guidance.front`.
     """
 
     weight: Any = 0.0
@@ -38,7 +39,7 @@ class SdsConfig:
     t_max: Any = 0.98
     negative: str = ""
     view_dependent: bool = True
-    perp_neg: float = 0.0
+    perp_neg: float | None = None
 
 
 @dataclass
@@ -67,7 +68,8 @@ class VlmConfig:
     Attributes:
         semantic: weight of what things there are, how many, of which colour, and of the prompt as a whole.
         spatial: weight of how they stand to each other, as each camera sees it.
-        consistency: weight of the questions about all views together: do they agree, is no front repeated.
+        consistency: weight of the questions about all views together: do they agree, is no front repeated. Where not
+            given, that is left to the prompt: see `guidance.front`.
         model: a Qwen-VL: folder or hub id.
         device: torch device, or `auto`.
         dtype: of its weights.
@@ -79,7 +81,7 @@ class VlmConfig:
 
     semantic: Any = 0.0
     spatial: Any = 0.0
-    consistency: Any = 0.0
+    consistency: Any = None
     model: str = ""
     device: str = "auto"
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"

@@ -1,13 +1,14 @@
 """Reward hacking, seen while it happens: a reward that rises while the scene gets worse by another measure.
 
-That measure is the judge of the field's geometry, which no guidance sees and no gradient reaches.
+Those measures are the judge of the field's geometry, which no guidance sees and no gradient reaches, and the run's own
+models asked by the prompt in other words, of views that no step had.
 """
 
 from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from apps.text3d.judging import MEASURES
@@ -22,11 +23,11 @@ logger = logging.getLogger(__name__)
 
 #: Cells a side of the judge's grid: coarser than for the verdict, as it is asked often.
 RESOLUTION = 48
-HELD_OUT = "judge"
+HELD_OUT, WORDING = "judge", "second_wording"
 
 
 class HackingWatch:
-    """Logs the judge beside the reward, and raises an alarm where the one falls while the other rises.
+    """Logs judge and second wording beside the reward, and raises an alarm where one falls while the reward rises.
 
     What an earlier sitting of the run has logged counts too.
 
@@ -34,14 +35,15 @@ class HackingWatch:
         run: whose log and alarms they are.
         stage: in the log.
         prompt: that is judged against.
+        wording: see `critics.second_wording`; None where no model can be asked.
     """
 
-    def __init__(self, run: Run, stage: str, prompt: Prompt) -> None:
-        self.run, self.stage, self.prompt = run, stage, prompt
-        self.monitor: AlarmMonitor | None = None
+    def __init__(self, run: Run, stage: str, prompt: Prompt, wording: Callable[[Scene], float] | None = None) -> None:
+        self.run, self.stage, self.prompt, self.wording = run, stage, prompt, wording
+        self.monitors: dict[str, AlarmMonitor] = {}
 
     def __call__(self, step: int, figures: Mapping[str, float], scene: Scene | None) -> dict[str, float]:
-        """Figures to log: `reward` where a guidance tells one, and `judge` where there is a scene to look at.
+        """Figures to log: `reward` where a guidance tells one; `judge`, `second_wording` where a scene is looked at.
 
         Args:
             step: that was taken.
@@ -54,9 +56,12 @@ class HackingWatch:
             told["reward"] = reward
         if scene is not None and self.prompt.objects and (share := self._judged(scene)) is not None:
             told[HELD_OUT] = share
-        for alarm in self._monitor(step).update(step, told):
-            self.run.alarm(alarm.kind, self.stage, step, alarm.message, alarm.values)
-            logger.warning("%s", alarm.message)
+        if scene is not None and self.wording is not None and math.isfinite(score := self.wording(scene)):
+            told[WORDING] = score
+        for gold, monitor in self._monitors(step).items():
+            for alarm in monitor.update(step, {name: told[name] for name in ("reward", gold) if name in told}):
+                self.run.alarm(alarm.kind, self.stage, step, alarm.message, alarm.values)
+                logger.warning("%s", alarm.message)
         return told
 
     def _judged(self, scene: Scene) -> float | None:
@@ -69,14 +74,15 @@ class HackingWatch:
         shares = [share for name in MEASURES if not math.isnan(share := getattr(verdict, name))]
         return sum(shares) / len(shares) if shares else None
 
-    def _monitor(self, step: int) -> AlarmMonitor:
-        if self.monitor is None:
-            self.monitor = AlarmMonitor(gold=HELD_OUT)
+    def _monitors(self, step: int) -> dict[str, AlarmMonitor]:
+        if not self.monitors:
+            self.monitors = {gold: AlarmMonitor(gold=gold) for gold in (HELD_OUT, WORDING)}
             for row in self.run.rows(self.stage):
-                if row["step"] < step:
-                    kept: dict[str, Any] = {name: row[name] for name in ("reward", HELD_OUT) if name in row}
-                    self.monitor.update(row["step"], kept)
-        return self.monitor
+                for gold, monitor in self.monitors.items():
+                    if row["step"] < step:
+                        kept: dict[str, Any] = {name: row[name] for name in ("reward", gold) if name in row}
+                        monitor.update(row["step"], kept)
+        return self.monitors
 
 
 def reward_of(figures: Mapping[str, float]) -> float | None:

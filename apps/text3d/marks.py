@@ -19,8 +19,8 @@ _SETTINGS = ("config.json", "model_index.json", "open_clip_config.json")
 
 
 def used(weight: Any, option: str) -> bool:
-    """Whether a guidance of this weight is ever asked."""
-    return any(read_schedule(weight, option).bounds)
+    """Whether a guidance of this weight is ever asked; None, which `guidance.front` fills in, never is by itself."""
+    return weight is not None and any(read_schedule(weight, option).bounds)
 
 
 def models(config: GuidanceConfig) -> Iterator[tuple[str, str]]:
@@ -59,6 +59,12 @@ def says_untrained(name: str) -> bool:
     card = folder / "README.md"
     text = card.read_text("utf-8", errors="replace").lower() if card.is_file() else ""
     return any(word in text for word in _WORDS)
+
+
+def says_pocket(name: str) -> bool:
+    """Whether a model is one of the pocket's, which know drawn solids alone: the title of its card says so."""
+    card = locate(name.removeprefix("local-dir:")) / "README.md"
+    return card.is_file() and "pocket" in card.read_text("utf-8", errors="replace").partition("\n")[0].lower()
 
 
 def _declared(path: Path) -> bool:

@@ -19,7 +19,7 @@ from apps.text3d import viewpoints
 from apps.text3d.cameras import Cameras
 from apps.text3d.guidance.base import NotFinite, Weighted
 from apps.text3d.optimise_config import OptimiseConfig
-from apps.text3d.scenes.backgrounds import background
+from apps.text3d.scenes.backgrounds import LearnedBackground, background
 from apps.text3d.scenes.base import Scene, Views
 from apps.text3d.scenes.densify import Densifier
 from apps.text3d.scenes.gaussians import GaussianScene
@@ -32,6 +32,8 @@ logger = getLogger(__name__)
 FULL = 0.9
 #: What torch raises where memory runs out, by the text of the message on the CPU.
 CPU_MEMORY = "DefaultCPUAllocator"
+#: Rate of a learned background, as a share of the scene's: threestudio's, and low, so that the scene leads.
+BACKGROUND_RATE = 0.1
 NO_GAUSSIANS = "optimise.densify is of scenes of Gaussians; set optimise.densify.every to 0 or scene.kind to gaussians"
 #: `(scene, views, cameras, step)` to a loss and figures.
 Regulariser = Callable[[Any, Views, Cameras, int], tuple[Tensor, dict[str, float]]]
@@ -80,6 +82,7 @@ class SceneLearner:
         self.make, self.guidance, self.config, self.regulariser = make, guidance, config, regulariser
         self.generator = torch.Generator().manual_seed(seed)
         self.scene = make(self.generator)
+        self.backdrop = LearnedBackground() if config.background == "learned" else None
         self.optimizer, self.densifier = self._optimizer(), self._densifier()
         self.steps = 0
         self.skipped = 0
@@ -89,7 +92,11 @@ class SceneLearner:
         self.seeded_anew = False
 
     def _optimizer(self) -> torch.optim.Optimizer:
-        return torch.optim.Adam(self.scene.parameter_groups(self.config.learning_rate), betas=(0.9, 0.99), eps=1e-15)
+        groups = self.scene.parameter_groups(self.config.learning_rate)
+        if self.backdrop is not None:
+            rate = BACKGROUND_RATE * self.config.learning_rate
+            groups = [*groups, {"params": list(self.backdrop.parameters()), "lr": rate, "name": "background"}]
+        return torch.optim.Adam(groups, betas=(0.9, 0.99), eps=1e-15)
 
     def _densifier(self) -> Densifier | None:
         if not self.config.densify.every:
@@ -160,8 +167,14 @@ class SceneLearner:
         size = self.config.size
         side = size if isinstance(size, int) else resolution_at(self.steps, *size)
         cameras = viewpoints.draw(self.config.viewpoints, side, self.generator)
+        return cameras, self._behind(cameras)
+
+    def _behind(self, cameras: Cameras) -> Tensor:
         # One for all views: a guidance that reads them together should not see the place change.
-        return cameras, background(self.config.background, 1, self.generator)[0]
+        if self.backdrop is None:
+            return background(self.config.background, 1, self.generator)[0]
+        colour, share = background("random", 1, self.generator)[0], torch.rand(1, generator=self.generator)
+        return colour if float(share) < self.config.background_random else self.backdrop(cameras)
 
     def _finite_gradients(self) -> bool:
         grads = [one.grad for group in self.optimizer.param_groups for one in group["params"] if one.grad is not None]
@@ -200,6 +213,8 @@ class SceneLearner:
     def state(self) -> dict[str, Any]:
         """All that a checkpoint needs."""
         gathered = {} if self.densifier is None else {"densify": self.densifier.state_dict()}
+        if self.backdrop is not None:
+            gathered["background"] = self.backdrop.state_dict()
         return {
             **gathered,
             "scene": self.scene.state_dict(),
@@ -217,6 +232,8 @@ class SceneLearner:
         self.densifier = self._densifier()
         if self.densifier is not None and (gathered := state.get("densify")) is not None:
             self.densifier.load_state_dict(gathered)
+        if self.backdrop is not None:
+            self.backdrop.load_state_dict(state["background"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.guidance.load_state_dict(state["guidance"])
         self.generator.set_state(state["generator"])

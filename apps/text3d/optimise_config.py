@@ -64,7 +64,10 @@ class OptimiseConfig:
             exported. 0 is no bound.
         learning_rate: of the scene's geometry; colours and the rest follow (`Scene.parameter_groups`).
         size: height and width of a view in pixels: a number, or [first, last, steps from the one to the other].
-        background: `white`, `black`, or `random` (one colour a step).
+        background: `white`, `black`, `random` (one colour a step), or `learned`: a colour for each direction, trained
+            beside the scene and never exported; see `scenes.backgrounds.LearnedBackground`.
+        background_random: share of steps in which a random colour takes the place of a learned background, so that
+            nothing of the object is painted into it; 0.5 in threestudio's configurations.
         viewpoints: of a step.
         regularisers: added to the guidances.
         densify: when Gaussians are added and taken away; of scenes of Gaussians only.
@@ -77,10 +80,15 @@ class OptimiseConfig:
     minutes: float = 0.0
     learning_rate: float = 0.1
     size: Any = 56
-    background: Literal["white", "black", "random"] = "random"
+    background: Literal["white", "black", "random", "learned"] = "random"
+    background_random: float = 0.5
     viewpoints: ViewpointConfig = field(default_factory=ViewpointConfig)
     regularisers: RegulariserConfig = field(default_factory=RegulariserConfig)
     densify: DensifyConfig = field(default_factory=DensifyConfig)
     patience: int = 10
     empty_opacity: float = 1e-3
     empty_steps: int = 30
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.background_random <= 1:
+            raise UsageError(f"optimise.background_random {self.background_random}: a share of steps, from 0 to 1")

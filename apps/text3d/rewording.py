@@ -23,6 +23,12 @@ def wordings(prompt: Prompt) -> dict[str, str]:
     return {name: text for name, text in texts.items() if text != prompt.text and _same(text, prompt)}
 
 
+def another(prompt: Prompt) -> str:
+    """One other wording, for a critic that no guidance asks; of what the parser does not know, a frame around it."""
+    known = wordings(prompt).values() if prompt.understood else ()
+    return next(iter(known), f"a picture that shows {prompt.text}")
+
+
 def told_backwards(prompt: Prompt) -> str:
     """From the other end: "a ball right of a cube" for "a cube left of a ball"; one thing stays as it is."""
     last = len(prompt.objects) - 1

@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
-from apps.text3d.generate import Result, figures
+from pathlib import Path
+
 from apps.text3d.judging import MEASURES
 from common import ui
 from common.files import read_json
 
 
-def show(result: Result, remark: str, json_output: bool) -> None:
-    """Print what the judge found and where the files lie."""
-    folder = result.run.folder
+def show(folder: Path, remark: str, json_output: bool) -> None:
+    """Print what the judge found and where the files lie, of a run's folder with `result.json`."""
+    told = read_json(folder / "result.json")
     if json_output:
-        ui.print_json(read_json(folder / "result.json") | {"folder": str(folder)})
+        ui.print_json(told | {"folder": str(folder)})
         return
-    told = figures(result.verdict)
-    cells = ["–" if told[name] is None else f"{100 * told[name]:.0f}" for name in MEASURES]
+    shares = [told["geometry"][name] for name in MEASURES]
     ui.table(
-        result.prompt.text,
+        told["prompt"],
         [*(f"{name}s right, %" for name in MEASURES)],
-        [cells],
+        [["–" if share is None else f"{100 * share:.0f}" for share in shares]],
         "Judged by the field's geometry, which no guidance sees." + (f" The scene is {remark}." if remark else ""),
     )
-    for reason in result.verdict.reasons:
+    for reason in told["reasons"]:
         ui.say(f"- {reason}")
-    ui.say(f"scene.glb, scene.ply, turntable.mp4, sheet.png: {folder}")
+    if chosen := told.get("best_of"):
+        scores = ", ".join(f"{name} {'–' if one is None else f'{one:.3f}'}" for name, one in chosen["scores"].items())
+        ui.say(f"{chosen['picked']} of {len(chosen['scores'])}, by {chosen['by']}: {scores}")
+    ui.say(f"scene.glb, scene.ply, scene.safetensors, turntable.mp4, sheet.png: {folder}")

@@ -163,11 +163,11 @@ def make(config: Text3dConfig, number: int, prompt: str, folder: Path, command: 
             shape(own, prompt, run, models)
         except Collapsed as error:
             ui.say(f"nothing came out: {error}")
-            write_json(place / "result.json", _nothing(own, prompt, str(error)))
+            write_json(place / "result.json", nothing(own, prompt, str(error)))
     return Made(place, read_json(place / "result.json"))
 
 
-def _nothing(config: Text3dConfig, prompt: str, reason: str) -> dict[str, Any]:
+def nothing(config: Text3dConfig, prompt: str, reason: str) -> dict[str, Any]:
     """What stands in `result.json` where the guidances have emptied the scene: all that was asked for is missing."""
     from apps.text3d.generate import note, read
 

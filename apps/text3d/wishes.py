@@ -75,7 +75,9 @@ def knobs(config: GuidanceConfig) -> list[Knob]:
     """The weights, in the order of `PLACES`."""
     found = []
     for name, (place, model) in PLACES.items():
-        schedule = read_schedule(_at(config, place), f"guidance.{place}")
+        given = _at(config, place)
+        # None is left to the prompt; see `guidance.front`.
+        schedule = read_schedule(0.0 if given is None else given, f"guidance.{place}")
         off = "" if not model or _at(config, model) else f"needs a model: --guidance.{model}"
         found.append(Knob(name, max(0.0, schedule.bounds[1]), len(schedule.points) > 1, off))
     return found

@@ -55,10 +55,15 @@ class Batch:
         head = model.get_output_embeddings()
         if type(head) is not nn.Linear or head.weight.dtype not in (torch.bfloat16, torch.float16):
             return self.logits(model, 1)[:, -1, list(tokens)]
-        found = inner_model(model)(**self._arguments(model), use_cache=False).last_hidden_state[:, -1]
+        found = self.states(model)[:, -1]
         with torch.autocast(found.device.type, enabled=False):
             bias = None if head.bias is None else head.bias[list(tokens)].float()
             return nn.functional.linear(found.float(), head.weight[list(tokens)].float(), bias)
+
+    def states(self, model: Any) -> Tensor:
+        """`(B, L, width)` states after the last layer, in the model's type."""
+        states: Tensor = inner_model(model)(**self._arguments(model), use_cache=False).last_hidden_state
+        return states
 
     def read(self, model: Any, cache: Any) -> tuple[Tensor, Tensor, Tensor]:
         """Read the prompts into a cache, as `common.models.decoding.sample` wants it."""

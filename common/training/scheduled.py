@@ -20,7 +20,7 @@ class ScheduledLearner(ABC):
 
     Args:
         model: what learns.
-        optimizer: of its parameters.
+        optimizer: of its parameters; a group's `ratio` is its learning rate over the others'.
         rows: examples to learn from.
         steps: of the whole training, at the end of which the learning rate is 0.
         batch_size: examples of a step.
@@ -55,7 +55,7 @@ class ScheduledLearner(ABC):
     def step(self) -> dict[str, float]:
         """One optimiser step; returns the loss and `figures`."""
         for group in self.optimizer.param_groups:
-            group["lr"] = self.rate()
+            group["lr"] = self.rate() * group.get("ratio", 1.0)
         self.model.train()
         loss = self.loss(self.sampler.next())
         self.optimizer.zero_grad()

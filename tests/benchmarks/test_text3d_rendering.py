@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 import torch
@@ -102,11 +103,10 @@ def test_voxels_beside_a_loop_over_samples() -> None:
             plain = rate(lambda scene=scene, seen=seen: marched(scene, seen))  # type: ignore[misc]
             ratios[resolution, size] = told(f"voxels {resolution}^3, two balls", size, own, plain)
     start = VoxelScene(VoxelConfig(), seeded())
-    fog = told("voxels 48^3, at the start", 56, rate(lambda: start.render(cameras(56))),
-               rate(lambda: marched(start, cameras(56))))  # fmt: skip
+    # Fog: there is nothing that could be skipped.
+    own, plain = (rate(lambda make=make: make(cameras(56))) for make in (start.render, partial(marched, start)))
+    ratios[48, 0] = told("voxels 48^3, at the start", 56, own, plain)
     assert min(ratios.values()) > 3
-    # Fog has nothing that could be skipped.
-    assert fog > 1.3
 
 
 def test_gaussians_beside_all_pixels_times_all_gaussians() -> None:

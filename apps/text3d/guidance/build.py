@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from apps.text3d.cameras import Cameras
 from apps.text3d.guidance.base import Guidance, Term, Weighted
+from apps.text3d.guidance.front import settled
 from apps.text3d.guidance.prompts import angles
 from apps.text3d.guidance.vlm import Question, VlmReward
 from apps.text3d.guidance_config import ClipConfig, GuidanceConfig, SdsConfig, VlmConfig
@@ -41,7 +42,7 @@ def build(config: GuidanceConfig, prompt: Prompt, seed: int, models: Models | No
     """The weighted sum of all guidances whose weight is not always 0.
 
     Args:
-        config: the settings.
+        config: the settings; what they leave to the prompt is settled by it, see `guidance.front`.
         prompt: parsed; diffusion models and CLIP read its text, the VLM and the critic its things and relations.
         seed: of the guidances' own noise, and of the critic's layout.
         models: that are open already; more are added.
@@ -49,7 +50,7 @@ def build(config: GuidanceConfig, prompt: Prompt, seed: int, models: Models | No
     Raises:
         UsageError: no guidance has a weight, or one that has names no model.
     """
-    models = models or Models()
+    models, config = models or Models(), settled(config, prompt)
     terms: dict[str, Term] = {}
 
     def add(name: str, weight: Any, make: Callable[[], Guidance]) -> None:

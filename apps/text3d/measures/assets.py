@@ -13,6 +13,8 @@ from common.errors import DataError
 from common.files import read_json
 
 RESULT, PROMPT, VIEWS = "result.json", "prompt.txt", "views"
+#: Scenes among which `generate --best_of` chose; the chosen one lies above them.
+CANDIDATES = "candidates"
 
 
 @dataclass(frozen=True)
@@ -87,7 +89,7 @@ def read_assets(folder: Path | str) -> Assets:
 
     A scene is a folder with `result.json`, as `generate` writes it, or with `prompt.txt` and pictures in `views/`
     (`00.png`, `01.png`, … at equal steps of azimuth, the first from the front). A folder with `prompt.txt` alone is a
-    run that was not finished.
+    run that was not finished. Of the seeds of `generate --best_of` the chosen one counts alone.
 
     Raises:
         DataError: there is no such folder, no scene in it, or a `result.json` without a prompt; names it.
@@ -96,6 +98,7 @@ def read_assets(folder: Path | str) -> Assets:
     if not folder.is_dir():
         raise DataError("no such folder; give one with runs of `generate`", path=folder)
     places = sorted({path.parent for name in (RESULT, PROMPT) for path in folder.rglob(name)})
+    places = [place for place in places if CANDIDATES not in place.relative_to(folder).parts]
     found, unfinished = [], []
     for place in places:
         name = place.relative_to(folder).as_posix()

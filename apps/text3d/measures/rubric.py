@@ -33,7 +33,7 @@ def measure_rubric(endpoint: Endpoint, assets: Sequence[Asset], pause: float = 0
     """
     if not any(asset.seen for asset in assets):
         return [absent("got", "no scene has views; `generate` writes them into views/", wanted=True)]
-    candidates = [_candidate(asset) for asset in assets]
+    candidates = [candidate(asset) for asset in assets]
     scores = GotJudge(endpoint, pause=pause).score(candidates)
     prompts = [asset.prompt for asset in assets]
     notes = {"picture": "R_PI", "layout": "R_spa, of boxes that colours find"}
@@ -46,7 +46,8 @@ def measure_rubric(endpoint: Endpoint, assets: Sequence[Asset], pause: float = 0
     return figures
 
 
-def _candidate(asset: Asset) -> Candidate:
+def candidate(asset: Asset) -> Candidate:
+    """A finished scene as GoT-R1's judge takes it: the prompt's own view, and the boxes that colours find in it."""
     from PIL import Image
 
     if not asset.seen:

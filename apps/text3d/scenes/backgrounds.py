@@ -5,9 +5,28 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from apps.text3d.cameras import Cameras
 from common.errors import UsageError
+
+
+class LearnedBackground(nn.Module):
+    r"""A colour for each direction of the world, trained beside a scene: :math:`\sigma(b + W d)`, grey at first.
+
+    VLM3D and threestudio train a network in its place, into which what belongs to the object may be painted. This one
+    has twelve numbers, a tone and a slope, such as of sky and ground, and no room for an outline.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tone = nn.Parameter(torch.zeros(3))
+        self.slope = nn.Parameter(torch.zeros(3, 3))
+
+    def forward(self, cameras: Cameras) -> Tensor:
+        """`(B, 3, H, W)` in (0, 1): what each pixel's ray runs out into."""
+        directions = cameras.rays()[1].to(self.tone)
+        return torch.sigmoid(self.tone + directions @ self.slope.t()).permute(0, 3, 1, 2)
 
 
 def background(kind: str | Sequence[float], count: int, generator: torch.Generator | None = None) -> Tensor:
@@ -34,9 +53,21 @@ def background(kind: str | Sequence[float], count: int, generator: torch.Generat
 
 
 def over(colour: Tensor, opacity: Tensor, behind: Tensor | None) -> Tensor:
-    """Pictures `(B, 3, H, W)`, already times their opacity `(B, 1, H, W)`, over `(3,)`, `(B, 3)` or None: white."""
+    """Pictures `(B, 3, H, W)`, already times their opacity `(B, 1, H, W)`, over what is behind.
+
+    Args:
+        colour: the pictures.
+        opacity: theirs.
+        behind: one colour `(3,)`, one a view `(B, 3)`, one a pixel `(B, 3, H, W)`; None is white.
+
+    Raises:
+        UsageError: another shape.
+    """
     if behind is None:
         return colour + (1 - opacity)
+    if behind.shape == colour.shape:
+        return colour + (1 - opacity) * behind.to(colour)
     if behind.shape not in ((3,), (len(colour), 3)):
-        raise UsageError(f"a background has shape (3,) or ({len(colour)}, 3), not {tuple(behind.shape)}")
+        shapes = f"(3,), ({len(colour)}, 3) or {tuple(colour.shape)}"
+        raise UsageError(f"a background has shape {shapes}, not {tuple(behind.shape)}")
     return colour + (1 - opacity) * behind.to(colour).expand(len(colour), 3)[..., None, None]

@@ -41,7 +41,7 @@ class Scene(Protocol):
 
         Args:
             cameras: `(B,)`.
-            background: `(3,)` or `(B, 3)` in [0, 1]; white where not given.
+            background: `(3,)`, `(B, 3)` or `(B, 3, H, W)` in [0, 1]; white where not given.
             generator: where sample places are jittered; none without it.
         """
 

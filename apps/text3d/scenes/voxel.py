@@ -9,6 +9,7 @@ from torch.nn import functional
 from apps.text3d.cameras import Cameras
 from apps.text3d.scenes.base import BOUND, Views
 from apps.text3d.scenes.config import BlobConfig, VoxelConfig
+from apps.text3d.scenes.trilinear import looked_up
 from apps.text3d.scenes.volume import Samples, march, offsets, render_field, unit
 
 
@@ -65,11 +66,11 @@ class VoxelScene(nn.Module):
     def density(self, points: Tensor) -> Tensor:
         """See `Scene.density`."""
         inside = (points.abs() <= BOUND).all(-1)
-        return functional.softplus(looked_up(self.raw()[..., None], points)[:, 0]) * inside
+        return functional.softplus(looked_up(points, self.raw()[..., None])[0][:, 0]) * inside
 
     def colour(self, points: Tensor) -> Tensor:
         """See `Scene.colour`."""
-        return torch.sigmoid(looked_up(self.grid_colour, points))
+        return torch.sigmoid(looked_up(points, self.grid_colour)[0])
 
     def parameter_groups(self, learning_rate: float) -> list[dict[str, object]]:
         """Density and colour at the same rate: both are numbers before a squashing function."""
@@ -101,9 +102,8 @@ class Snapshot:
 
     def sample(self, points: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """See `volume.Field.sample`."""
-        values = looked_up(self.values, points)
-        normals = unit(looked_up(self.slopes, points))
-        return functional.softplus(values[:, 0]), torch.sigmoid(values[:, 1:]), normals
+        values, slopes = looked_up(points, self.values, self.slopes)
+        return functional.softplus(values[:, 0]), torch.sigmoid(values[:, 1:]), unit(slopes)
 
 
 @torch.no_grad()
@@ -112,12 +112,3 @@ def extremes(raw: Tensor) -> tuple[Tensor, Tensor]:
     most = functional.max_pool3d(raw[None], 2, 1)[0]
     least = -functional.max_pool3d(-raw[None], 2, 1)[0]
     return functional.softplus(most), functional.softplus(least)
-
-
-def looked_up(grid: Tensor, points: Tensor) -> Tensor:
-    """Trilinear values `(M, C)` of an `(X, Y, Z, C)` grid at `(M, 3)` points; beyond the cube those of its faces."""
-    # grid_sample wants (1, C, depth, height, width) and places as (width, height, depth), in [-1, 1].
-    places = (points / BOUND).flip(-1)[None, None, None]
-    volume = grid.permute(3, 0, 1, 2)[None]
-    found = functional.grid_sample(volume, places, padding_mode="border", align_corners=True)
-    return found[0, :, 0, 0].t()

@@ -164,7 +164,7 @@ class Scorer:
     def _count(self, outputs: Mapping[str, RewardOutput], missing: Mapping[str, Tensor], size: int) -> None:
         failed = {name: rows.nonzero().flatten().tolist() for name, rows in missing.items()}
         rows = {row for several in failed.values() for row in several}
-        reason = next((_reason(outputs[name], some) for name, some in failed.items() if some), "")
+        reason = next((reason_of(outputs[name], some) for name, some in failed.items() if some), "")
         self.failures.append(
             Failures(size, len(rows), Counter({name: len(some) for name, some in failed.items()}), reason)
         )
@@ -262,7 +262,7 @@ def _without(output: RewardOutput, lost: Tensor) -> RewardOutput:
     return RewardOutput(torch.where(lost, math.nan, output.values), output.parts, output.info)
 
 
-def _reason(output: RewardOutput, rows: Sequence[int]) -> str:
+def reason_of(output: RewardOutput, rows: Sequence[int]) -> str:
     """The first text that says why one of these rows failed."""
     keys = [key for key in output.info if key.rsplit(".", 1)[-1] in ("error", "reason") or key.endswith("_error")]
     return next((output.info[key][row] for row in rows for key in keys if output.info[key][row]), "")

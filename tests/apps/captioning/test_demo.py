@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import random
 import re
+from io import BytesIO
 
 import pytest
 import torch
@@ -29,6 +30,7 @@ from tests.apps.captioning.scripted import scripted_workbench
 from tests.apps.captioning.tiny import tiny_captioner
 from tests.common.models.tiny_clip import tiny_clip_folder
 
+POSTSCRIPT = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\n"
 HOSTILE = "<img src=x onerror=alert(1)>"
 SENTENCE = "Two small red stars to the left of a blue circle on a grey background."
 
@@ -127,34 +129,53 @@ def test_facts_name_what_is_wrong(bench, caption, wrong):
     assert {fact.name for fact in compare(caption, bench.scene_of(SENTENCE)).wrong} == wrong
 
 
-def test_uploads_are_decoded_or_refused_by_their_own_name(tmp_path, monkeypatch):
-    good = tmp_path / "photo.png"
-    Image.new("RGBA", (300, 200), (255, 0, 0, 0)).save(good)
-    picture = accept_upload(good)
+def uploaded(folder, name, content):
+    """A file where gradio puts it: in a folder of its own."""
+    path = folder / "0123" / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(content)
+    return path
+
+
+def test_uploads_are_decoded_or_refused_by_their_own_name_and_removed(tmp_path, monkeypatch):
+    file = BytesIO()
+    Image.new("RGBA", (300, 200), (255, 0, 0, 0)).save(file, "PNG")
+    good = file.getvalue()
+    picture = accept_upload(uploaded(tmp_path, "photo.png", good), tmp_path)
     assert (picture.mode, picture.size) == ("RGB", (300, 200))
     assert picture.getpixel((0, 0)) == (255, 255, 255)
-    (tmp_path / "text.png").write_text("no picture")
-    (tmp_path / "torn.png").write_bytes(good.read_bytes()[:80])
-    (tmp_path / "empty.jpg").write_bytes(b"")
-    for name in ("text.png", "torn.png", "empty.jpg"):
+    contents = {"text.png": b"no picture", "torn.png": good[:80], "empty.jpg": b"", "page.eps": POSTSCRIPT}
+    for name, content in contents.items():
         with pytest.raises(DataError) as raised:
-            accept_upload(tmp_path / name)
+            accept_upload(uploaded(tmp_path, name, content), tmp_path)
         assert str(raised.value).startswith(f"{name}: ")
         assert str(tmp_path) not in str(raised.value)
     monkeypatch.setattr(workbench, "MOST_PIXELS", 59_999)
     with pytest.raises(DataError, match=r"^photo\.png: more than 0 million pixels"):
-        accept_upload(good)
+        accept_upload(uploaded(tmp_path, "photo.png", good), tmp_path)
     monkeypatch.setattr(workbench, "LARGEST_UPLOAD", 10)
     with pytest.raises(DataError, match=r"^photo\.png: larger than"):
-        accept_upload(good)
+        accept_upload(uploaded(tmp_path, "photo.png", good), tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_nothing_but_uploads_is_read_or_removed(tmp_path):
+    folder, secret = tmp_path / "uploads", tmp_path / "secret.png"
+    folder.mkdir()
+    Image.new("RGB", (4, 4)).save(secret)
+    for path in (secret, folder / ".." / "secret.png", folder / "nowhere.png"):
+        with pytest.raises(UsageError, match="only a file that was uploaded"):
+            accept_upload(path, folder)
+    assert secret.is_file()
 
 
 def test_a_picture_that_would_fill_the_memory_is_refused_by_its_header(tmp_path):
-    path = tmp_path / "bomb.png"
-    Image.new("1", (60_000, 20_000)).save(path)
+    file = BytesIO()
+    Image.new("1", (60_000, 20_000)).save(file, "PNG")
+    path = uploaded(tmp_path, "bomb.png", file.getvalue())
     assert path.stat().st_size < workbench.LARGEST_UPLOAD
     with pytest.raises(DataError, match=r"^bomb\.png: more than 50 million pixels"):
-        accept_upload(path)
+        accept_upload(path, tmp_path)
 
 
 def test_hostile_texts_are_escaped_everywhere(bench, seen):
@@ -179,15 +200,25 @@ def test_an_abstention_is_a_dash_and_no_best():
     assert "negative" in page
 
 
-def test_a_bad_upload_or_sentence_leaves_the_page_as_it_is(bench, tmp_path):
+def test_a_bad_upload_or_sentence_leaves_the_page_as_it_is(bench, tmp_path, monkeypatch):
+    monkeypatch.setattr("gradio.utils.get_upload_folder", lambda: str(tmp_path))
     handlers = Handlers(bench)
-    (tmp_path / "notes.png").write_text("no picture")
-    for answer in (handlers.upload(str(tmp_path / "notes.png"), 3, 100.0), handlers.draw("a dog", 3, 100.0)):
+    notes = uploaded(tmp_path, "notes.png", b"no picture")
+    for answer in (handlers.upload(str(notes), 3, 100.0), handlers.draw("a dog", 3, 100.0)):
         assert len(answer) == 9
         changed = [value for value in answer if value.get("__type__") == "update" and "value" in value]
         assert len(changed) == 1
         assert "That did not work" in changed[0]["value"]
         assert str(tmp_path) not in changed[0]["value"]
+
+
+def test_a_caption_longer_than_the_page_lets_through_is_not_scored(bench, seen):
+    handlers, shown = Handlers(bench), Shown(seen, None, {TRAINED: "A red star."})
+    verdict, rewards = handlers.check(shown, "x" * 1001, 100.0)
+    assert "1,001 characters; at most 1,000 are read" in verdict["value"]
+    assert "value" not in rewards
+    assert demo.OWN not in handlers.heat(shown, "x" * 1001, 100.0)[0]
+    assert demo.OWN in handlers.heat(shown, "x" * 1000, 100.0)[0]
 
 
 def test_nothing_happens_before_the_first_picture(bench):

@@ -229,11 +229,15 @@ class TestUploads:
         ("name", "content", "reason"),
         [
             ("empty.png", b"", "empty"),
-            ("notes.png", b"only its name says so", "no PNG, JPEG, TIFF or DICOM"),
+            ("notes.png", b"only its name says so", "no picture in a format that is read here: PNG, JPEG"),
             ("torn.png", png(size=(300, 300), colour=(1, 2, 3))[:300], "broken or cut off"),
             ("torn.dcm", ct()[:900], "broken or cut off"),
-            ("named.dcm", b"only its name says so", "no PNG, JPEG, TIFF or DICOM"),
-            ("page.eps", b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "no PNG, JPEG, TIFF or DICOM"),
+            ("named.dcm", b"only its name says so", "no picture in a format that is read here: PNG, JPEG"),
+            (
+                "page.eps",
+                b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n",
+                "no picture in a format that is read here: PNG, JPEG",
+            ),
         ],
     )
     def test_what_is_no_picture_is_refused_by_its_own_name(
@@ -268,7 +272,7 @@ class TestUploads:
         secret.write_bytes(png())
         (folder / "link.png").symlink_to(secret)
         for path in (secret, folder / ".." / "secret.png", folder / "link.png", folder, folder / "nowhere.png"):
-            with pytest.raises(UsageError, match="only a picture that was uploaded"):
+            with pytest.raises(UsageError, match="only a file that was uploaded"):
                 accept_upload(path, folder)
         assert secret.read_bytes() == png()
 

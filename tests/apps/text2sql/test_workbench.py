@@ -94,12 +94,26 @@ def test_an_assay_is_what_training_pays(bench, music):
     assert math.isnan(broken_reference.reward)
     with pytest.raises(UsageError, match="must hold a query"):
         bench.assay(" ", GOLD, "", str(music))
+    for query, reference in ((GOLD + " " * 20_000, GOLD), (GOLD, GOLD + " " * 20_000)):
+        with pytest.raises(UsageError, match="at most 20,000 are read"):
+            bench.assay(query, reference, "", str(music))
+
+
+def test_a_question_longer_than_the_page_lets_through_is_refused(bench, music):
+    with pytest.raises(UsageError, match="2,001 characters; at most 2,000"):
+        bench.ask("x" * 2_001, str(music))
+
+
+def test_nothing_but_uploads_is_opened(music, tmp_path):
+    (tmp_path / "uploads").mkdir()
+    with pytest.raises(UsageError, match="only a file that was uploaded"):
+        accept_upload(str(music), tmp_path / "uploads")
 
 
 def test_a_good_upload_is_accepted_and_stays_byte_for_byte(music, tmp_path):
     copy = tmp_path / "copy.db"
     copy.write_bytes(music.read_bytes())
-    assert accept_upload(str(copy)) == str(copy)
+    assert accept_upload(str(copy), tmp_path) == str(copy)
     assert copy.read_bytes() == music.read_bytes()
     assert [path.name for path in tmp_path.iterdir()] == ["copy.db"]
 
@@ -118,7 +132,7 @@ def test_a_bad_upload_is_refused_without_saying_where_it_lies(tmp_path, monkeypa
     path = tmp_path / "bad.sqlite"
     path.write_bytes(content)
     with pytest.raises(DataError, match=message) as caught:
-        accept_upload(str(path))
+        accept_upload(str(path), tmp_path)
     assert "bad.sqlite" in str(caught.value)
     assert str(tmp_path) not in str(caught.value)
 

@@ -11,7 +11,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from common.errors import RewardError
-from common.rewards.preferences import PreferencePair, to_preference_pairs
 from common.rewards.token_credit import contrastive_token_rewards, spread
 
 NAN = math.nan
@@ -104,39 +103,3 @@ class TestSpread:
         assert spread(torch.tensor([1.0]), torch.zeros(1, 2), torch.zeros(1, 2)).tolist() == [[0.0, 0.0]]
         with pytest.raises(RewardError, match="share"):
             spread(torch.tensor([1.0]), torch.zeros(1, 2), mode="even")  # type: ignore[arg-type]
-
-
-class TestPairs:
-    def test_best_against_worst_of_each_group(self) -> None:
-        scores, group = [0.2, 0.9, 0.4, 0.5, 0.55, NAN, 0.1], [7, 7, 7, 3, 3, 3, 1]
-        pairs = to_preference_pairs(torch.tensor(scores), 0.1, torch.tensor(group))
-        assert [(one.group, one.chosen, one.rejected) for one in pairs] == [(7, 1, 0)]
-        assert pairs[0].gap == pytest.approx(0.7)
-        assert [one.group for one in to_preference_pairs(scores, 0.0, group)] == [7, 3]
-
-    def test_equal_and_unscored_rows_make_no_pair(self) -> None:
-        assert to_preference_pairs([0.5, 0.5]) == []
-        assert to_preference_pairs([0.5, NAN, math.inf]) == []
-        assert to_preference_pairs([]) == []
-        assert to_preference_pairs([NAN, 0.1, 0.4]) == [PreferencePair(0, 2, 1, pytest.approx(0.3))]  # type: ignore[arg-type]
-
-    @given(
-        st.lists(st.tuples(st.one_of(st.just(NAN), st.floats(0, 1)), st.integers(0, 3)), max_size=12),
-        st.floats(0, 0.5),
-    )
-    def test_what_every_pair_is(self, rows: list[tuple[float, int]], margin: float) -> None:
-        scores, group = [score for score, _ in rows], [number for _, number in rows]
-        pairs = to_preference_pairs(scores, margin, group)
-        assert len({one.group for one in pairs}) == len(pairs)
-        for one in pairs:
-            assert group[one.chosen] == group[one.rejected] == one.group
-            assert one.gap == scores[one.chosen] - scores[one.rejected] > 0
-            assert one.gap >= margin - 1e-6
-            mates = [score for score, number in rows if number == one.group and score == score]
-            assert (scores[one.chosen], scores[one.rejected]) == (max(mates), min(mates))
-
-    def test_bad_arguments_raise(self) -> None:
-        with pytest.raises(RewardError, match="margin"):
-            to_preference_pairs([0.1, 0.2], -0.1)
-        with pytest.raises(RewardError, match="one a row"):
-            to_preference_pairs([0.1, 0.2], 0.1, [1])

@@ -8,7 +8,8 @@ from torch.nn import functional
 
 from apps.text3d.cameras import orbit
 from apps.text3d.scenes.config import BlobConfig, MarchConfig, VoxelConfig
-from apps.text3d.scenes.voxel import VoxelScene, looked_up
+from apps.text3d.scenes.trilinear import looked_up
+from apps.text3d.scenes.voxel import VoxelScene
 from common.errors import UsageError
 from tests.apps.text3d.scenes.solids import ball, points_of, seeded, small_voxels, solid
 
@@ -29,7 +30,7 @@ def test_grid_points_have_their_own_values_and_axes_are_not_mixed_up() -> None:
 def test_between_grid_points_a_linear_field_is_itself() -> None:
     points = torch.rand(50, 3, generator=seeded()) * 2 - 1
     slope = torch.tensor([1.0, -2.0, 3.0])
-    assert looked_up(points_of(9) @ slope[:, None], points)[:, 0].numpy() == pytest.approx(
+    assert looked_up(points, points_of(9) @ slope[:, None])[0][:, 0].numpy() == pytest.approx(
         (points @ slope).numpy(), abs=1e-5
     )
 
