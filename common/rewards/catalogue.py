@@ -191,6 +191,76 @@ LEAVES = (
         used_by=("captioning",),
     ),
     Entry(
+        *("anls", ".edits:Anls", "leaf", "1 − normalised edit distance, 0 beyond a threshold"),
+        paper="VRAG-RL (2505.22019); ANLS (1907.00490)",
+        differs="normalised for every script; an empty gold is NaN",
+    ),
+    Entry(
+        *("chart_match", ".edits:ChartMatch", "leaf", "numbers by tolerance, texts by edit distance"),
+        paper="Mixed-R1 (2505.24164), chart",
+        differs="inspired by: the paper's formula was not at hand",
+    ),
+    Entry(
+        *("diff_similarity", ".edits:DiffSimilarity", "leaf", "F1 of the edits of a repair"),
+        paper="Code Security Vulnerability Repair (2024)",
+        differs="ours: only edits count, in place of weights on whole programs",
+    ),
+    Entry(
+        *("ndcg", ".ranking:Ndcg", "leaf", "discounted gain of a ranking, over the ideal one's"),
+        paper="VRAG-RL (2505.22019); MM-R5 (2506.12364); CodeSearchNet (2019)",
+        differs="no relevant item is NaN, there 0; an item named twice counts once",
+    ),
+    Entry(
+        *("recall_at_k", ".ranking:RecallAtK", "leaf", "share of the relevant items among the first k"),
+        paper="MM-R5 (2506.12364)",
+        differs="inspired by: the paper's formula was not at hand",
+    ),
+    Entry(
+        *("structured_match", ".structured:StructuredMatch", "leaf", "calls by names, keys and values"),
+        paper="ToolRL (2504.13958)",
+        differs="in [0, 1], [−3, 3] by `affine`; 1 and true differ; no switch by environment variables",
+    ),
+    Entry(
+        *("rubric", ".rubric:JudgedRubric", "leaf", "a judge's verdicts on fixed criteria"),
+        paper="GoT-R1 (2505.17022); Are LLMs Good at Utility Judgments? (2024), shuffles",
+        differs="criteria and instructions are the user's; an unreadable reply is NaN",
+    ),
+    Entry(
+        *("nuggets", ".rubric:NuggetRubric", "leaf", "facts that a response supports: 1, ½ or 0 each"),
+        paper="Search-Gen-V (2510.14660)",
+        differs="replies are read as JSON, there by `eval`; the weighted mean is inspired by it",
+    ),
+    Entry(
+        *("principle_judge", ".principle:PrincipleJudge", "leaf", "a group judged at once by a principle"),
+        paper="RewardAnything (2506.03637)",
+        differs="names and order are drawn from the responses; any endpoint; a count mismatch is NaN for the group",
+    ),
+    Entry(
+        *("layout_judge", ".layout:RenderedLayoutJudge", "leaf", "planned boxes drawn and marked by a judge"),
+        paper="GoT-R1 (2505.17022), R_spa",
+        differs="its code is not public: instructions and drawing are ours",
+    ),
+    Entry(
+        *("yes_no", ".yes_no:YesNo", "leaf", "a VLM's probability of yes against no"),
+        paper="VLM3D (2511.14271); VQAScore",
+        differs="NaN where the model says neither",
+    ),
+    Entry(
+        *("step_utility", ".reflection:StepUtility", "leaf", "an answer, and how well its search steps were judged"),
+        paper="ReSeek (2025)",
+        differs="similarity is a column, and a service that failed NaN, there 0.0",
+    ),
+    Entry(
+        *("self_agreement", ".agreement:SelfAgreement", "leaf", "agreement with the majority of a paired question"),
+        paper="Co-Reward (2508.00410)",
+        differs="a tie is no label: NaN",
+    ),
+    Entry(
+        *("likelihood", ".likelihood:Likelihood", "leaf", "how likely the right answer becomes"),
+        paper="LLM-Embedder (Retrieve Anything, 2023)",
+        differs="inspired by: as a reward, cut below",
+    ),
+    Entry(
         *("length_incentive", ".length:LengthIncentive", "leaf", "units / u, up to a cap"),
         paper="R3 (2402.03469), LI",
         differs="capped",
@@ -259,6 +329,11 @@ COMPOSITES = (
 
 #: Rewards made of one other.
 TRANSFORMS = (
+    Entry(
+        *("max_over", ".max_over:MaxOver", "transform", "the best of a row's candidates"),
+        paper="ChatR1 (2510.13312)",
+        differs="only the first candidates count; one that could not be scored makes the row NaN",
+    ),
     Entry(
         *("affine", ".transforms:Affine", "transform", "scale · r + shift"),
         used_by=("medvqa",),

@@ -91,9 +91,7 @@ class PictureJudge(JudgeClient):
     ) -> None:
         super().__init__(endpoint, instructions, pause=pause, remembered=4096)
         if not endpoint.model:
-            raise UsageError(
-                "evaluate.judge.model is empty: name the model, for tables of two judges must not be mixed"
-            )
+            raise UsageError("the judge's model is empty: name the model, for tables of two judges must not be mixed")
         self.answers = {name: tuple(allowed) for name, allowed in answers.items()}
         self.counts = Counts()
         self._requests: dict[str, tuple[Request, int]] = {}
