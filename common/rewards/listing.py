@@ -69,13 +69,20 @@ def documentation(entry: Entry) -> str:
 
 def shown_in(name: str) -> list[str]:
     """Files of `configs/rewards` in which an entry's name stands as a `name:`."""
+    return shown().get(name, [])
+
+
+def shown() -> dict[str, list[str]]:
+    """The same for every name that stands in a file; files that show little else come first."""
     import yaml
 
-    return [
-        f"configs/rewards/{file.name}"
-        for file in sorted(EXAMPLES.glob("*.yaml"))
-        if name in names_in(yaml.safe_load(file.read_text(encoding="utf-8")).get("reward"))
-    ]
+    contents = {file.name: yaml.safe_load(file.read_text(encoding="utf-8")) for file in EXAMPLES.glob("*.yaml")}
+    names = {file: names_in(content.get("reward")) for file, content in contents.items()}
+    found: dict[str, list[str]] = {}
+    for file in sorted(names, key=lambda file: (len(names[file]), file)):
+        for name in names[file]:
+            found.setdefault(name, []).append(f"configs/rewards/{file}")
+    return found
 
 
 def names_in(spec: Any) -> set[str]:

@@ -18,6 +18,8 @@ from common.rewards.build import build, imported, read_block, read_example
 from common.rewards.catalogue import CATALOGUE, FUNCTIONS
 from common.rewards.check import check_reward
 from common.rewards.listing import documentation, names_in
+from common.rewards.page import README, page
+from common.rewards.papers import PAPERS
 from tests.common.rewards.configs import FILES, at, columns_of
 from tests.common.rewards.judge_server import judge_server
 
@@ -88,3 +90,21 @@ def test_listing_needs_no_torch(arguments: list[str]) -> None:
         "assert 'torch' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, capture_output=True)
+
+
+class TestPage:
+    def test_the_page_is_the_catalogues(self) -> None:
+        text = README.read_text(encoding="utf-8")
+        assert text == page(), "run python -m common.rewards.page"
+
+    def test_every_paper_is_on_it_with_names_that_are_there_or_a_reason(self) -> None:
+        assert [paper.number for paper in PAPERS] == list(range(1, 43))
+        for paper in PAPERS:
+            assert paper.names or paper.elsewhere or paper.why, paper.title
+            assert set(paper.names) <= {*CATALOGUE, *FUNCTIONS}, paper.title
+            for file in paper.elsewhere:
+                assert (ROOT / file).is_file(), file
+
+    def test_its_links_lead_somewhere(self) -> None:
+        for link in re.findall(r"\]\(([^)]+)\)", README.read_text(encoding="utf-8")):
+            assert link.startswith("https://arxiv.org/") or (README.parent / link).is_file(), link
