@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import sys
+from typing import get_args
 
 from common.cli import JSON, App, Flag, Verb
+from common.rewards.catalogue import Kind
 
 RUN = "python -m common.rewards"
 
@@ -16,10 +18,10 @@ APP = App(
     verbs=(
         Verb(
             "list",
-            "all rewards, transforms and pieces, a line each",
+            "all rewards, transforms, pieces and functions, a line each",
             "common.rewards.listing:run_list",
             (
-                Flag("--kind", "of one kind only", {"choices": ["leaf", "composite", "transform", "piece"]}),
+                Flag("--kind", "of one kind only", {"choices": list(get_args(Kind))}),
                 JSON,
             ),
             (f"{RUN} list", f"{RUN} list --kind transform"),
