@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from common.rewards.compositions import COMPOSITES, FUNCTIONS, PIECES, TRANSFORMS
-from common.rewards.entry import Entry
+from common.rewards.entry import Entry, Kind
 
-__all__ = ["CATALOGUE", "COMPOSITES", "FUNCTIONS", "LEAVES", "PIECES", "TRANSFORMS", "Entry"]
+__all__ = ["CATALOGUE", "COMPOSITES", "FUNCTIONS", "LEAVES", "PIECES", "TRANSFORMS", "Entry", "Kind"]
 
 #: Rewards that score rows themselves.
 LEAVES = (
