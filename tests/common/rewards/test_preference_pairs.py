@@ -134,6 +134,7 @@ def test_trls_dpo_trainer_takes_a_step_on_them(tmp_path: Path) -> None:
 
     out = tmp_path / "pairs.jsonl"
     run_pairs(str(write(tmp_path / "s.jsonl", [SCORED[0], SCORED[2]])), str(out))
+    tiny.model().save_pretrained(tmp_path / "model")
     data = datasets.Dataset.from_list([json.loads(line) for line in out.read_text().splitlines()])
     arguments = trl.DPOConfig(
         output_dir=str(tmp_path),
@@ -147,7 +148,9 @@ def test_trls_dpo_trainer_takes_a_step_on_them(tmp_path: Path) -> None:
         logging_steps=1,
         disable_tqdm=True,
     )
-    trainer = trl.DPOTrainer(model=tiny.model(), args=arguments, train_dataset=data, processing_class=tiny.tokenizer())
+    trainer = trl.DPOTrainer(
+        model=str(tmp_path / "model"), args=arguments, train_dataset=data, processing_class=tiny.tokenizer()
+    )
     trainer.train()
     losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
     # Before the first step the model is its own reference: every pair is a toss of a coin.
