@@ -78,7 +78,7 @@ def load_encoder(name: str | Path, device: str = "cpu", dtype: str = "float32") 
 
 def is_hub_id(name: str) -> bool:
     """Whether a name is that of a model on the hub, OWNER/MODEL, and no path of this machine."""
-    return not Path(name).exists() and re.fullmatch(r"[\w.-]+/[\w.-]+", name) is not None
+    return not Path(name).exists() and re.fullmatch(r"[\w-][\w.-]*/[\w-][\w.-]*", name) is not None
 
 
 def ngrams(text: str) -> list[str]:

@@ -45,7 +45,7 @@ def test_the_verb_from_pairs_to_a_reward(tmp_path: Path, capsys: pytest.CaptureF
     right = {name: one["all"]["mean"] for name, one in told["accuracy"].items()}
     assert list(right) == ["learned", "longer wins", "random", "token F1"]
     assert right["learned"] > right["token F1"] > 0.5
-    assert told["accuracy"]["learned"]["all"]["low"] > 0.7
+    assert told["accuracy"]["learned"]["all"]["low"] > 0.6
     assert told["accuracy"]["longer wins"]["shorter"]["mean"] == 0
     assert told["accuracy"]["longer wins"]["length"]["mean"] == pytest.approx(1.0)
     assert told["over_length"]["difference"]["low"] > 0
@@ -89,6 +89,30 @@ def test_stopped_and_resumed_it_ends_as_if_never_stopped(tmp_path: Path, monkeyp
     )
     write(tmp_path / "pairs.jsonl", rows(160, seed=1))
     assert APP.main(["train", "--resume", str(halved)]) == 2
+
+
+def test_stopped_while_reading_it_keeps_what_was_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from common.models import backbone
+    from common.rewards import pair_features
+
+    config = load(TrainRewardConfig, TRAINING / "pocket.yaml", arguments(tmp_path, steps=2))
+    monkeypatch.setattr(pair_features, "BLOCK", 50)
+    read, sizes = backbone.read_features, []
+
+    def stopped(reader: Any, several: Any, *more: Any) -> torch.Tensor:
+        sizes.append(len(several))
+        if len(sizes) == 3:
+            raise KeyboardInterrupt
+        return read(reader, several, *more)
+
+    monkeypatch.setattr(backbone, "read_features", stopped)
+    with pytest.raises(Interrupted, match=r"train --resume .*one"):
+        train_reward(config, "one", quiet=True)
+    assert sizes == [50, 50, 50]
+    train_reward(config, resume=tmp_path / "runs" / "one", quiet=True)
+    # The third block again and the rest, then the row that the card holds: not the first two blocks.
+    distinct = pair_features.distinct(read_preferences(config.pairs).rows)
+    assert sum(sizes[3:-1]) == distinct - 100
 
 
 @pytest.mark.parametrize(
