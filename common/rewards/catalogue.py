@@ -220,6 +220,11 @@ LEAVES = (
         differs="inspired by: as a reward, cut below",
     ),
     Entry(
+        *("learned_reward", ".learned_reward:LearnedReward", "leaf", "what preference pairs taught a small head"),
+        paper="BaseReward (2509.16127)",
+        differs="any backbone; features come in standardised; a calibrated scale",
+    ),
+    Entry(
         *("length_incentive", ".length:LengthIncentive", "leaf", "units / u, up to a cap"),
         paper="R3 (2402.03469), LI",
         differs="capped",

@@ -166,8 +166,10 @@ class LearnedReward(Reward):
         """The head's numbers `(B,)`, and why others are NaN, by their place."""
         if not rows:
             return torch.zeros(0), {}
+        # A folder that cannot be opened is no grader's failure of a row: it raises.
+        backbone, head = self._open()
         try:
-            return self._read(rows), {}
+            return self._read(backbone, head, rows), {}
         except (DataError, RuntimeError) as error:
             # A picture that cannot be read, or memory that does not suffice: find out whose fault it is.
             if len(rows) == 1:
@@ -180,12 +182,12 @@ class LearnedReward(Reward):
             failed.update(dict.fromkeys([at], reason[0]) if reason else {})
         return numbers, failed
 
-    def _read(self, rows: Sequence[Answered]) -> Tensor:
+    def _read(self, backbone: Backbone, head: RewardHead, rows: Sequence[Answered]) -> Tensor:
         from common.models.backbone import read_features
 
-        backbone, head = self._open()
         with torch.no_grad():
-            return head(read_features(backbone, rows, self.batch)).float()
+            numbers: Tensor = head(read_features(backbone, rows, self.batch))
+        return numbers
 
     def _open(self) -> tuple[Backbone, RewardHead]:
         if self._opened is None:

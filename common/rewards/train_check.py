@@ -56,10 +56,10 @@ def _backbone(config: TrainRewardConfig) -> str:
     from common.files import locate
     from common.models.backbone import described, kind_of
     from common.models.hub import cached
+    from common.models.text import is_hub_id
 
     backbone = config.backbone
-    here = backbone.path == "hash" or locate(backbone.path).exists() or cached(backbone.path)
-    if not here:
+    if is_hub_id(backbone.path) and not locate(backbone.path).exists() and not cached(backbone.path):
         raise NotChecked(f"{backbone.path}: not on this machine; it is fetched from the hub when the run begins")
     kind = kind_of(backbone)
     if kind == "encoder":

@@ -53,7 +53,7 @@ def write_report(done: Trained, config: TrainRewardConfig) -> Path:
         f"{counts[2]} held out; no prompt is in two of these",
     )
     for note in done.preferences.notes():
-        report.alarm(note)
+        report.text(f"*{note}.*")
     report.section("Pairs in order")
     report.text(
         "How often the chosen completion scores higher than the rejected one; a tie counts half. Intervals are 95 %, "
@@ -106,6 +106,8 @@ def _over_length(done: Trained) -> str:
 
 def _mistakes(done: Trained) -> list[dict[str, Any]]:
     """Held-out pairs whose rejected completion scores higher, the widest apart first."""
+    from common.pictures import load_any
+
     gaps = (done.scores[:, 1] - done.scores[:, 0]).tolist()
     wrong = sorted((at for at, gap in enumerate(gaps) if gap > 0), key=lambda at: -gaps[at])[:SHOWN]
     cards = []
@@ -116,6 +118,7 @@ def _mistakes(done: Trained) -> list[dict[str, Any]]:
             {
                 "line": pair.line,
                 "prompt": _prompt(pair),
+                **({"image": load_any(pair.images[0])} if pair.images else {}),
                 f"chosen ({high:.2f})": pair.chosen,
                 f"rejected ({low:.2f})": pair.rejected,
             }

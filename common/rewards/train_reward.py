@@ -184,6 +184,7 @@ def fit(
     from common.rewards.pair_features import distinct, pair_features
     from common.rewards.preference_learner import PreferenceLearner
     from common.rewards.reward_head import RewardHead, bradley_terry
+    from common.training.run import Interrupted
     from common.training.stage import run_stage
     from common.ui import progress
 
@@ -191,8 +192,11 @@ def fit(
     train, validation = ([pairs[at] for at in part] for part in (split.train, split.validation))
 
     def read(several: Sequence[Preference], what: str) -> Tensor:
-        with progress(what, distinct(several), quiet) as bar:
-            return pair_features(backbone, several, size, run.folder / "features" if frozen else None, bar)
+        try:
+            with progress(what, distinct(several), quiet) as bar:
+                return pair_features(backbone, several, size, run.folder / "features" if frozen else None, bar)
+        except KeyboardInterrupt as error:
+            raise Interrupted(f"stopped while {what}; go on with:\n  {run.resume_command}") from error
 
     features = read(pairs if frozen else train[:FIRST], "reading the pairs")
     head = RewardHead(backbone.width, config.hidden)
