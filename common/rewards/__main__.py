@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 
 from common.cli import JSON, App, Flag, Verb
+from common.scale.config import ServeConfig
 
 RUN = "python -m common.rewards"
 
@@ -43,6 +44,17 @@ APP = App(
                 JSON,
             ),
             (f"{RUN} score configs/rewards/token-f1.yaml --rows rows.jsonl --out scored.jsonl",),
+        ),
+        Verb(
+            "serve",
+            "a reward for other processes and machines (RemoteReward)",
+            "common.scale.serve:run_serve",
+            (Flag("file", "YAML file with a `reward:` block"),),
+            (
+                f"{RUN} serve configs/rewards/token-f1.yaml",
+                f"{RUN} serve configs/rewards/token-f1.yaml --replicas 2 --host 0.0.0.0 --token_file token",
+            ),
+            config=ServeConfig,
         ),
     ),
 )

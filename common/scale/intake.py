@@ -6,7 +6,6 @@ import base64
 import binascii
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +16,7 @@ from torch import Tensor
 from common.errors import DataError, UsageError
 from common.pictures import load_picture
 from common.rewards.wire import TYPES
+from common.scale.config import Limits as Limits
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -27,25 +27,6 @@ DEEPEST = 4
 
 class TooLarge(UsageError):
     """A request exceeds a limit of the server. HTTP 413."""
-
-
-@dataclass(frozen=True)
-class Limits:
-    """What a server takes in one request.
-
-    Attributes:
-        bytes: of the body.
-        rows: of the batch.
-        characters: of all texts of one row's entry together.
-        picture_pixels: of one picture.
-        pixels: of all pictures of the request.
-    """
-
-    bytes: int = 16 * 2**20
-    rows: int = 1024
-    characters: int = 50_000
-    picture_pixels: int = 2**23
-    pixels: int = 2**26
 
 
 def decode(columns: Any, limits: Limits) -> tuple[dict[str, Any], int]:

@@ -22,7 +22,8 @@ from common.rewards.base import Reward, RewardOutput
 from common.rewards.pictures import PictureReward
 from common.rewards.wire import PROTOCOL, to_answer
 from common.scale.batching import Batch, Result, score_together
-from common.scale.intake import Limits, TooLarge, decode
+from common.scale.config import Limits
+from common.scale.intake import TooLarge, decode
 
 log = logging.getLogger(__name__)
 

@@ -10,7 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 from common.rewards.base import Reward
-from common.scale.intake import Limits
+from common.scale.config import Limits
 from common.scale.serving import RewardService, fingerprint_of, in_threads
 
 Answer = tuple[int, Any]

@@ -27,7 +27,8 @@ from common.rewards.remote import RemoteReward
 from common.rewards.text import ExactMatch, TokenF1
 from common.rewards.wire import encode
 from common.scale.batching import Batch, score_together
-from common.scale.intake import Limits, TooLarge, decode
+from common.scale.config import Limits
+from common.scale.intake import TooLarge, decode
 from common.scale.serving import RewardService, fingerprint_of, in_threads, parts_of
 from tests.common.rewards.reward_server import served
 from tests.common.rewards.toy import Column
