@@ -34,16 +34,22 @@ APP = App(
         ),
         Verb(
             "score",
-            "reward, parts and reason for rows of a JSONL file",
+            "reward, parts and reason for rows of a JSONL or Parquet file",
             "common.rewards.scoring:run_score",
             (
                 Flag("file", "YAML file with a `reward:` block"),
-                Flag("--rows", "JSONL: a field for each column that the reward needs", {"required": True}),
-                Flag("--out", "JSONL to write", {"required": True}),
+                Flag("--rows", "JSONL (with --ray Parquet too): a field for each needed column", {"required": True}),
+                Flag("--out", "JSONL to write; with --ray a folder", {"required": True}),
                 Flag("--batch", "rows scored at once", {"type": int, "default": 64}),
+                Flag("--ray", "score in several processes; the same command goes on", {"action": "store_true"}),
+                Flag("--workers", "processes, with --ray", {"type": int, "default": 2}),
+                Flag("--shard", "rows in a file of the folder, with --ray", {"type": int, "default": 4096}),
                 JSON,
             ),
-            (f"{RUN} score configs/rewards/token-f1.yaml --rows rows.jsonl --out scored.jsonl",),
+            (
+                f"{RUN} score configs/rewards/token-f1.yaml --rows rows.jsonl --out scored.jsonl",
+                f"{RUN} score configs/rewards/token-f1.yaml --rows rows.parquet --out scored --ray --workers 2",
+            ),
         ),
         Verb(
             "serve",

@@ -216,6 +216,13 @@ def touchstone_version() -> str:
         return ""
 
 
+def digest_of(file: Path) -> str:
+    """16 hexadecimal digits of a file's content."""
+    digest = hashlib.sha256()
+    _update(digest, file)
+    return digest.hexdigest()[:16]
+
+
 def _update(digest: Any, file: Path) -> None:
     size = file.stat().st_size
     digest.update(str(size).encode())
