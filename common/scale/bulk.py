@@ -8,12 +8,13 @@ machines the folder and the file must be the same for all of them.
 
 from __future__ import annotations
 
+import logging
 import math
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from common.errors import DataError, TouchstoneError, UsageError
+from common.errors import TouchstoneError, UsageError
 from common.files import locate, read_json, write_json
 from common.scale import shards
 from common.scale.shards import Shard
@@ -40,11 +41,22 @@ class Scorer:
         self.folder = Path(folder)
         self.batch = batch
 
-    def __call__(self, block: dict[str, np.ndarray]) -> dict[str, list[int]]:
-        """Score the shards of a block; how many rows each had."""
+    def __call__(self, block: dict[str, np.ndarray]) -> dict[str, list[Any]]:
+        """Score the shards of a block: how many rows each had, or what was wrong with them and its exit code."""
         columns = {name: values.tolist() for name, values in block.items()}
-        rows = [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
-        return {"rows": [score_shard(self.reward, Shard(**row), self.folder, self.batch) for row in rows]}
+        found: dict[str, list[Any]] = {"rows": [], "fault": [], "code": []}
+        for values in zip(*columns.values(), strict=True):
+            rows, fault, code = 0, "", 0
+            try:
+                rows = score_shard(
+                    self.reward, Shard(**dict(zip(columns, values, strict=True))), self.folder, self.batch
+                )
+            except TouchstoneError as error:
+                # As a text, because Ray Data tells a raised error's place and not its message.
+                fault, code = str(error), error.exit_code
+            for name, value in (("rows", rows), ("fault", fault), ("code", code)):
+                found[name].append(value)
+        return found
 
 
 def score_shard(reward: Any, shard: Shard, folder: Path, batch: int) -> int:
@@ -134,6 +146,7 @@ def _run(file: str, out: Path, left: list[Shard], batch: int, workers: int) -> A
         context = ray.data.DataContext.get_current()
         context.enable_progress_bars = False
         context.print_on_execution_start = False
+        logging.getLogger("ray.data").setLevel(logging.ERROR)
         data = ray.data.from_items([asdict(shard) for shard in left], override_num_blocks=len(left)).map_batches(
             Scorer,
             fn_constructor_kwargs={"file": file, "folder": str(out), "batch": batch},
@@ -145,24 +158,15 @@ def _run(file: str, out: Path, left: list[Shard], batch: int, workers: int) -> A
         )
         try:
             for row in data.iter_rows():
+                if row["fault"]:
+                    kept = f"{row['fault']}. What was scored stays in {out}; the same command goes on with the rest"
+                    raise UsageError(kept) if row["code"] == UsageError.exit_code else TouchstoneError(kept)
                 yield row["rows"]
         except ray.exceptions.RayError as error:
-            raise _told(error, out) from error
-
-
-def _told(error: Any, out: Path) -> TouchstoneError:
-    """What a worker raised, or that it died."""
-    cause = getattr(error, "cause", None)
-    if isinstance(cause, DataError):
-        return UsageError(str(cause))
-    if isinstance(cause, TouchstoneError):
-        return (
-            type(cause)(*cause.args) if type(cause) in (UsageError, TouchstoneError) else TouchstoneError(str(cause))
-        )
-    first = next(iter(str(error).strip().splitlines()), type(error).__name__)
-    return TouchstoneError(
-        f"a worker failed: {first}. What was scored stays in {out}; the same command goes on with the rest"
-    )
+            first = next(iter(str(error).strip().splitlines()), type(error).__name__)
+            raise TouchstoneError(
+                f"a worker failed: {first}. What was scored stays in {out}; the same command goes on with the rest"
+            ) from error
 
 
 def _summary(scored: dict[int, Any]) -> dict[str, Any]:
