@@ -88,7 +88,16 @@ def read_jsonl(path: Path | str) -> Iterator[tuple[int, dict[str, Any]]]:
     Raises:
         DataError: the file is absent, or a line is not a JSON object.
     """
-    for number, line in enumerate(_read_text(Path(path)).split("\n"), start=1):
+    yield from parse_jsonl(_read_text(Path(path)), path)
+
+
+def parse_jsonl(text: str, path: Path | str, first: int = 1) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Yield `(line number, row)` of a part of a JSONL file that begins at line `first`; see `read_jsonl`.
+
+    Raises:
+        DataError: a line is not a JSON object.
+    """
+    for number, line in enumerate(text.split("\n"), start=first):
         if not line.strip():
             continue
         try:

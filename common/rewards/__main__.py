@@ -9,6 +9,7 @@ from typing import get_args
 from common.cli import JSON, OPTIONAL, App, Flag, Verb
 from common.rewards.catalogue import Kind
 from common.rewards.train_config import TrainRewardConfig
+from common.scale.config import ServeConfig
 
 RUN = "python -m common.rewards"
 TRAINING = Path(__file__).resolve().parents[2] / "configs" / "rewards" / "training"
@@ -39,16 +40,33 @@ APP = App(
         ),
         Verb(
             "score",
-            "reward, parts and reason for rows of a JSONL file",
+            "reward, parts and reason for rows of a JSONL or Parquet file",
             "common.rewards.scoring:run_score",
             (
                 Flag("file", "YAML file with a `reward:` block"),
-                Flag("--rows", "JSONL: a field for each column that the reward needs", {"required": True}),
-                Flag("--out", "JSONL to write", {"required": True}),
+                Flag("--rows", "JSONL (with --ray Parquet too): a field for each needed column", {"required": True}),
+                Flag("--out", "JSONL to write; with --ray a folder", {"required": True}),
                 Flag("--batch", "rows scored at once", {"type": int, "default": 64}),
+                Flag("--ray", "score in several processes; the same command goes on", {"action": "store_true"}),
+                Flag("--workers", "processes, with --ray", {"type": int, "default": 2}),
+                Flag("--shard", "rows in a file of the folder, with --ray", {"type": int, "default": 4096}),
                 JSON,
             ),
-            (f"{RUN} score configs/rewards/token-f1.yaml --rows rows.jsonl --out scored.jsonl",),
+            (
+                f"{RUN} score configs/rewards/token-f1.yaml --rows rows.jsonl --out scored.jsonl",
+                f"{RUN} score configs/rewards/token-f1.yaml --rows rows.parquet --out scored --ray --workers 2",
+            ),
+        ),
+        Verb(
+            "serve",
+            "a reward for other processes and machines (RemoteReward)",
+            "common.scale.serve:run_serve",
+            (Flag("file", "YAML file with a `reward:` block"),),
+            (
+                f"{RUN} serve configs/rewards/token-f1.yaml",
+                f"{RUN} serve configs/rewards/token-f1.yaml --replicas 2 --host 0.0.0.0 --token_file token",
+            ),
+            config=ServeConfig,
         ),
         Verb(
             "train",

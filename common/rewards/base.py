@@ -45,6 +45,7 @@ class Reward(ABC):
         bounds: least and greatest value.
         differentiable: whether gradient flows from `values` to a tensor column.
         part_names: names of its parts, where a lazy composite must know them before it was ever called.
+        fingerprint: differs where the reward is another one than before; empty where it stays while the program runs.
     """
 
     name: str
@@ -52,6 +53,7 @@ class Reward(ABC):
     bounds: tuple[float, float] = (0.0, 1.0)
     differentiable: bool = False
     part_names: tuple[str, ...] = ()
+    fingerprint: str = ""
 
     def __call__(self, **columns: Any) -> RewardOutput:
         """Check the columns, score them, check the result's shape.

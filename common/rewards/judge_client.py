@@ -6,25 +6,18 @@ neither close the object nor pass for an instruction.
 
 from __future__ import annotations
 
-import http.client
 import json
-import threading
 import time
 import urllib.error
-import urllib.request
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any, Protocol
-from urllib.parse import urlsplit
 
-from common.errors import DataError, UsageError
+from common import web
+from common.web import PATIENCE as PATIENCE
 
-#: Failed requests in a row after which the endpoint counts as down for the rest of the batch.
-PATIENCE = 4
 LARGEST_REPLY = 1_000_000
-RETRIED = frozenset({408, 409, 425, 429, 500, 502, 503, 504})
 
 
 class Endpoint(Protocol):
@@ -74,8 +67,7 @@ class JudgeClient:
         pause: float = 0.5,
         remembered: int = 65536,
     ) -> None:
-        if urlsplit(endpoint.url).scheme not in ("http", "https"):
-            raise UsageError(f"the judge's address must start with http:// or https://, not {endpoint.url!r}")
+        web.check_address(endpoint.url, "the judge")
         self.endpoint = endpoint
         self.instructions = instructions
         self.greatest = greatest
@@ -96,8 +88,8 @@ class JudgeClient:
         found: dict[str, float | str] = {one: self._answers[one] for one in distinct if one in self._answers}
         new = [one for one in distinct if one not in found]
         if new:
-            headers = self._headers()
-            health = _Health()
+            headers = web.headers(self.endpoint.key_file, "the judge's key")
+            health = web.Health()
             with ThreadPoolExecutor(max_workers=max(1, min(self.endpoint.concurrency, len(new)))) as pool:
                 found.update(zip(new, pool.map(lambda one: self._ask(one, headers, health), new), strict=True))
         for question, answer in found.items():
@@ -120,7 +112,7 @@ class JudgeClient:
         """What a chat completion says, or a text that says what is wrong with it; a subclass may want another form."""
         return parse_score(reply, self.greatest)
 
-    def _ask(self, question: str, headers: Mapping[str, str], health: _Health) -> Any:
+    def _ask(self, question: str, headers: Mapping[str, str], health: web.Health) -> Any:
         body = {
             "model": self.endpoint.model,
             "temperature": 0,
@@ -134,15 +126,15 @@ class JudgeClient:
             if health.down:
                 return reason
             try:
-                reply = self._post(body, headers)
+                url = self.endpoint.url.rstrip("/") + "/chat/completions"
+                reply = web.ask(url, json.dumps(body).encode("utf-8"), headers, self.endpoint.timeout, LARGEST_REPLY)
             except urllib.error.HTTPError as error:
                 reason = f"HTTP {error.code}"
-                if error.code not in RETRIED:
+                if error.code not in web.RETRIED:
                     break
-            # HTTPException and OSError cover refused connections, time limits and replies cut short.
-            except (OSError, http.client.HTTPException) as error:
+            except web.TROUBLE as error:
                 reason = f"{type(error).__name__}: {error}"
-            except (ValueError, RecursionError) as error:
+            except web.NO_JSON as error:
                 health.report(True)
                 return f"the reply is no JSON: {error}"
             else:
@@ -151,34 +143,6 @@ class JudgeClient:
             time.sleep(self.pause * 2**attempt if attempt < self.endpoint.retries else 0.0)
         health.report(False)
         return reason
-
-    def _post(self, body: Mapping[str, Any], headers: Mapping[str, str]) -> Any:
-        request = urllib.request.Request(
-            self.endpoint.url.rstrip("/") + "/chat/completions", json.dumps(body).encode("utf-8"), dict(headers)
-        )
-        deadline = time.monotonic() + self.endpoint.timeout
-        reply = bytearray()
-        with urllib.request.urlopen(request, timeout=self.endpoint.timeout) as response:
-            # The socket's own limit holds for one read only; a server that drips bytes would never hit it.
-            while chunk := response.read1(65536):
-                reply += chunk
-                if time.monotonic() > deadline:
-                    raise TimeoutError("the reply took too long")
-                if len(reply) > LARGEST_REPLY:
-                    raise ValueError("too long")
-        return json.loads(reply)
-
-    def _headers(self) -> dict[str, str]:
-        headers = {"Content-Type": "application/json"}
-        if self.endpoint.key_file:
-            try:
-                key = Path(self.endpoint.key_file).read_text(encoding="utf-8").strip()
-            except OSError as error:
-                raise DataError(
-                    f"the judge's key cannot be read: {error.strerror}", path=self.endpoint.key_file
-                ) from error
-            headers["Authorization"] = f"Bearer {key}"
-        return headers
 
 
 def as_data(**entries: Any) -> str:
@@ -196,19 +160,3 @@ def parse_score(reply: Any, greatest: float) -> float | str:
     if isinstance(score, bool) or not isinstance(score, (int, float)) or not 0 <= score <= greatest:
         return f"the score is no number from 0 to {greatest:g}: {score!r:.40}"
     return float(score) / greatest
-
-
-class _Health:
-    """Counts failures in a row over all threads of one batch."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._failed = 0
-
-    @property
-    def down(self) -> bool:
-        return self._failed >= PATIENCE
-
-    def report(self, answered: bool) -> None:
-        with self._lock:
-            self._failed = 0 if answered else self._failed + 1

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +16,16 @@ if TYPE_CHECKING:
 Row = dict[str, Any]
 
 
-def run_score(file: str, rows: str, out: str, batch: int = 64, json_output: bool = False) -> int:
+def run_score(
+    file: str,
+    rows: str,
+    out: str,
+    batch: int = 64,
+    ray: bool = False,
+    workers: int = 2,
+    shard: int = 4096,
+    json_output: bool = False,
+) -> int:
     """Score the rows in `rows` and write them to `out` in the same order.
 
     A row holds a field for each column that the reward needs. It comes back with every field it had, `reward` (null
@@ -25,9 +34,12 @@ def run_score(file: str, rows: str, out: str, batch: int = 64, json_output: bool
 
     Args:
         file: YAML file with a `reward:` block.
-        rows: JSONL file to read.
-        out: JSONL file to write.
+        rows: JSONL file to read; with `ray` Parquet too.
+        out: JSONL file to write; with `ray` a folder, see `common.scale.bulk`.
         batch: rows scored at once.
+        ray: score with several processes, and go on where an earlier call was ended.
+        workers: processes, with `ray`.
+        shard: rows in a file of the folder, with `ray`.
         json_output: print a JSON summary instead of a table.
 
     Raises:
@@ -39,18 +51,32 @@ def run_score(file: str, rows: str, out: str, batch: int = 64, json_output: bool
 
     if batch < 1:
         raise UsageError(f"--batch {batch}: use 1 or more")
+    if ray:
+        from common.scale.bulk import score_bulk
+
+        return score_bulk(file, Path(rows), Path(out), batch, workers, shard, json_output)
+    if Path(rows).suffix == ".parquet":
+        raise UsageError(f"{rows}: Parquet is scored with --ray, into a folder")
     reward = read(Path(file))
     given = dict(read_jsonl(rows))
-    scored = {number: _unscored(reward, row) for number, row in given.items()}
-    ready = [number for number, row in scored.items() if not row]
-    with ui.progress("scoring", len(ready), quiet=json_output) as bar:
-        for numbers in batches(reward, given, ready, batch):
-            found = score_rows(reward, [given[number] for number in numbers])
-            scored |= dict(zip(numbers, found, strict=True))
-            bar.advance(len(numbers))
+    with ui.progress("scoring", len(given), quiet=json_output) as bar:
+        scored = score_all(reward, given, batch, bar.advance)
     write_text(out, "".join(to_line({**row, **scored[number]}) for number, row in given.items()))
     tell(scored, out, json_output, where=f"{rows}:")
     return 0
+
+
+def score_all(
+    reward: Reward, given: Mapping[int, Row], batch: int, advance: Callable[[float], None] = lambda rows: None
+) -> dict[int, Row]:
+    """What `score_rows` says of each row, by number and in the order given; rows without a needed field too."""
+    scored = {number: _unscored(reward, row) for number, row in given.items()}
+    ready = [number for number, row in scored.items() if not row]
+    for numbers in batches(reward, given, ready, batch):
+        found = score_rows(reward, [given[number] for number in numbers])
+        scored |= dict(zip(numbers, found, strict=True))
+        advance(len(numbers))
+    return scored
 
 
 def _unscored(reward: Reward, row: Row) -> Row:

@@ -216,7 +216,10 @@ class Cached(Reward):
     def score(self, **columns: Any) -> RewardOutput:
         """Look each row up, and score the new ones; see `Reward.score`."""
         size = self.batch_size(columns)
-        keys = [tuple(_plain(self.name, one, columns[one], row) for one in self.needs) for row in range(size)]
+        keys = [
+            (self.inner.fingerprint, *(_plain(self.name, one, columns[one], row) for one in self.needs))
+            for row in range(size)
+        ]
         known = {key: self._memory[key] for key in keys if key in self._memory}
         first = {key: row for row, key in reversed(list(enumerate(keys))) if key not in known}
         rows = sorted(first.values())

@@ -17,7 +17,12 @@ from common.files import write_jsonl
 CONFIGS = Path(__file__).resolve().parents[3] / "configs" / "medvqa"
 FILES = sorted(CONFIGS.glob("*.yaml"))
 #: Published shapes of Qwen2.5-VL-Instruct: width, inner width, layers, heads, key-value heads, tied embeddings.
-SHAPES = {"armed-qwen2.5-vl-3b": (2048, 11008, 36, 16, 2, True), "qwen2.5-vl-7b-lora": (3584, 18944, 28, 28, 4, False)}
+SEVEN_B = (3584, 18944, 28, 28, 4, False)
+SHAPES = {
+    "armed-qwen2.5-vl-3b": (2048, 11008, 36, 16, 2, True),
+    "qwen2.5-vl-7b-lora": SEVEN_B,
+    "qwen2.5-vl-7b-vllm-server": SEVEN_B,
+}
 
 
 def qwen(folder: Path, name: str) -> Path:

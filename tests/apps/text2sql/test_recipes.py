@@ -91,7 +91,7 @@ def options(name: str, folder: Path) -> list[str]:
     if name == "llama3-3b-multispider":
         data = str(multispider(folder / "data"))
         return ["--model.path", str(llama(folder / "model")), "--train.path", data, "--heldout.path", data]
-    if name == "qwen2.5-coder-7b-bird":
+    if name.startswith("qwen2.5-coder-7b-bird"):
         return ["--model.path", str(qwen(folder / "model")), *bird(folder / "data")]
     if name == "smollm2-135m-spider":
         return ["--model.path", str(smollm(folder / "model")), "--model.gguf_file", "null"]
