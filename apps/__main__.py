@@ -1,23 +1,47 @@
-"""`python -m apps`: the applications of the suite."""
+"""The front door: `python -m apps` lists the applications; its verbs look at all of them."""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 
-APPS = {
-    "text2sql": "question + schema -> SQL: SFT, then GRPO with an execution-first, multilingual reward",
-    "captioning": "picture -> sentence, without paired data: text-only initialisation, then CLIP's rewards",
-    "medvqa": "medical picture + question -> answer: SFT, then GRPO with a reward that reads polarity, side, numbers",
-    "driving": "route + view from above -> steer and pedals: PPO or SAC, language goals through CLIP as reward",
-    "text3d": "prompt -> 3D scene (in work): shaped by an analytic critic, or by diffusion, CLIP and a VLM of yours",
-}
+from common.cli import JSON, App, Flag, Verb
+
+RUN = "python -m apps"
+
+APP = App(
+    name="apps",
+    summary="Five applications, each trained with rewards that measure meaning, and what looks at all of them.\n"
+    "Without a verb, lists them; those of one application: python -m apps.text2sql --help",
+    config=None,
+    default_config=None,
+    verbs=(
+        Verb(
+            "list",
+            "the applications, and whether each can run here (as without a verb)",
+            "apps.suite:run_list",
+            (JSON,),
+            (RUN, f"{RUN} list --json"),
+        ),
+        Verb(
+            "doctor",
+            "look at this machine, and say what will work, what will not, and what mends it",
+            "apps.doctor:run_doctor",
+            (
+                Flag("--seconds", "time for whatever has to be waited for", {"type": float, "default": 2.0}),
+                Flag("--carla", "address of a CARLA server", {"default": "127.0.0.1:2000"}),
+                JSON,
+            ),
+            (f"{RUN} doctor",),
+        ),
+    ),
+)
 
 
-def main() -> int:
-    """List the applications."""
-    lines = ["usage: python -m apps.APP VERB [...]", "", *(f"  apps.{name:<12}{text}" for name, text in APPS.items())]
-    sys.stdout.write("\n".join([*lines, "", "More: python -m apps.APP --help"]) + "\n")
-    return 0
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command, the list where none is named, and return its exit code."""
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    return APP.main(arguments or ["list"])
 
 
 if __name__ == "__main__":
