@@ -34,6 +34,18 @@ APP = App(
             ),
             (f"{RUN} doctor",),
         ),
+        Verb(
+            "table",
+            "collect the evaluations of all runs, compare two, write a leaderboard",
+            "apps.table:run_table",
+            (
+                Flag("runs", "runs' folders, or folders that hold them; without any, `runs`", {"nargs": "*"}),
+                Flag("--compare", "two runs: paired tests", {"nargs": 2, "default": None, "metavar": "RUN"}),
+                Flag("--out", "HTML page to write; none where empty", {"default": "runs/leaderboard.html"}),
+                JSON,
+            ),
+            (f"{RUN} table", f"{RUN} table --compare runs/text2sql/A runs/text2sql/B"),
+        ),
     ),
 )
 
