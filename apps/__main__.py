@@ -5,9 +5,10 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from common.cli import JSON, App, Flag, Verb
+from common.cli import JSON, OPTIONAL, App, Flag, Verb
 
 RUN = "python -m apps"
+BOUNDS = {"type": float, "nargs": 2, "default": None, "metavar": ("LOW", "HIGH")}
 
 APP = App(
     name="apps",
@@ -45,6 +46,37 @@ APP = App(
                 JSON,
             ),
             (f"{RUN} table", f"{RUN} table --compare runs/text2sql/A runs/text2sql/B"),
+        ),
+        Verb(
+            "audit",
+            "assay every application's every reward, or one of your own, and show them side by side",
+            "apps.audit:run_audit",
+            (
+                Flag("--apps", "comma-separated; all where not given", OPTIONAL),
+                Flag("--rewards", "comma-separated names of the suite's rewards; all where not given", OPTIONAL),
+                Flag("--rows", "reference rows of each application", {"type": int, "default": None}),
+                Flag(
+                    "--reward",
+                    "a reward of your own: package.module:function (trl's convention), http(s)://server, a YAML file "
+                    "of configs/rewards, or a name of `python -m common.rewards list`",
+                    {"nargs": "+", "default": None},
+                ),
+                Flag("--app", "on whose rows and mutations it is assayed", OPTIONAL),
+                Flag("--columns", "what it calls a column of the application: answer=gold,…", OPTIONAL),
+                Flag("--bounds", "its least and greatest value; found out where not given", BOUNDS),
+                Flag("--style", "of completions for it, of the application's reward.style", {"default": ""}),
+                Flag("--conversational", "hand completions over as chat messages", {"action": "store_true"}),
+                Flag("--seed", "of what is drawn", {"type": int, "default": 0}),
+                Flag("--out", "folder; runs/audit where not given, runs/audit-own with --reward", OPTIONAL),
+                Flag("--fresh", "assay applications anew that were finished before", {"action": "store_true"}),
+                JSON,
+            ),
+            (
+                f"{RUN} audit",
+                f"{RUN} audit --apps medvqa --rewards adaptive,token_f1 --rows 30",
+                f"{RUN} audit --reward my_rewards:exact --app text2sql",
+                f"{RUN} audit --reward configs/rewards/token-f1.yaml --app medvqa --columns reference=answer",
+            ),
         ),
     ),
 )
