@@ -58,7 +58,6 @@ APPS = {
             "picture -> sentence, without paired data: text-only initialisation, then CLIP's rewards",
             {
                 "clip/open_clip_model.safetensors": "pretrain",
-                "decoder/model.safetensors": "pretrain",
                 "discriminator/model.safetensors": "pretrain",
                 "captioner-init/mapper.safetensors": "pretrain",
                 "captioner/mapper.safetensors": "pretrain",

@@ -85,3 +85,7 @@ def test_without_an_installation_nothing_is_called_ready(bare, monkeypatch):
 def test_an_unknown_verb_names_the_nearest(capsys):
     assert main(["doktor"]) == 2
     assert "did you mean 'doctor'" in capsys.readouterr().err
+
+
+def test_every_model_that_is_named_is_shipped():
+    assert not [file for name in suite.APPS for file in suite.status(name).models]
