@@ -78,6 +78,16 @@ APP = App(
                 f"{RUN} audit --reward configs/rewards/token-f1.yaml --app medvqa --columns reference=answer",
             ),
         ),
+        Verb(
+            "demo",
+            "the demos of all applications as tabs of one page in the browser",
+            "apps.demo:run_demo",
+            (
+                Flag("--port", "port to serve on", {"type": int, "default": 7860}),
+                Flag("--apps", "comma-separated; all where not given", OPTIONAL),
+            ),
+            (f"{RUN} demo", f"{RUN} demo --apps text2sql,medvqa --port 7861"),
+        ),
     ),
 )
 
