@@ -63,7 +63,7 @@ PAPERS = (
     Paper(20, "MM-R5", "2506.12364", ("ndcg", "recall_at_k", "template_format", "strict_tags")),
     Paper(21, "VacancySBERT", "2023", why="an encoder for job titles: any encoder fits `encoder_similarity`"),
     Paper(22, "Latent Reward (LaRe)", "2412.11120", ("return_decomposition",), ("apps/driving/rewards.py",)),
-    Paper(23, "BaseReward", "2509.16127", ("ensemble",),
+    Paper(23, "BaseReward", "2509.16127", ("learned_reward", "ensemble"),
           ("common/rewards/learned_reward.py", "common/rewards/reward_head.py", "common/rewards/train_reward.py")),
     Paper(24, "CodeSearchNet Challenge", "2019", ("ndcg",), (), "a benchmark: only its metric is of use"),
     Paper(25, "Whole Page Optimization (PageLLM)", "2025", ("mixed_grain",)),
