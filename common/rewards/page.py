@@ -31,8 +31,8 @@ python -m common.rewards score configs/rewards/token-f1.yaml --rows rows.jsonl -
 A reward can be learnt from preference pairs, and any reward's scores make such pairs for DPO:
 
 ```bash
-python -m apps.medvqa pairs --out preferences                              # right answers against wrong ones
-python -m common.rewards train --pairs preferences/pairs.jsonl             # a head on the pocket model, and its figures
+python -m apps.medvqa pairs --out preferences                             # right answers against wrong ones
+python -m common.rewards train --pairs preferences/pairs.jsonl            # a head on the pocket model, and its figures
 python -m common.rewards pairs --scored scored.jsonl --margin 0.2 --out pairs.jsonl
 ```
 

@@ -270,3 +270,31 @@ def test_a_vision_language_model_looks_at_the_image(tmp_path: Path) -> None:
     assert len(set(output.values[:3].tolist())) == 3
     alone = [reward(prompt=["which?"], completion=["dark"], images=[one]).values[0] for one in shown[:3]]
     torch.testing.assert_close(torch.stack(alone), output.values[:3], atol=1e-3, rtol=1e-3)
+
+
+@pytest.mark.parametrize("tune", ["full", "lora"])
+def test_a_vision_language_model_is_tuned_through_its_pictures(tmp_path: Path, tune: Any) -> None:
+    from common.models.small_vlm import save_small_vlm
+    from tests.common.training import seeing
+
+    model = save_small_vlm(seeing.model(), seeing.processor(), tmp_path / "model", half=False)
+    Image.fromarray(np.full((56, 56, 3), 90, np.uint8)).save(tmp_path / "one.png")
+    config = BackboneConfig(path=str(model), device="cpu", tune=tune, pooling="mean")
+    several = [
+        {"prompt": "which?", "chosen": f"a {at}", "rejected": f"b {at}", "images": "one.png"} for at in range(4)
+    ]
+    pairs = read_preferences(write(tmp_path / "pairs.jsonl", several)).rows
+    backbone = open_backbone(config)
+    shown = [Answered("which?", "a 1", pairs[0].images)]
+    before = read_features(backbone, shown, 1)
+    settings = TrainRewardConfig(steps=3, batch_size=4, backbone=config, backbone_learning_rate=1e-2)
+    learner = PreferenceLearner(RewardHead(backbone.width, 8), pairs, None, backbone, settings)
+    for _ in range(3):
+        learner.step()
+    after = read_features(backbone, shown, 1)
+    assert not torch.allclose(before, after)
+    folder = save_learned_reward(
+        tmp_path / "reward", backbone, config, learner.head.eval(), Calibration(0.0, 1.0), True
+    )
+    found = LearnedReward(folder, device="cpu")._open()[0]
+    torch.testing.assert_close(read_features(found, shown, 1), after, atol=1e-4, rtol=1e-4)
