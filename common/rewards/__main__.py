@@ -8,7 +8,7 @@ from typing import get_args
 
 from common.cli import JSON, OPTIONAL, App, Flag, Verb
 from common.rewards.catalogue import Kind
-from common.rewards.train_config import TrainRewardConfig
+from common.rewards.trained.config import TrainRewardConfig
 from common.scale.config import ServeConfig
 
 RUN = "python -m common.rewards"
@@ -24,7 +24,7 @@ APP = App(
         Verb(
             "list",
             "all rewards, transforms, pieces and functions, a line each",
-            "common.rewards.listing:run_list",
+            "common.rewards.catalogue.listing:run_list",
             (
                 Flag("--kind", "of one kind only", {"choices": list(get_args(Kind))}),
                 JSON,
@@ -34,7 +34,7 @@ APP = App(
         Verb(
             "describe",
             "formula, range, failure rule, source and fields of one",
-            "common.rewards.listing:run_describe",
+            "common.rewards.catalogue.listing:run_describe",
             (Flag("entry", "name in the catalogue"), JSON),
             (f"{RUN} describe token_f1",),
         ),
@@ -71,7 +71,7 @@ APP = App(
         Verb(
             "train",
             "a reward from preference pairs, measured on held-out prompts beside length, chance and overlap",
-            "common.rewards.train_reward:run_train",
+            "common.rewards.trained.train:run_train",
             (
                 Flag("--resume", "run folder to go on with", {**OPTIONAL, "metavar": "RUN"}),
                 Flag("--name", "name of the run folder; the date and time where not given", OPTIONAL),
@@ -92,7 +92,7 @@ APP = App(
         Verb(
             "pairs",
             "scored completions into preference pairs for trl's DPOTrainer: best against worst of each prompt",
-            "common.rewards.pairs:run_pairs",
+            "common.rewards.trained.pairs:run_pairs",
             (
                 Flag("--scored", "JSONL: prompt, completion, and score or reward", {"required": True}),
                 Flag("--out", "JSONL to write: prompt, chosen, rejected", {"required": True}),

@@ -16,10 +16,10 @@ import torch
 from common.rewards.base import Reward
 from common.rewards.build import build, imported, read_block, read_example
 from common.rewards.catalogue import CATALOGUE, FUNCTIONS
+from common.rewards.catalogue.listing import documentation, names_in
+from common.rewards.catalogue.page import README, page
+from common.rewards.catalogue.papers import PAPERS
 from common.rewards.check import check_reward
-from common.rewards.listing import documentation, names_in
-from common.rewards.page import README, page
-from common.rewards.papers import PAPERS
 from tests.common.rewards.configs import FILES, at, columns_of
 from tests.common.rewards.judge_server import judge_server
 
@@ -95,7 +95,7 @@ def test_listing_needs_no_torch(arguments: list[str]) -> None:
 class TestPage:
     def test_the_page_is_the_catalogues(self) -> None:
         text = README.read_text(encoding="utf-8")
-        assert text == page(), "run python -m common.rewards.page"
+        assert text == page(), "run python -m common.rewards.catalogue.page"
 
     def test_every_paper_is_on_it_with_names_that_are_there_or_a_reason(self) -> None:
         assert [paper.number for paper in PAPERS] == list(range(1, 43))

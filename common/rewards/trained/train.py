@@ -15,10 +15,10 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from common.models.backbone import Backbone
-    from common.rewards.preference_figures import Figures
-    from common.rewards.preferences import Preference, Preferences, Split
-    from common.rewards.reward_head import Calibration, RewardHead
-    from common.rewards.train_config import TrainRewardConfig
+    from common.rewards.trained.config import TrainRewardConfig
+    from common.rewards.trained.figures import Figures
+    from common.rewards.trained.head import Calibration, RewardHead
+    from common.rewards.trained.preferences import Preference, Preferences, Split
     from common.training.run import Run
 
 STAGE = "reward"
@@ -74,7 +74,7 @@ def run_train(
         Interrupted: the user stopped it; the message holds the command that goes on.
     """
     from common.config import load
-    from common.rewards.train_report import tell, write_report
+    from common.rewards.trained.training_report import tell, write_report
     from common.ui import say, warn
 
     if resume is not None:
@@ -87,7 +87,7 @@ def run_train(
             "python -m apps.medvqa pairs --out preferences"
         )
     if dry_run:
-        from common.rewards.train_check import check
+        from common.rewards.trained.dry_run import check
         from common.training.dry_run import show
 
         return show(check(config), json_output)
@@ -121,10 +121,10 @@ def train_reward(
         Interrupted: the user stopped it; the message holds the command that goes on.
     """
     from common.models.backbone import open_backbone
-    from common.rewards.learned_reward import save_learned_reward
-    from common.rewards.preference_figures import LEARNED, Figures, accuracy, baselines, over_length, probes
-    from common.rewards.preferences import read_preferences, split_preferences
-    from common.rewards.reward_head import Calibration
+    from common.rewards.trained.figures import LEARNED, Figures, accuracy, baselines, over_length, probes
+    from common.rewards.trained.head import Calibration
+    from common.rewards.trained.learned_reward import save_learned_reward
+    from common.rewards.trained.preferences import read_preferences, split_preferences
     from common.training.run import seed_everything, set_threads
     from common.training.stage import drop_checkpoints
 
@@ -181,9 +181,9 @@ def fit(
     Returns:
         The head, and the `(N, 2, width)` features of all pairs, as the backbone is at the end.
     """
-    from common.rewards.pair_features import distinct, pair_features
-    from common.rewards.preference_learner import PreferenceLearner
-    from common.rewards.reward_head import RewardHead, bradley_terry
+    from common.rewards.trained.features import distinct, pair_features
+    from common.rewards.trained.head import RewardHead, bradley_terry
+    from common.rewards.trained.learner import PreferenceLearner
     from common.training.run import Interrupted
     from common.training.stage import run_stage
     from common.ui import progress

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from common.rewards.entry import Entry
+from common.rewards.catalogue.entry import Entry
 
 #: Rewards made of several.
 COMPOSITES = (
@@ -189,7 +189,12 @@ FUNCTIONS: Mapping[str, Entry] = {
     entry.name: entry
     for entry in (
         Entry(
-            *("to_preference_pairs", ".preference_pairs:to_preference_pairs", "function", "scores as pairs for DPO"),
+            *(
+                "to_preference_pairs",
+                ".trained.preference_pairs:to_preference_pairs",
+                "function",
+                "scores as pairs for DPO",
+            ),
             paper="TeaRAG (2025), IP-DPO",
             differs="best against worst with a margin; a row that could not be scored is in no pair",
         ),

@@ -19,7 +19,7 @@ from common.config import BackboneConfig, LoraConfig
 from common.errors import DataError, RewardError, UsageError
 from common.files import locate, read_json, write_json
 from common.rewards.base import Reward, RewardOutput, nan_like
-from common.rewards.reward_head import Calibration, RewardHead
+from common.rewards.trained.head import Calibration, RewardHead
 
 if TYPE_CHECKING:
     from common.models.backbone import Answered, Backbone
@@ -294,7 +294,7 @@ def open_parts(folder: Path | str, device: str = "auto") -> tuple[Backbone, Rewa
 
 def _place(path: str) -> str:
     """A path that is found from any folder: a shipped one and a hub id as they are, another one absolute."""
-    shipped = Path(__file__).resolve().parents[2] / path
+    shipped = Path(__file__).resolve().parents[3] / path
     here = Path(path)
     return str(here.resolve()) if here.exists() and not here.is_absolute() and not shipped.exists() else path
 

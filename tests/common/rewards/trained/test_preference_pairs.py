@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from common.errors import DataError, UsageError
-from common.rewards.pairs import run_pairs
-from common.rewards.preference_pairs import to_preference_pairs
-from tests.common.rewards.preferring import write
+from common.rewards.trained.pairs import run_pairs
+from common.rewards.trained.preference_pairs import to_preference_pairs
+from tests.common.rewards.trained.preferring import write
 
 NAN = math.nan
 

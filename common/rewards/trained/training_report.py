@@ -6,13 +6,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from common.rewards.preference_figures import LEARNED
+from common.rewards.trained.figures import LEARNED
 from common.stats import Interval
 
 if TYPE_CHECKING:
-    from common.rewards.preferences import Preference
-    from common.rewards.train_config import TrainRewardConfig
-    from common.rewards.train_reward import Trained
+    from common.rewards.trained.config import TrainRewardConfig
+    from common.rewards.trained.preferences import Preference
+    from common.rewards.trained.train import Trained
 
 HEADERS = ("", "right", "chosen is shorter", "chosen is longer", "correlation with length")
 #: Mistakes that are shown.
@@ -127,7 +127,7 @@ def _mistakes(done: Trained) -> list[dict[str, Any]]:
 
 
 def _prompt(pair: Preference) -> str:
-    from common.rewards.preference_learner import answered
+    from common.rewards.trained.learner import answered
 
     return answered(pair, 0).prompt_text
 

@@ -13,7 +13,7 @@ from common.errors import UsageError
 from common.rewards.catalogue import CATALOGUE, FUNCTIONS, Entry
 
 #: Where the examples lie.
-EXAMPLES = Path(__file__).resolve().parents[2] / "configs" / "rewards"
+EXAMPLES = Path(__file__).resolve().parents[3] / "configs" / "rewards"
 
 
 def run_list(kind: str | None = None, json_output: bool = False) -> int:

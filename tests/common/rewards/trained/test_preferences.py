@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from common.errors import DataError, UsageError
-from common.rewards.preferences import Preference, read_preferences, split_preferences
-from tests.common.rewards.preferring import rows, write
+from common.rewards.trained.preferences import Preference, read_preferences, split_preferences
+from tests.common.rewards.trained.preferring import rows, write
 
 GOOD: dict[str, Any] = {"prompt": "which?", "chosen": "this", "rejected": "that"}
 

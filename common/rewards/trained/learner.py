@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from common.rewards.preferences import Preference
-from common.rewards.reward_head import RewardHead, bradley_terry
+from common.rewards.trained.head import RewardHead, bradley_terry
+from common.rewards.trained.preferences import Preference
 from common.training.scheduled import ScheduledLearner
 
 if TYPE_CHECKING:
     from common.models.backbone import Answered, Backbone
-    from common.rewards.train_config import TrainRewardConfig
+    from common.rewards.trained.config import TrainRewardConfig
 
 #: Which of a pair's two completions.
 CHOSEN, REJECTED = 0, 1

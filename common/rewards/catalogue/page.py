@@ -1,4 +1,4 @@
-"""The page `common/rewards/README.md`, made from the catalogue: `python -m common.rewards.page`."""
+"""The page `common/rewards/README.md`, made from the catalogue: `python -m common.rewards.catalogue.page`."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from pathlib import Path
 
 from common.files import write_text
 from common.rewards.catalogue import CATALOGUE, FUNCTIONS, Entry
-from common.rewards.listing import shown
-from common.rewards.papers import PAPERS, Paper
+from common.rewards.catalogue.listing import shown
+from common.rewards.catalogue.papers import PAPERS, Paper
 
-README = Path(__file__).resolve().parent / "README.md"
+README = Path(__file__).resolve().parents[1] / "README.md"
 _ROOT = README.parents[2]
 #: Of an entry that many examples use.
 _EXAMPLES = 2
 _HEAD = """\
 # The catalogue of rewards
 
-<!-- Written by `python -m common.rewards.page`; a test compares it with the catalogue. -->
+<!-- Written by `python -m common.rewards.catalogue.page`; a test compares it with the catalogue. -->
 
 Every name below is reached from a config and shown in an example that runs:
 

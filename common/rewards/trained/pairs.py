@@ -11,7 +11,7 @@ from typing import Any
 
 from common.errors import DataError, UsageError
 from common.files import read_jsonl, write_text
-from common.rewards.preference_pairs import to_preference_pairs
+from common.rewards.trained.preference_pairs import to_preference_pairs
 from common.scored_rows import to_line
 
 Row = dict[str, Any]

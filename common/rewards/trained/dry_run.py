@@ -9,8 +9,8 @@ from common.training import dry_run
 from common.training.dry_run import Check, NotChecked
 
 if TYPE_CHECKING:
-    from common.rewards.preferences import Preferences
-    from common.rewards.train_config import TrainRewardConfig
+    from common.rewards.trained.config import TrainRewardConfig
+    from common.rewards.trained.preferences import Preferences
 
 
 def check(config: TrainRewardConfig) -> list[Check]:
@@ -18,7 +18,7 @@ def check(config: TrainRewardConfig) -> list[Check]:
 
     @cache
     def read() -> Preferences:
-        from common.rewards.preferences import read_preferences
+        from common.rewards.trained.preferences import read_preferences
 
         return read_preferences(config.pairs, config.dimensions)
 
@@ -42,7 +42,7 @@ def _pairs(found: Preferences) -> str:
 
 
 def _split(found: Preferences, config: TrainRewardConfig) -> str:
-    from common.rewards.preferences import split_preferences
+    from common.rewards.trained.preferences import split_preferences
 
     split = split_preferences(found.rows, config.held_out, config.validation, config.seed)
     parts = (("train", split.train), ("validation", split.validation), ("held out", split.test))
@@ -72,7 +72,7 @@ def _backbone(config: TrainRewardConfig) -> str:
 
 
 def _batches(found: Preferences, config: TrainRewardConfig) -> str:
-    from common.rewards.train_reward import check_numbers
+    from common.rewards.trained.train import check_numbers
 
     check_numbers(config)
     epochs = config.steps * config.batch_size / max(1, len(found.rows) * (1 - config.held_out - config.validation))

@@ -13,14 +13,14 @@ import pytest
 import torch
 
 from common.config import load
-from common.rewards import preference_figures as figures
 from common.rewards.__main__ import APP, TRAINING
-from common.rewards.learned_reward import LearnedReward
-from common.rewards.preferences import Preference, read_preferences
-from common.rewards.train_config import TrainRewardConfig
-from common.rewards.train_reward import train_reward
+from common.rewards.trained import figures
+from common.rewards.trained.config import TrainRewardConfig
+from common.rewards.trained.learned_reward import LearnedReward
+from common.rewards.trained.preferences import Preference, read_preferences
+from common.rewards.trained.train import train_reward
 from common.training.run import Interrupted
-from tests.common.rewards.preferring import rows, write
+from tests.common.rewards.trained.preferring import rows, write
 
 
 def arguments(tmp_path: Path, **more: Any) -> list[str]:
@@ -64,22 +64,22 @@ def test_the_verb_from_pairs_to_a_reward(tmp_path: Path, capsys: pytest.CaptureF
 
 
 def test_stopped_and_resumed_it_ends_as_if_never_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from common.rewards import preference_learner
+    from common.rewards.trained import learner
 
     given = arguments(tmp_path, steps=30, save_every=10)
     config = load(TrainRewardConfig, TRAINING / "pocket.yaml", given)
     whole = train_reward(config, "whole", quiet=True)
-    step = preference_learner.PreferenceLearner.step
+    step = learner.PreferenceLearner.step
 
     def interrupted(self: Any) -> dict[str, float]:
         if self.steps == 17:
             signal.raise_signal(signal.SIGINT)
         return step(self)
 
-    monkeypatch.setattr(preference_learner.PreferenceLearner, "step", interrupted)
+    monkeypatch.setattr(learner.PreferenceLearner, "step", interrupted)
     with pytest.raises(Interrupted, match=r"train --resume .*halved"):
         train_reward(config, "halved", quiet=True)
-    monkeypatch.setattr(preference_learner.PreferenceLearner, "step", step)
+    monkeypatch.setattr(learner.PreferenceLearner, "step", step)
     assert list((tmp_path / "runs" / "halved" / "features").iterdir())
     halved = tmp_path / "runs" / "halved"
     assert APP.main(["train", "--resume", str(halved), "--json"]) == 0
@@ -93,7 +93,7 @@ def test_stopped_and_resumed_it_ends_as_if_never_stopped(tmp_path: Path, monkeyp
 
 def test_stopped_while_reading_it_keeps_what_was_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from common.models import backbone
-    from common.rewards import pair_features
+    from common.rewards.trained import features as pair_features
 
     config = load(TrainRewardConfig, TRAINING / "pocket.yaml", arguments(tmp_path, steps=2))
     monkeypatch.setattr(pair_features, "BLOCK", 50)

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from common.rewards.compositions import COMPOSITES, FUNCTIONS, PIECES, TRANSFORMS
-from common.rewards.entry import Entry, Kind
+from common.rewards.catalogue.compositions import COMPOSITES, FUNCTIONS, PIECES, TRANSFORMS
+from common.rewards.catalogue.entry import Entry, Kind
 
 __all__ = ["CATALOGUE", "COMPOSITES", "FUNCTIONS", "LEAVES", "PIECES", "TRANSFORMS", "Entry", "Kind"]
 
@@ -220,7 +220,12 @@ LEAVES = (
         differs="inspired by: as a reward, cut below",
     ),
     Entry(
-        *("learned_reward", ".learned_reward:LearnedReward", "leaf", "what preference pairs taught a small head"),
+        *(
+            "learned_reward",
+            ".trained.learned_reward:LearnedReward",
+            "leaf",
+            "what preference pairs taught a small head",
+        ),
         paper="BaseReward (2509.16127)",
         differs="any backbone; features come in standardised; a calibrated scale",
     ),

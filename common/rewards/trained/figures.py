@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from common.rewards.functional import token_f1
-from common.rewards.preferences import Preference
+from common.rewards.trained.preferences import Preference
 from common.stats import Interval, PairedTest, auc, bootstrap, bootstrap_columns, paired_bootstrap, spearman
 
 #: `(N, 2)`: what a scorer gives the chosen and the rejected completion of each pair; NaN where it cannot tell.

@@ -18,13 +18,14 @@ from PIL import Image
 from common.config import BackboneConfig
 from common.errors import DataError, RewardError, UsageError
 from common.models.backbone import Answered, open_backbone, read_features
-from common.rewards import check_reward, preference_learner
-from common.rewards.learned_reward import LearnedReward, save_learned_reward
-from common.rewards.preference_learner import PreferenceLearner
-from common.rewards.preferences import read_preferences, split_preferences
-from common.rewards.reward_head import Calibration, RewardHead, bradley_terry
-from common.rewards.train_config import TrainRewardConfig
-from tests.common.rewards.preferring import rows, write
+from common.rewards import check_reward
+from common.rewards.trained import learner as preference_learner
+from common.rewards.trained.config import TrainRewardConfig
+from common.rewards.trained.head import Calibration, RewardHead, bradley_terry
+from common.rewards.trained.learned_reward import LearnedReward, save_learned_reward
+from common.rewards.trained.learner import PreferenceLearner
+from common.rewards.trained.preferences import read_preferences, split_preferences
+from tests.common.rewards.trained.preferring import rows, write
 from tests.common.training import tiny
 
 transformers = pytest.importorskip("transformers")

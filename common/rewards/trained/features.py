@@ -13,8 +13,8 @@ from torch import Tensor
 
 from common.errors import DataError
 from common.files import write_bytes
-from common.rewards.preference_learner import CHOSEN, REJECTED, answered
-from common.rewards.preferences import Preference
+from common.rewards.trained.learner import CHOSEN, REJECTED, answered
+from common.rewards.trained.preferences import Preference
 
 if TYPE_CHECKING:
     from common.models.backbone import Backbone
