@@ -62,7 +62,10 @@ def _decimal(value: float) -> str:
 
 def spell_fractions(text: str) -> str:
     """A vulgar fraction as a decimal, "1½" as 1.5, before compatibility forms would make it "11/2"."""
-    return _FRACTION.sub(lambda match: f"{int(match[1] or 0) + _VULGAR[match[2]]:g}", text)
+    # A number too long for a float is none of medicine's; the sign behind it is then left as it is.
+    return _FRACTION.sub(
+        lambda match: match[0] if len(match[1] or "") > 300 else f"{int(match[1] or 0) + _VULGAR[match[2]]:g}", text
+    )
 
 
 def tidy(text: str) -> str:
