@@ -187,6 +187,9 @@ def _pieces_of(road: ElementTree.Element) -> Iterator[LanePiece]:
         lanes, left, right = (
             [int(lane.attrib["id"]) for lane in section.iterfind(f"{side}/lane")] for side in ("*", "left", "right")
         )
+        # CARLA's reader goes on with whatever number an id that is none begins with.
+        for link in (*section.iterfind("*/lane/link/predecessor"), *section.iterfind("*/lane/link/successor")):
+            int(link.attrib["id"])
         fits = all(lane > 0 for lane in left) and all(lane < 0 for lane in right)
         if lanes.count(0) != 1 or len(set(lanes)) < len(lanes) or not fits:
             raise DataError(f"broken OpenDRIVE: a section of road {number} has not one lane 0, or two lanes of one id")
