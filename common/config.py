@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from jsonargparse import ArgumentParser
 
 ConfigT = TypeVar("ConfigT")
+#: Characters of a config file.
+LONGEST_FILE = 200_000
 
 
 @dataclass
@@ -290,10 +292,16 @@ def _check_file(kind: type, file: Path) -> None:
     import yaml
 
     try:
-        content = yaml.safe_load(file.read_text(encoding="utf-8"))
+        text = file.read_text(encoding="utf-8")
+        if len(text) > LONGEST_FILE:
+            raise UsageError(f"{file}: {len(text):,} characters are no config; at most {LONGEST_FILE:,} are read")
+        # An alias stands for all that it names: a few lines of them unfold into more than any memory holds.
+        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, Loader=yaml.SafeLoader)):
+            raise UsageError(f"{file}: a config has no aliases (*name); write the settings out")
+        content = yaml.safe_load(text)
     except FileNotFoundError as error:
         raise UsageError(f"{file}: no such config file") from error
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         raise UsageError(f"{file}: cannot be read as YAML: {error}") from error
     if content is None:
         return

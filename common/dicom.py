@@ -253,10 +253,13 @@ def _frame(dataset: Any, frame: int, label: str) -> Dicom:
     if stored.ndim == 3:
         return Dicom(stored, **about)
     values, scale, padding = fields.physical(dataset, where, stored)
-    if not np.isfinite(values).all():
-        raise DataError("it holds numbers that are not finite", path=label)
+    with np.errstate(over="ignore"):
+        pixels = values.astype(np.float32)
+    # What float64 holds may be too large for float32.
+    if not np.isfinite(pixels).all():
+        raise DataError("it holds numbers that are not finite, or too large", path=label)
     return Dicom(
-        values.astype(np.float32),
+        pixels,
         windows=fields.windows(where),
         function=fields.window_function(where),
         inverted=dataset.PhotometricInterpretation == "MONOCHROME1",

@@ -263,7 +263,10 @@ def load_captioner(folder: Path | str, device: str = "cpu") -> Captioner:
     except TypeError as error:
         raise DataError(f"no description of a captioner ({error}); `train` writes one", path=folder / SHAPE) from error
     decoder, tokenizer = load_decoder(str(folder / "decoder"))
-    captioner = Captioner(shape, decoder, tokenizer)
+    try:
+        captioner = Captioner(shape, decoder, tokenizer)
+    except (TypeError, ValueError, RuntimeError, ArithmeticError, AssertionError) as error:
+        raise DataError(f"no captioner has this shape ({error}); `train` writes one", path=folder / SHAPE) from error
     try:
         captioner.load_own_weights(load_file(folder / MAPPER))
     except (OSError, SafetensorError, RuntimeError) as error:
@@ -298,17 +301,16 @@ def load_decoder(path: str) -> tuple[Any, PreTrainedTokenizerBase]:
     Raises:
         UsageError: there is none, it is damaged, or it has no end-of-text token.
     """
-    from safetensors import SafetensorError
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    from common.models.language import without_bars
+    from common.models.language import unreadable, without_bars
 
     place = str(locate(path))
     try:
         with without_bars():
             decoder = AutoModelForCausalLM.from_pretrained(place, dtype=torch.float32)
         tokenizer = AutoTokenizer.from_pretrained(place)
-    except (OSError, ValueError, SafetensorError) as error:
+    except unreadable() as error:
         made = "; `pretrain --only decoder` makes it" if path == CaptionerConfig.decoder else ""
         raise UsageError(f"captioner.decoder: {path} cannot be loaded{made}: {error}") from error
     if tokenizer.eos_token_id is None:

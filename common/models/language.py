@@ -417,6 +417,15 @@ def without_bars() -> Iterator[None]:
             library.enable_progress_bar()
 
 
+def unreadable() -> tuple[type[Exception], ...]:
+    """What transformers and its parts raise on a model's folder that is damaged."""
+    from huggingface_hub.errors import StrictDataclassError
+    from safetensors import SafetensorError
+
+    usual = (OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RuntimeError)
+    return (*usual, SafetensorError, StrictDataclassError)
+
+
 def load_from(config: LanguageModelConfig, read: Callable[..., Any], what: str) -> Any:
     """Call a `from_pretrained`, turning its many ways to fail into one readable error."""
     options: dict[str, Any] = {}
@@ -436,6 +445,6 @@ def load_from(config: LanguageModelConfig, read: Callable[..., Any], what: str) 
     try:
         with without_bars():
             return read(**options)
-    except (OSError, ValueError, KeyError) as error:
+    except unreadable() as error:
         first = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise UsageError(f"{config.path}: cannot load {what} from there: {first}") from error

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from stable_baselines3.common.vec_env import VecEnv
 
 POLICY = "config.json"
+#: Of one layer, in a file that is read.
+MOST_UNITS = 16_384
 
 
 @dataclass(frozen=True)
@@ -211,9 +213,16 @@ def load_policy(folder: Path | str, features: Features | None = None, device: st
         actions = space_from_plain(about["action_space"])
         algorithm: Any = {"ppo": PPO, "sac": SAC}[config.algorithm]
         kind = algorithm.policy_aliases[_policy_name(observations)]
-    except (KeyError, TypeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise DataError(f"no policy of this suite: {error}", path=folder / POLICY) from error
-    network = kind(observations, actions, Line(1e-3), use_sde=config.sde, **_policy_settings(config, features))
+    except DataError as error:
+        raise DataError(str(error), path=folder / POLICY) from error
+    if not all(isinstance(units, int) and 1 <= units <= MOST_UNITS for units in config.net) or len(config.net) > 32:
+        raise DataError(f"no network has these layers: {config.net!r:.80}", path=folder / POLICY)
+    try:
+        network = kind(observations, actions, Line(1e-3), use_sde=config.sde, **_policy_settings(config, features))
+    except (TypeError, ValueError, AssertionError, RuntimeError, AttributeError, LookupError) as error:
+        raise DataError(f"no policy sees and does what is described: {error}", path=folder / POLICY) from error
     state = load_state(folder)
     try:
         network.load_state_dict(state["policy"])

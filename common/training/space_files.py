@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,6 +10,9 @@ import numpy as np
 from gymnasium import spaces
 
 from common.errors import DataError, UsageError
+
+#: Of one observation or action.
+MOST_NUMBERS = 10**8
 
 
 def space_to_plain(space: spaces.Space) -> dict[str, Any]:
@@ -47,7 +51,7 @@ def space_from_plain(plain: Mapping[str, Any]) -> spaces.Space:
     try:
         kind = plain["kind"]
         if kind == "Box":
-            shape, dtype = tuple(plain["shape"]), np.dtype(plain["dtype"])
+            shape, dtype = _shape(plain["shape"]), np.dtype(plain["dtype"])
             low, high = _array(plain["low"], shape, dtype), _array(plain["high"], shape, dtype)
             return spaces.Box(low, high, shape, dtype.type)
         if kind == "Discrete":
@@ -55,13 +59,20 @@ def space_from_plain(plain: Mapping[str, Any]) -> spaces.Space:
         if kind == "MultiDiscrete":
             return spaces.MultiDiscrete(plain["nvec"])
         if kind == "MultiBinary":
-            shape = tuple(plain["shape"])
+            shape = _shape(plain["shape"])
             return spaces.MultiBinary(shape if len(shape) > 1 else shape[0])
         if kind == "Dict":
             return spaces.Dict({key: space_from_plain(one) for key, one in plain["spaces"].items()})
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (LookupError, TypeError, ValueError, AttributeError, AssertionError, OverflowError) as error:
         raise DataError(f"damaged description of a space: {error}") from error
     raise DataError(f"unknown kind of space {kind!r}")
+
+
+def _shape(shape: Any) -> tuple[int, ...]:
+    """A shape whose array fits into memory."""
+    if math.prod(shape) > MOST_NUMBERS:
+        raise ValueError(f"a space of shape {shape} has more than {MOST_NUMBERS:,} numbers")
+    return tuple(shape)
 
 
 def _bound(bound: np.ndarray) -> Any:

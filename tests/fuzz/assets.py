@@ -201,7 +201,8 @@ def isolated(read: Callable[[Any], object], value: Any, seconds: float = 5.0, me
             held = int(Path("/proc/self/statm").read_text().split()[0]) * os.sysconf("SC_PAGE_SIZE")
             resource.setrlimit(resource.RLIMIT_AS, (held + megabytes * 2**20,) * 2)
             resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-            os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+            for stream in (1, 2):
+                os.dup2(os.open(os.devnull, os.O_WRONLY), stream)
             with cpu_limit(seconds):
                 read(value)
         except BaseException as error:

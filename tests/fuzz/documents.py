@@ -20,11 +20,11 @@ CONFIG = """grpo:
   steps: 3
   learning_rate: 1e-6
   extra: {a: 1}
-reward: {}
+reward: {preset: strict}
 model:
   path: x
-  lora: {rank: 8, target_modules: [q, v]}
-data: {languages: [en, de], limit: 3}
+  lora: {rank: 8}
+train: {languages: [en, de], limit: 3}
 seed: 1
 """
 YAMLS = [

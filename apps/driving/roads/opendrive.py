@@ -28,6 +28,8 @@ THINNEST = 0.05
 """Metres; lanes that open or close have no width at their tip, and a width must be above 0."""
 LONGEST_ROAD, LONGEST_MAP = 1e5, 5e6
 """Metres of a road, and of all driving lanes together: CARLA's largest town has about a million."""
+STEEPEST = 10
+"""Times its length along the reference line that a lane may have: more is a slope or a bend that no road has."""
 _EDGE = 1e-3
 _SAMPLE = 2.0
 
@@ -94,7 +96,7 @@ def from_opendrive(text: str, name: str) -> RoadNetwork:
     carla = _carla()
     try:
         return _network(carla.Map(name, text), pieces, text, name)
-    except RuntimeError as error:
+    except (RuntimeError, LookupError, OverflowError) as error:
         raise DataError(f"CARLA's reader refuses this OpenDRIVE map: {error}") from error
 
 
@@ -166,17 +168,31 @@ def _lane_pieces(text: str) -> list[LanePiece]:
 
 def _pieces_of(road: ElementTree.Element) -> Iterator[LanePiece]:
     number, length = int(road.attrib["id"]), float(road.attrib["length"])
-    # CARLA's reader takes the whole process down where a geometry is missing.
-    if road.find("planView/geometry") is None or not -LONGEST_ROAD < length < LONGEST_ROAD:
+    # CARLA's reader takes the whole process down where a geometry is missing, or nothing is at the road's beginning.
+    shapes = [float(shape.attrib["s"]) for shape in road.findall("planView/geometry")]
+    if not shapes or number < 0 or not -LONGEST_ROAD < length < LONGEST_ROAD:
         raise DataError(f"broken OpenDRIVE: road {number} has no geometry or a length of {length} m")
+    if not _goes_on(shapes, length):
+        raise DataError(f"broken OpenDRIVE: the geometry of road {number} does not go from its beginning to its end")
     if road.get("rule") == "LHT":
         raise DataError(f"road {number} drives on the left; only right-hand traffic is supported")
     speeds = [(float(t.get("s", 0)), s) for t in road.findall("type") for s in map(kilometres_per_hour, t) if s]
     sections = road.findall("lanes/laneSection")
     starts = [float(section.attrib["s"]) for section in sections]
-    if not all(-_EDGE <= start <= length + _EDGE for start in starts) or starts != sorted(starts):
-        raise DataError(f"broken OpenDRIVE: road {number} has lane sections outside it, or not in their order")
+    if starts and not _goes_on(starts, length):
+        raise DataError(
+            f"broken OpenDRIVE: the lane sections of road {number} do not go from its beginning to its end"
+        )
     for index, (section, start, end) in enumerate(zip(sections, starts, [*starts[1:], length], strict=True)):
+        lanes, left, right = (
+            [int(lane.attrib["id"]) for lane in section.iterfind(f"{side}/lane")] for side in ("*", "left", "right")
+        )
+        # CARLA's reader goes on with whatever number an id that is none begins with.
+        for link in (*section.iterfind("*/lane/link/predecessor"), *section.iterfind("*/lane/link/successor")):
+            int(link.attrib["id"])
+        fits = all(lane > 0 for lane in left) and all(lane < 0 for lane in right)
+        if lanes.count(0) != 1 or len(set(lanes)) < len(lanes) or not fits:
+            raise DataError(f"broken OpenDRIVE: a section of road {number} has not one lane 0, or two lanes of one id")
         if end - start < 2 * _EDGE:
             continue
         for lane in section.iter("lane"):
@@ -189,6 +205,11 @@ def _pieces_of(road: ElementTree.Element) -> Iterator[LanePiece]:
                     junction=int(road.get("junction", -1)),
                     speeds=sorted(own or speeds),
                 )
+
+
+def _goes_on(starts: list[float], length: float) -> bool:
+    """Whether what begins at these places covers a road from its beginning, in order."""
+    return abs(starts[0]) <= _EDGE and starts[-1] <= length + _EDGE and starts == sorted(starts)
 
 
 def _points(world: Any, pieces: list[LanePiece]) -> tuple[NDArray[Any], ...]:
@@ -224,6 +245,10 @@ def _length(world: Any, piece: LanePiece) -> float:
     length = sum(float(a.distance(b)) for a, b in itertools.pairwise(places))
     if not math.isfinite(length):
         raise DataError(f"broken OpenDRIVE: road {piece.key[0]} leads to no finite place")
+    if length > STEEPEST * (piece.end - piece.start) + SPACING:
+        raise DataError(
+            f"broken OpenDRIVE: {piece.end - piece.start:g} m of road {piece.key[0]} are {length:,.0f} m long"
+        )
     return length
 
 

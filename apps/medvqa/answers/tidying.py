@@ -6,7 +6,7 @@ import re
 import unicodedata
 
 _VULGAR = {"½": 0.5, "¼": 0.25, "¾": 0.75, "⅓": 1 / 3, "⅔": 2 / 3, "⅛": 0.125, "⅕": 0.2}
-_FRACTION = re.compile(r"(\d+)?\s?([½¼¾⅓⅔⅛⅕])")
+_FRACTION = re.compile(r"(?:(\d+)\s?)?([½¼¾⅓⅔⅛⅕])")
 #: "20+3 weeks", "20w3d", "20 wks 3 d": weeks and days of a pregnancy.
 _GESTATION = re.compile(
     r"\b(\d{1,2})\s*\+\s*(\d)\s*(?:weeks?|wks?|w)\b|\b(\d{1,2})\s*w(?:ee)?ks?\s*(\d)\s*d(?:ays?)?\b", re.I
@@ -62,7 +62,10 @@ def _decimal(value: float) -> str:
 
 def spell_fractions(text: str) -> str:
     """A vulgar fraction as a decimal, "1½" as 1.5, before compatibility forms would make it "11/2"."""
-    return _FRACTION.sub(lambda match: f"{int(match[1] or 0) + _VULGAR[match[2]]:g}", text)
+    # A number too long for a float is none of medicine's; the sign behind it is then left as it is.
+    return _FRACTION.sub(
+        lambda match: match[0] if len(match[1] or "") > 300 else f"{int(match[1] or 0) + _VULGAR[match[2]]:g}", text
+    )
 
 
 def tidy(text: str) -> str:

@@ -1,0 +1,194 @@
+"""What fuzzing found, one by one: each input once ended in another error, a crash, or a full memory."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from common.errors import DataError, UsageError
+from common.files import locate, read_json, read_jsonl
+from tests.fuzz.assets import MAP, isolated
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, '{"a":' * 100_000, '{"a": ' + "9" * 5000 + "}"])
+def test_json_deeper_or_longer_than_python_reads(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_text('{"a": 1}\n' + text)
+    with pytest.raises(DataError, match=r"rows\.jsonl:2: not JSON"):
+        list(read_jsonl(path))
+    path.write_text(text)
+    with pytest.raises(DataError, match=r"rows\.jsonl"):
+        read_json(path)
+
+
+def test_a_pair_of_queries_with_an_endless_number(tmp_path: Path) -> None:
+    from apps.text2sql.score import _read
+
+    path, problems = tmp_path / "pairs.jsonl", {}
+    path.write_text('{"gold": ' + "9" * 5000 + "}")
+    assert _read(path, problems) == {}
+    assert "not JSON" in problems[1]
+
+
+def test_a_word_of_thousands_of_letters_is_near_nothing() -> None:
+    """Its spellings without two letters would have filled 13 GB."""
+    from apps.medvqa.answers import AnswerScorer
+    from apps.medvqa.answers.text import LONGEST_SLIP, near, shortened
+
+    word = "a" * 4000
+    assert shortened(word) == [word]
+    assert not near(word, word[1:])
+    assert len(shortened("abcdefghij" * 5)) == 1 + 49 + 49 * 48 / 2
+    assert LONGEST_SLIP == 50
+    assert AnswerScorer().score(f"pneumothorx {word}", "pneumothorax").score > 0
+
+
+def test_a_number_too_long_for_a_float_before_a_fraction() -> None:
+    from apps.medvqa.answers.tidying import spell_fractions
+
+    assert spell_fractions("9" * 400 + "½ and 1½ and ½") == "9" * 400 + "½ and 1.5 and 0.5"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ('d="0"/></elevationProfile>', 'd="672"/></elevationProfile>', "m long"),
+        ('hdg="0" length="3" width="6"', 'hdg="0" length="3" width="6" ', ""),
+        ('id="1" s="5" t="0"', 'id="1" s="1e9" t="0"', "refuses"),
+        ('<laneSection s="15">', '<laneSection s="1e9">', "from its beginning to its end"),
+        ('<laneSection s="15">', '<laneSection s="-1">', "from its beginning to its end"),
+        ('</planView><lanes><laneSection s="0">', '</planView><lanes><laneSection s="1">', "from its beginning"),
+        ('<geometry s="0" x="30"', '<geometry s="7" x="30"', "from its beginning"),
+        ('<center><lane id="0" type="none"/>', '<center><lane id="7" type="none"/>', "not one lane 0"),
+        ('<lane id="-2"', '<lane id="-1"', "two lanes of one id"),
+        ('<lane id="-1" type="driving" level', '<lane id="99999" type="driving" level', "not one lane 0"),
+        ('id="2" junction="7" length="12"', 'id="-2" junction="7" length="12"', "broken|refuses"),
+        ('incomingRoad="1"', 'incomingRoad="99"', "refuses|$"),
+    ],
+)
+def test_maps_that_took_the_process_down_or_never_ended(old: str, new: str, message: str) -> None:
+    pytest.importorskip("carla", reason="CARLA's client library is not installed")
+    from apps.driving.roads.opendrive import from_opendrive
+
+    assert old in MAP
+    text = MAP.replace(old, new, 1)
+    if not message or message.endswith("$"):
+        try:
+            isolated(lambda one: from_opendrive(one, "found"), text)
+        except UsageError as error:
+            assert "refuses" in str(error)
+        return
+    with pytest.raises(UsageError, match=message):
+        isolated(lambda one: from_opendrive(one, "found"), text)
+
+
+def test_more_lanes_than_any_map_has() -> None:
+    from apps.driving.roads.opendrive import from_opendrive
+
+    head, road = MAP[: MAP.index("<road")], MAP[MAP.index('<road rule="RHT" id="2"') : MAP.index("<junction")]
+    roads = "".join(road.replace('id="2"', f'id="{n}"').replace('"12"', '"99999"') for n in range(60))
+    with pytest.raises(DataError, match="5,999,940 m; at most 5,000,000"):
+        from_opendrive(f"{head}{roads}</OpenDRIVE>", "found")
+
+
+@pytest.mark.parametrize("name", ["format", "xyz", "lane", "next_start", "crossings", "digest"])
+@pytest.mark.parametrize("value", [np.array("text"), np.zeros((2, 0)), np.array([1j]), np.array(["a", "b"])])
+def test_road_networks_whose_columns_are_of_another_kind(tmp_path: Path, name: str, value: Any) -> None:
+    from apps.driving.roads.network_files import load
+
+    if name == "digest" and value.shape:
+        value = np.array([1j])
+    with np.load(locate("assets/driving/maps/ring.npz")) as file:
+        columns = {one: file[one] for one in file.files}
+    np.savez(tmp_path / "ring.npz", **{**columns, name: value})
+    if name == "digest":
+        return
+    with pytest.raises(DataError, match=r"ring\.npz"):
+        load(tmp_path / "ring.npz")
+
+
+def test_dicom_values_that_float32_cannot_hold() -> None:
+    from common.dicom import open_dicom
+    from tests.common.dicoms import dicom
+
+    source = dicom(np.ones((8, 9), np.uint16), Modality="CT", RescaleSlope="1", RescaleIntercept="-1e308")
+    with pytest.raises(DataError, match="not finite, or too large"):
+        open_dicom(source)
+
+
+def test_postscript_is_no_picture_here(tmp_path: Path) -> None:
+    """Pillow would have started Ghostscript on it."""
+    from common.pictures import formats, load_picture
+
+    assert "EPS" not in formats()
+    assert {"PNG", "JPEG", "TIFF", "WEBP"} <= set(formats())
+    path = tmp_path / "page.png"
+    path.write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\nshowpage\n")
+    with pytest.raises(DataError, match=r"page\.png: this is no picture"):
+        load_picture(path)
+
+
+def test_configs_that_unfold_nest_or_never_end(tmp_path: Path) -> None:
+    from apps.text2sql.config import Text2SqlConfig
+    from common.config import load
+
+    path = tmp_path / "c.yaml"
+    bomb = "a: &a [x, x]\n" + "".join(
+        f"{b}: &{b} [*{a}, *{a}, *{a}]\n" for a, b in zip("abcdefgh", "bcdefghi", strict=True)
+    )
+    for text, message in ((bomb, "no aliases"), ("[" * 5000, "cannot be read"), ("#" * 200_001, "at most 200,000")):
+        path.write_text(text)
+        with pytest.raises(UsageError, match=message) as raised:
+            load(Text2SqlConfig, path)
+        assert "c.yaml" in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"net": [10**9]}, {"net": ["x"]}, {"net": 3}, {"algorithm": []}, {"action_space": {"kind": "Box"}}, "shape"],
+)
+def test_policies_that_no_memory_holds_or_no_network_fits(tmp_path: Path, change: Any) -> None:
+    from common.training.sb3_model import POLICY, load_policy
+
+    folder = tmp_path / "policy"
+    shutil.copytree(locate("assets/driving/policy"), folder)
+    about = json.loads((folder / POLICY).read_text())
+    if change == "shape":
+        huge = {"kind": "Box", "shape": [10**6, 10**6], "dtype": "float32", "low": "0", "high": "1"}
+        change = {"observation_space": huge}
+    (folder / POLICY).write_text(json.dumps({**about, **change}))
+    with pytest.raises(DataError, match=r"config\.json"):
+        load_policy(folder)
+
+
+@pytest.mark.parametrize(
+    ("file", "content"),
+    [("model.safetensors", b"\xff" * 64), ("config.json", {"layer_types": -4}), ("config.json", {"layer_types": []})],
+)
+def test_language_models_with_a_damaged_file(tmp_path: Path, file: str, content: Any) -> None:
+    from common.config import LanguageModelConfig
+    from common.models.language import load_language_model
+
+    folder = tmp_path / "model"
+    shutil.copytree(locate("assets/text2sql/model"), folder)
+    if isinstance(content, dict):
+        content = json.dumps({**json.loads((folder / file).read_text()), **content}).encode()
+    (folder / file).write_bytes(content)
+    with pytest.raises(UsageError, match="cannot load a model from there"):
+        load_language_model(LanguageModelConfig(path=str(folder)))
+
+
+def test_a_captioner_whose_shape_is_null(tmp_path: Path) -> None:
+    from apps.captioning.model import SHAPE, load_captioner
+
+    folder = tmp_path / "captioner"
+    shutil.copytree(locate("assets/captioning/captioner"), folder)
+    shape = json.loads((folder / SHAPE).read_text())
+    (folder / SHAPE).write_text(json.dumps({**shape, "features": None}))
+    with pytest.raises(DataError, match="no captioner has this shape"):
+        load_captioner(folder)
