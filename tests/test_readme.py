@@ -13,17 +13,25 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from common.files import write_jsonl
+
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 PAGES = (
     ROOT / "README.md",
+    ROOT / "common" / "rewards" / "README.md",
     *(ROOT / "apps" / app / "README.md" for app in ("text2sql", "captioning", "medvqa", "driving", "text3d")),
 )
-PREFIX = "python -m apps"
+MODULES = re.compile(r"python -m (apps|common\.rewards|examples)\b")
 
 # Long work is made short by options a user has too; what is run is otherwise what the page says.
 SMALL = {
     "apps": {"audit": "--rows 4", "all": "--apps medvqa --rewards token_f1,exact_match"},
+    "common.rewards": {"train": "--steps 4 --backbone.path hash"},
+    "examples.numbers_app": {
+        "train": "--sft.steps 2 --sft.batch_size 4 --grpo.steps 2 --grpo.prompts_per_step 2 --grpo.generations 4"
+        " --heldout 8",
+    },
     "apps.text2sql": {
         "train": "--grpo.steps 2 --grpo.prompts_per_step 2 --grpo.generations 2 --heldout.limit 7 --train.limit 56"
         " --minimum_accuracy 0",
@@ -70,7 +78,7 @@ NOT_RUN = ("demo", "--resume", "captioning pretrain", "runs/", "driving pretrain
 def commands() -> list[str]:
     blocks = [block for page in PAGES for block in re.findall(r"```bash\n(.*?)```", page.read_text("utf-8"), re.S)]
     lines = [line.split("  #")[0].strip() for block in blocks for line in block.replace("\\\n", " ").splitlines()]
-    found = [line[line.index(PREFIX) :] for line in lines if PREFIX in line]
+    found = [line[match.start() :] for line in lines if (match := MODULES.search(line))]
     return [line for line in dict.fromkeys(found) if not any(word in line for word in NOT_RUN)]
 
 
@@ -110,6 +118,13 @@ def lay_out(module: str, folder: Path) -> None:
         Image.new("RGB", (112, 112), (200, 40, 40)).save(folder / "view.png")
         row = {"prompt": "a red cube", "image": "view.png"}
     (folder / "pairs.jsonl").write_text(json.dumps(row) + "\n")
+    if module == "common.rewards":
+        said = [{"prompt": "2 + 2?", "completion": text, "score": score} for text, score in (("4", 1.0), ("5", 0.0))]
+        pairs = [{"prompt": f"{n} + {n}?", "chosen": f"{2 * n}", "rejected": f"{2 * n + 1}"} for n in range(100)]
+        write_jsonl(folder / "rows.jsonl", [{"completion": "Paris", "reference": "paris"}])
+        write_jsonl(folder / "scored.jsonl", said)
+        for place in (folder, folder / "preferences"):
+            write_jsonl(place / "pairs.jsonl", pairs)
 
 
 @pytest.mark.parametrize("command", commands())
