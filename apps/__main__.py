@@ -74,8 +74,8 @@ APP = App(
             (
                 f"{RUN} audit",
                 f"{RUN} audit --apps medvqa --rewards adaptive,token_f1 --rows 30",
-                f"{RUN} audit --reward my_rewards:exact --app text2sql",
-                f"{RUN} audit --reward configs/rewards/token-f1.yaml --app medvqa --columns reference=answer",
+                f"{RUN} audit --reward my_rewards:exact --app text2sql --columns target=gold",
+                f"{RUN} audit --reward configs/rewards/token-f1.yaml --app medvqa",
             ),
         ),
         Verb(

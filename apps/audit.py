@@ -251,8 +251,10 @@ def _assayed(wanted: Wanted, app: str, settings: Mapping[str, Any], quiet: bool)
 
     from apps.foreign import borrow, within_range
 
-    names = {**room.COLUMNS, **wanted.columns}
-    rewards = {_short(spec): borrow(spec, app, names, wanted.bounds, wanted.conversational) for spec in wanted.own}
+    names = {**room.COLUMNS, **{name: room.COLUMNS.get(column, column) for name, column in wanted.columns.items()}}
+    rewards = {
+        _short(spec): borrow(spec, app, names, wanted.bounds, wanted.conversational, room.KEY) for spec in wanted.own
+    }
     return within_range(list(rewards.values()), lambda: assays(replace(request, own=rewards)))
 
 

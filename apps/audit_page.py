@@ -44,7 +44,7 @@ def picture(parts: Sequence[Part]) -> Figure:
     from common.heat_map import Line, heat_map
 
     found = [(part.app, one) for part in parts for one in part.assays]
-    lines = [Line(app, f"{one.name}, {_cost(one)} ms", list(one.tests.values())) for app, one in found]
+    lines = [Line(app, one.name, list(one.tests.values())) for app, one in found]
     return heat_map(lines, [folded(name) for name in TESTS], ends=False)
 
 

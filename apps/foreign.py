@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from common.config import nearest
 from common.errors import RewardError, TouchstoneError, UsageError
 from common.rewards.base import Reward, RewardOutput
 
@@ -29,16 +28,19 @@ class Borrowed(Reward):
         names: of columns it may ask for, the application's column; those that it has already stay, unless given here.
         app: whose rows, for messages.
         declared: whether its bounds are known; if not, they are widened as values come, see `within_range`.
+        key: the column that every row has.
     """
 
-    def __init__(self, reward: Reward, names: Mapping[str, str], app: str, declared: bool = True) -> None:
+    def __init__(
+        self, reward: Reward, names: Mapping[str, str], app: str, declared: bool = True, key: str = "completion"
+    ) -> None:
         self.reward = reward
         self.name = reward.name
         self.names = dict(names)
         self.app = app
         self.declared = declared
         self.bounds = reward.bounds if declared else (0.0, 1.0)
-        self.needs = ("state",) if "state" in reward.needs else ("completion",)
+        self.needs = (key,)
         self.part_names = reward.part_names
 
     def score(self, **columns: object) -> RewardOutput:
@@ -48,12 +50,16 @@ class Borrowed(Reward):
             UsageError: it needs a column that the rows have not.
             RewardError: it raised, or its values are outside its bounds.
         """
-        given = {**columns, **{name: columns[own] for name, own in self.names.items() if own in columns}}
+        for name, own in self.names.items():
+            if own not in columns:
+                have = ", ".join(sorted(columns))
+                raise UsageError(f"--columns {name}={own}: rows of {self.app} have no {own!r}; they have {have}")
+        given = {**columns, **{name: columns[own] for name, own in self.names.items()}}
         for column in self.reward.needs:
             if column not in given:
                 raise UsageError(
-                    f"{self.name} needs the column {column!r}{nearest(column, sorted(given))}; name the one of "
-                    f"{self.app} that it means: --columns {column}=COLUMN"
+                    f"{self.name} needs the column {column!r}, and rows of {self.app} have "
+                    f"{', '.join(sorted(given))}; name the one that it means: --columns {column}=COLUMN"
                 )
         try:
             output = self.reward(**given)
@@ -77,6 +83,7 @@ def borrow(
     names: Mapping[str, str],
     bounds: Sequence[float] | None = None,
     conversational: bool = False,
+    key: str = "completion",
 ) -> Borrowed:
     """Open somebody's reward.
 
@@ -87,6 +94,7 @@ def borrow(
         names: see `Borrowed`.
         bounds: least and greatest value of a function; found out where not given.
         conversational: hand completions over to a function as chat messages.
+        key: the column that every row has.
 
     Raises:
         UsageError: there is no such thing.
@@ -95,15 +103,17 @@ def borrow(
     from common.rewards.foreign import ForeignReward
 
     if spec.startswith(("http://", "https://")):
-        return Borrowed(_remote(spec), names, app)
+        from common.rewards.remote import RemoteReward
+
+        return Borrowed(RemoteReward(spec), names, app, key=key)
     if spec.endswith((".yaml", ".yml")):
-        return Borrowed(read(Path(spec)), names, app)
+        return Borrowed(read(Path(spec)), names, app, key=key)
     reward = build({"name": spec})
     if not isinstance(reward, ForeignReward):
-        return Borrowed(reward, names, app)
+        return Borrowed(reward, names, app, key=key)
     reward.conversational = conversational
     reward.bounds = (float(bounds[0]), float(bounds[1])) if bounds else (-math.inf, math.inf)
-    return Borrowed(reward, names, app, declared=bool(bounds))
+    return Borrowed(reward, names, app, bool(bounds), key)
 
 
 def within_range(rewards: Sequence[Borrowed], assay: Callable[[], T]) -> T:
@@ -115,12 +125,3 @@ def within_range(rewards: Sequence[Borrowed], assay: Callable[[], T]) -> T:
             continue
     told = ", ".join(f"{one.name} {one.bounds}" for one in rewards if not one.declared)
     raise RewardError(f"the values go on growing ({told}); declare the range with --bounds LOW HIGH")
-
-
-def _remote(url: str) -> Reward:
-    try:
-        from common.rewards.remote import RemoteReward
-    except ModuleNotFoundError as error:
-        raise UsageError(f"{url}: this version has no client for reward servers (common.rewards.remote)") from error
-    reward: Reward = RemoteReward(url)
-    return reward

@@ -1,7 +1,8 @@
 """What an audit across applications tells of one reward: the same tests, whatever the domain.
 
 Each application has a room `overview`: `NAMES`, its rewards; `ROWS`, how many rows they are assayed on by default;
-`COLUMNS`, what a reward of somebody else finds there under usual names; and `assays(request)`.
+`COLUMNS`, what a reward of somebody else finds there under usual names; `KEY`, the column that every row has; and
+`assays(request)`.
 """
 
 from __future__ import annotations

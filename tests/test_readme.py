@@ -23,6 +23,7 @@ PREFIX = "python -m apps"
 
 # Long work is made short by options a user has too; what is run is otherwise what the page says.
 SMALL = {
+    "apps": {"audit": "--rows 4", "all": "--apps medvqa --rewards token_f1,exact_match"},
     "apps.text2sql": {
         "train": "--grpo.steps 2 --grpo.prompts_per_step 2 --grpo.generations 2 --heldout.limit 7 --train.limit 56"
         " --minimum_accuracy 0",
@@ -122,6 +123,8 @@ def test_command_runs(command, tmp_path):
     if module == "apps.driving" and verb == "train" and not (ROOT / "assets" / "driving" / "clip").is_dir():
         pytest.skip("no pocket CLIP in this checkout")
     words += SMALL.get(module, {}).get(verb, "").split()
+    if command == "python -m apps audit":
+        words += SMALL["apps"]["all"].split()
     if "compare-" in command:
         words += SMALL.get(module, {}).get("compare", "").split()
     if verb in ("train", "pretrain"):

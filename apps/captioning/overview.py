@@ -19,6 +19,7 @@ NAMES = (
 ROWS = 20
 #: What a reward of somebody else finds under usual names: `images` are Pillow pictures, `reference` all captions.
 COLUMNS = {"answer": "caption", "solution": "caption", "ground_truth": "caption"}
+KEY = "completion"
 CONFIG = Path(__file__).resolve().parents[2] / "configs" / "captioning" / "pocket.yaml"
 
 

@@ -16,8 +16,13 @@ NAMES = RECIPE_NAMES
 ROWS = 16
 #: Rows for each route that every driver drives.
 PER_DRIVE = 6
+NOTE = (
+    "facts are single transitions of good driving that were edited, controls are wrong acts that were played; the "
+    "truth is the driving score of whole drives on one route"
+)
 #: What a reward of somebody else finds: `state`, a dictionary of `(B,)` tensors, see `apps.driving.rewards`.
 COLUMNS: dict[str, str] = {}
+KEY = "state"
 CONFIG = Path(__file__).resolve().parents[2] / "configs" / "driving" / "pocket.yaml"
 
 
@@ -34,7 +39,8 @@ def assays(request: Request) -> Overview:
     found = audit_rewards(
         config, request.names, request.rows, max(2, request.rows // PER_DRIVE), False, request.quiet, request.own
     )
-    return Overview([_told(name, found.scenes, one) for name, one in found.rewards.items()], list(found.notes))
+    told = [_told(name, found.scenes, one) for name, one in found.rewards.items()]
+    return Overview(told, [NOTE, *found.notes])
 
 
 def _told(name: str, rows: int, one: RewardAssay) -> Assay:

@@ -21,6 +21,7 @@ NAMES = RECIPE_NAMES
 ROWS = 60
 #: What a reward of somebody else finds under usual names; `reference` holds all right answers of a row.
 COLUMNS = {"prompt": "question", "answer": "right", "solution": "right", "ground_truth": "right"}
+KEY = "completion"
 CONFIG = Path(__file__).resolve().parents[2] / "configs" / "medvqa" / "pocket.yaml"
 STYLES = get_args(get_type_hints(RewardConfig)["style"])
 #: Recipes that are asked for the form of pocket completions; a reward of somebody else sees the bare answer.

@@ -26,6 +26,7 @@ NOTE = (
 )
 #: What a reward of somebody else finds under usual names.
 COLUMNS = {"prompt": "question", "answer": "gold", "solution": "gold", "ground_truth": "gold", "query": "gold"}
+KEY = "completion"
 CONFIG = Path(__file__).resolve().parents[2] / "configs" / "text2sql" / "pocket.yaml"
 STYLES = get_args(get_type_hints(RewardConfig)["style"])
 

@@ -16,6 +16,11 @@ NAMES = (REWARD, "vlm.semantic", "vlm.spatial", "clip")
 #: Scenes of seen combinations, and as many of held-out ones.
 ROWS = 3
 COLUMNS: dict[str, str] = {}
+NOTE = (
+    "the truth is what perfect answers to the same questions come to, so that CLIP has none; a row's cost is that of "
+    "all parts together"
+)
+KEY = "prompt"
 CONFIG = Path(__file__).resolve().parents[2] / "configs" / "text3d" / "pocket.yaml"
 
 
@@ -53,7 +58,7 @@ def assays(request: Request) -> Overview:
                 for name, line in audit.lines.items()
                 if name in request.names and name != EXACT and not (names == ("clip",) and name == REWARD)
             ]
-    return Overview(found, list(those.notes))
+    return Overview(found, [NOTE, *those.notes])
 
 
 def _told(name: str, line: Line, steady: Steadiness, flags: object) -> Assay:

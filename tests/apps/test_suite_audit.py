@@ -41,7 +41,7 @@ class Rooms:
                 raise ZeroDivisionError("by zero")
             return Overview([assayed(name) for name in request.names], ["left out: nothing"])
 
-        return SimpleNamespace(NAMES=(f"{app}_a", f"{app}_b"), ROWS=7, COLUMNS={}, assays=assays)
+        return SimpleNamespace(NAMES=(f"{app}_a", f"{app}_b"), ROWS=7, COLUMNS={}, KEY="completion", assays=assays)
 
 
 @pytest.fixture
@@ -186,8 +186,15 @@ def test_a_function_that_raises_or_asks_for_what_is_not_there_is_named():
     rows = {"completion": ["a", "b"], "question": ["q", "r"], "right": ["a", "b"]}
     with pytest.raises(RewardError, match="broken raised KeyError: 'ground_truth'"):
         borrow(f"{WRONG}:broken", "medvqa", {})(**rows)
-    with pytest.raises(UsageError, match=r"keywords needs the column 'answer'.*--columns answer=COLUMN"):
+    with pytest.raises(
+        UsageError,
+        match=r"needs the column 'answer', and rows of medvqa have .*question, right;.*answer=COLUMN",
+    ):
         borrow(f"{WRONG}:keywords", "medvqa", {})(**rows)
+    with pytest.raises(UsageError, match=r"needs the column 'completion', and rows of driving have state;"):
+        borrow(f"{WRONG}:lengths", "driving", {}, key="state")(state={"speed": [1.0]})
+    with pytest.raises(UsageError, match=r"--columns answer=rihgt: rows of medvqa have no 'rihgt'"):
+        borrow(f"{WRONG}:keywords", "medvqa", {"answer": "rihgt"})(**rows)
     with pytest.raises(UsageError, match="did you mean"):
         borrow("token_f2", "medvqa", {})
 
@@ -209,6 +216,20 @@ def test_a_catalogue_name_and_a_config_are_rewards_too(tmp_path):
     assert found(**rows).values.tolist() == [1.0, 0.0]
 
 
+def test_an_address_is_asked_by_the_client_of_reward_servers(monkeypatch):
+    import sys
+
+    from common.rewards.text import ExactMatch
+
+    def client(url):
+        assert url == "http://127.0.0.1:8000"
+        return ExactMatch()
+
+    monkeypatch.setitem(sys.modules, "common.rewards.remote", SimpleNamespace(RemoteReward=client))
+    found = borrow("http://127.0.0.1:8000", "medvqa", {"reference": "right"})
+    assert found(completion=["left", "right"], right=["left", "left"]).values.tolist() == [1.0, 0.0]
+
+
 def test_a_range_that_never_ends_is_asked_for(monkeypatch, capsys):
     def assays(request):
         reward = request.own["growing"]
@@ -216,7 +237,7 @@ def test_a_range_that_never_ends_is_asked_for(monkeypatch, capsys):
             reward(completion=["a"])
         return Overview()
 
-    room = SimpleNamespace(NAMES=(), ROWS=7, COLUMNS={}, assays=assays)
+    room = SimpleNamespace(NAMES=(), ROWS=7, COLUMNS={}, KEY="completion", assays=assays)
     monkeypatch.setattr(audit, "_room", lambda app: room)
     assert main(["audit", "--reward", f"{WRONG}:growing", "--app", "medvqa"]) == 1
     assert "--bounds LOW HIGH" in capsys.readouterr().err
