@@ -64,7 +64,8 @@ def front_page(tabs: Mapping[str, tuple[str, str]]) -> str:
     )
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>Touchstone</title>'
-        f'<meta name="viewport" content="width=device-width, initial-scale=1"><style>{CSS}</style></head>'
+        '<link rel="icon" href="data:,"><meta name="viewport" content="width=device-width, initial-scale=1">'
+        f"<style>{CSS}</style></head>"
         f'<body><nav role="tablist" aria-label="Applications">{buttons}</nav>{panels}<script>{SCRIPT}</script></body>'
         "</html>\n"
     )
