@@ -202,8 +202,9 @@ def write_leaderboard(
         own = [one for one in several if headline in one.figures]
         scale = own[0].figures[headline].scale
         shown = own[:12]
-        values = [one.figures[headline].value for one in shown]
-        report.figure(bars([_folded(one.name) for one in shown], {headline: values}, headline, scale))
+        if len(shown) > 1:
+            values = [one.figures[headline].value for one in shown]
+            report.figure(bars([_folded(one.name) for one in shown], {headline: values}, headline, scale))
         report.table(*rows(several), caption="↓: less is better")
         sizes = {one.rows for one in several}
         if len(sizes) > 1:
