@@ -98,7 +98,7 @@ def try_one(target: Target, value: Any, record: Record) -> None:
 def fuzz(
     target: Target, examples: int, number: int | None = None, record: Record | None = None, last: Path | None = None
 ) -> Record:
-    """Try a number of inputs; the first kind of failure is shrunk and raised.
+    """Try a number of inputs; the first failure is raised, shrunk where the inputs are the same every time.
 
     Args:
         target: the parser.
@@ -114,7 +114,8 @@ def fuzz(
         deadline=None,
         database=None,
         derandomize=number is None,
-        phases=(Phase.generate, Phase.shrink),
+        # A round is followed by others, of which each may find the same in a smaller input.
+        phases=(Phase.generate,) if number is not None else (Phase.generate, Phase.shrink),
         suppress_health_check=list(HealthCheck),
         print_blob=False,
     )

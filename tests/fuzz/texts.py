@@ -328,7 +328,7 @@ def answers() -> Target:
 
     question = st.sampled_from(["", "What is abnormal? A: mass, B: effusion", "Is there a mass?"]) | said
     return Target(
-        st.tuples(completion, said, question, st.lists(said, max_size=3)), parse, (RewardError,), examples=60
+        st.tuples(completion, said, question, st.lists(said, max_size=3)), parse, (RewardError,), examples=40
     )
 
 
