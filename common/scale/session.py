@@ -39,6 +39,8 @@ def on_ray(cpus: int, address: str = "") -> Iterator[None]:
             "num_cpus": max(cpus, os.cpu_count() or 1),
             "include_dashboard": False,
             "_node_ip_address": "127.0.0.1",
+            # Ray's workers are usually nice to everything else; here the process that began them waits for them.
+            "_system_config": {"worker_niceness": 0},
         }
     # Workers import what this process imports: a checkout before an installed copy, the user's own modules too.
     environment = {"env_vars": {"PYTHONPATH": os.pathsep.join(import_path())}}

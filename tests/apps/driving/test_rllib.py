@@ -116,7 +116,7 @@ def test_each_worker_has_a_carla_server_of_its_own(tmp_path: Path) -> None:
         (["--control.algorithm=sac"], "ppo"),
         (["--control.sde=true"], "sde"),
         (["--control.ppo.target_kl=0.1"], "target_kl"),
-        (["--reward.recipe=lare"], "learns from what it scores"),
+        (["--reward.recipe=tirl", "--reward.decomposition.on=true"], "learns from what it scores"),
     ],
 )
 def test_what_rllib_does_not_do_is_said_before_anything_starts(tmp_path: Path, more: list[str], told: str) -> None:
