@@ -190,7 +190,7 @@ def test_without_the_token_nobody_is_served(tmp_path: Path) -> None:
             422,
         ),
         ({"completion": {"kind": "tensor", "dtype": "uint8", "shape": [-1], "data": ""}, "reference": ["a"]}, 422),
-        ({"completion": {"kind": "tensor", "dtype": "uint8", "shape": [2**40], "data": ""}, "reference": ["a"]}, 413),
+        ({"completion": {"kind": "tensor", "dtype": "uint8", "shape": [2**40], "data": ""}, "reference": ["a"]}, 422),
     ],
 )
 def test_oversize_and_nonsense_are_refused(text_server: str, columns: Any, status: int) -> None:
@@ -240,6 +240,35 @@ def test_pictures_are_measured_before_they_are_unpacked(rows: list[Any], error: 
     with pytest.raises(error) as caught:
         decode(columns, LIMITS)
     assert type(caught.value) is error
+
+
+anything = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=3),
+    max_leaves=8,
+)
+columns_of_anything = st.fixed_dictionaries(
+    {},
+    optional={
+        "kind": st.sampled_from(["png", "tensor", "mapping", "pickle"]) | anything,
+        "rows": anything,
+        "columns": anything,
+        "dtype": st.sampled_from(["float32", "uint8", "object"]) | anything,
+        "shape": st.lists(st.integers(-2, 2**70), max_size=9) | anything,
+        "data": st.binary(max_size=16).map(lambda data: base64.b64encode(data).decode()) | anything,
+    },
+)
+
+
+@settings(max_examples=300)
+@given(st.dictionaries(st.text(max_size=4), columns_of_anything | anything, max_size=3) | anything)
+def test_whatever_is_sent_is_read_or_refused(columns: Any) -> None:
+    try:
+        found, rows = decode(columns, LIMITS)
+    except UsageError:
+        return
+    assert set(found) == set(columns)
+    assert 0 <= rows <= LIMITS.rows
 
 
 numbers = st.sampled_from(
