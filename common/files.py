@@ -54,6 +54,19 @@ def append_jsonl(path: Path | str, rows: Iterable[Mapping[str, Any]]) -> None:
         file.write("".join(_line(row) for row in rows))
 
 
+def parse_json(text: str | bytes) -> Any:
+    """One JSON document.
+
+    Raises:
+        ValueError: it is none (`json.JSONDecodeError`, which says where), it is nested deeper than Python reads, or it
+            holds an integer with more digits than Python reads.
+    """
+    try:
+        return json.loads(text)
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
+
+
 def read_json(path: Path | str) -> Any:
     """Read one JSON document.
 
@@ -62,9 +75,11 @@ def read_json(path: Path | str) -> Any:
     """
     text = _read_text(Path(path))
     try:
-        return json.loads(text)
+        return parse_json(text)
     except json.JSONDecodeError as error:
         raise DataError(f"not JSON: {error.msg}", path=path, line=error.lineno) from error
+    except ValueError as error:
+        raise DataError(f"not JSON that can be read: {error}", path=path) from error
 
 
 def read_jsonl(path: Path | str) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -86,9 +101,9 @@ def parse_jsonl(text: str, path: Path | str, first: int = 1) -> Iterator[tuple[i
         if not line.strip():
             continue
         try:
-            row = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise DataError(f"not JSON: {error.msg}", path=path, line=number) from error
+            row = parse_json(line)
+        except ValueError as error:
+            raise DataError(f"not JSON: {getattr(error, 'msg', error)}", path=path, line=number) from error
         if not isinstance(row, dict):
             raise DataError(f"expected a JSON object, found {type(row).__name__}", path=path, line=number)
         yield number, row

@@ -20,6 +20,8 @@ RAMP = ((0.0, COLOURS[1]), (0.5, "#f0d9ae"), (0.8, "#dfe8f1"), (1.0, COLOURS[2])
 #: Not pure black, which a report turns into the page's own text colour: a cell's colour stays as it is.
 INK, PAPER = "#1b1e23", "#fdfdfd"
 HEIGHT, GAP, HEADER = 0.37, 0.12, 0.27  # inches
+#: Height of a row without intervals.
+LOW = 0.21
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,9 @@ class Line:
     values: Sequence[Interval]
 
 
-def heat_map(lines: Sequence[Line], columns: Sequence[str], strong: str = "", title: str = "") -> Figure:
+def heat_map(
+    lines: Sequence[Line], columns: Sequence[str], strong: str = "", title: str = "", ends: bool = True
+) -> Figure:
     """Shares in percent with their intervals, dark blue for 100 and amber for 0.
 
     Args:
@@ -45,18 +49,20 @@ def heat_map(lines: Sequence[Line], columns: Sequence[str], strong: str = "", ti
         columns: names of the columns.
         strong: the column whose name stands out.
         title: over the picture.
+        ends: write intervals and n; without, rows are half as high and labels stand as they are.
     """
     from matplotlib.colors import LinearSegmentedColormap
     from matplotlib.figure import Figure
 
     ramp = LinearSegmentedColormap.from_list("share", list(RAMP))
+    height = HEIGHT if ends else LOW
     tops, top, group = [], 0.0, None
     for line in lines:
         if line.group != group:
             top += HEADER if line.group else GAP
             group = line.group
         tops.append(top)
-        top += HEIGHT
+        top += height
     figure = Figure(figsize=(WIDTH, top + (1.0 if title else 0.7)), layout="constrained")
     axes = figure.subplots()
     axes.set_xlim(0, len(columns))
@@ -67,8 +73,9 @@ def heat_map(lines: Sequence[Line], columns: Sequence[str], strong: str = "", ti
             axes.text(0.02, start - 0.07, line.group, fontsize=8, style="italic", color="black", alpha=0.75)
         group = line.group
         for column, value in enumerate(line.values):
-            _cell(axes, column, start, value, ramp(value.mean) if not math.isnan(value.mean) else None)
-    axes.set_yticks([start + HEIGHT / 2 for start in tops], [_label(line) for line in lines], fontsize=8.5)
+            _cell(axes, column, start, value, ramp(value.mean) if not math.isnan(value.mean) else None, height)
+    labels = [_label(line) if ends else line.label for line in lines]
+    axes.set_yticks([start + height / 2 for start in tops], labels, fontsize=8.5)
     axes.xaxis.tick_top()
     axes.set_xticks([column + 0.5 for column in range(len(columns))], list(columns), fontsize=9)
     for label, name in zip(axes.get_xticklabels(), columns, strict=True):
@@ -85,20 +92,25 @@ def _label(line: Line) -> str:
     return f"{line.label} (n {max((value.n for value in line.values), default=0)})"
 
 
-def _cell(axes: Axes, column: int, top: float, value: Interval, colour: tuple[float, ...] | None) -> None:
+def _cell(
+    axes: Axes, column: int, top: float, value: Interval, colour: tuple[float, ...] | None, height: float
+) -> None:
     from matplotlib.patches import Rectangle
 
     box = (column + 0.02, top + 0.015)
-    if colour is None:
-        axes.add_patch(Rectangle(box, 0.96, HEIGHT - 0.03, facecolor="#888888", alpha=0.12, linewidth=0))
-        axes.text(column + 0.5, top + HEIGHT / 2, "–", ha="center", va="center", fontsize=9, color="#888888")
-        return
-    axes.add_patch(Rectangle(box, 0.96, HEIGHT - 0.03, facecolor=colour, linewidth=0))
-    ink = INK if _luminance(colour) > 0.35 else PAPER
     middle: dict[str, Any] = {"ha": "center", "va": "center"}
+    if colour is None:
+        axes.add_patch(Rectangle(box, 0.96, height - 0.03, facecolor="#888888", alpha=0.12, linewidth=0))
+        axes.text(column + 0.5, top + height / 2, "–", fontsize=9, color="#888888", **middle)
+        return
+    axes.add_patch(Rectangle(box, 0.96, height - 0.03, facecolor=colour, linewidth=0))
+    ink = INK if _luminance(colour) > 0.35 else PAPER
+    if height < HEIGHT:
+        axes.text(column + 0.5, top + height * 0.52, f"{value.mean * 100:.0f}", fontsize=8.5, color=ink, **middle)
+        return
     ends = f"{value.low * 100:.0f}–{value.high * 100:.0f}"
-    axes.text(column + 0.5, top + HEIGHT * 0.36, f"{value.mean * 100:.0f}", fontsize=10.5, color=ink, **middle)
-    axes.text(column + 0.5, top + HEIGHT * 0.75, ends, fontsize=6.8, color=ink, alpha=0.85, **middle)
+    axes.text(column + 0.5, top + height * 0.36, f"{value.mean * 100:.0f}", fontsize=10.5, color=ink, **middle)
+    axes.text(column + 0.5, top + height * 0.75, ends, fontsize=6.8, color=ink, alpha=0.85, **middle)
 
 
 def _luminance(colour: Sequence[float]) -> float:

@@ -41,6 +41,7 @@ SMALL = {
         " --minimum_accuracy 0",
         "evaluate": "--heldout.limit 16",
         "audit": "--rows 20",
+        "pairs": "--rows 12",
         "pretrain": "--pretrain.vision_steps 2 --pretrain.language_steps 2 --pretrain.examples 64 --heldout.limit 8",
     },
     "apps.driving": {

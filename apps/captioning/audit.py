@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from apps.captioning.train_config import RewardConfig
 from common.errors import UsageError
 
 if TYPE_CHECKING:
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 STEEPEST = 0.5
 #: Of right and wrong captions of one scene, a reward should order this share rightly.
 LEAST_AGREEMENT = 0.7
+#: What may be a part of the reward and is no subject of the audit by itself.
+PARTS = ("grammar", "repetition", "bleu", "similarity")
 
 
 @dataclass(frozen=True)
@@ -118,7 +121,12 @@ def run_audit(config: CaptioningConfig, rows: int = 140, out: str | None = None,
 
 
 def audit_rewards(
-    config: CaptioningConfig, everything: Sequence[Example], rows: int = 0, quiet: bool = False
+    config: CaptioningConfig,
+    everything: Sequence[Example],
+    rows: int = 0,
+    quiet: bool = False,
+    names: Sequence[str] | None = None,
+    own: Mapping[str, Reward] | None = None,
 ) -> CaptionAudit:
     """Assay the rewards of a config.
 
@@ -127,10 +135,12 @@ def audit_rewards(
         everything: pictures with captions; CIDEr-D weighs words by all of them.
         rows: pictures to draw from them; 0 takes all.
         quiet: no progress bar.
+        names: which rewards; those named in `run_audit` where not given.
+        own: rewards that are not the config's, by name; they get pictures as `images`, not their features, and as
+            `caption` one of the others that are true.
     """
     from apps.captioning import assay
-    from apps.captioning.data import load_corpus
-    from apps.captioning.features import corpus_features, open_clip_model, picture_features
+    from apps.captioning.features import open_clip_model, picture_features
     from common.ui import progress
 
     drawn = [example for example in everything if example.captions] or list(everything)
@@ -140,22 +150,52 @@ def audit_rewards(
     pictures = picture_features(clip, drawn, config.clip.cache, config.heldout.bad_pictures, quiet)
     those = assay.subjects(pictures, config.seed)
     notes = [f"{name}: {reason}" for name, reason in pictures.bad]
+    rewards: dict[str, tuple[Reward, Reward, Subjects]] = {}
+    configured = ""
+    if names is None or names:
+        # What a caption costs, and whether its batch matters, is only seen by a CLIP that remembers no text.
+        material = _material(config, clip, everything, those, notes, quiet)
+        found, configured = material.rewards(clip, notes, names)
+        forgetful, _ = material.rewards(_plain_clip(config), [], names)
+        rewards = {name: (reward, forgetful[name], those) for name, reward in found.items()}
+    if own:
+        seen = replace(those, columns={**those.columns, **_shown(those)})
+        rewards |= {name: (reward, reward, seen) for name, reward in own.items()}
+    assays = {}
+    with progress("audit", len(rewards), quiet) as bar:
+        for number, (name, (reward, fresh, subjects)) in enumerate(rewards.items()):
+            bar(number, name)
+            assays[name] = assay_reward(reward, fresh, subjects, config.seed)
+    return CaptionAudit(assays, configured, those, notes)
+
+
+def _material(
+    config: CaptioningConfig,
+    clip: Clip,
+    everything: Sequence[Example],
+    those: Subjects,
+    notes: list[str],
+    quiet: bool,
+) -> _Material:
+    from apps.captioning.data import load_corpus
+    from apps.captioning.features import corpus_features
+
     sentences: list[str] = []
     if config.corpus.format == "pocket" or config.corpus.path:
         sentences = load_corpus(config.corpus)
     else:
         notes.append("clip_agg was left out: it needs a corpus, and corpus.path is empty")
     corpus = corpus_features(clip, sentences, config.clip.cache, quiet) if sentences else None
-    material = _Material(config, sentences, corpus, [example.captions for example in everything], those)
-    rewards, configured = material.rewards(clip, notes)
-    # What a caption costs, and whether its batch matters, is only seen by a CLIP that remembers no text.
-    forgetful, _ = material.rewards(_plain_clip(config), [])
-    found = {}
-    with progress("audit", len(rewards), quiet) as bar:
-        for number, (name, reward) in enumerate(rewards.items()):
-            bar(number, name)
-            found[name] = assay_reward(reward, forgetful[name], those, config.seed)
-    return CaptionAudit(found, configured, those, notes)
+    return _Material(config, sentences, corpus, [example.captions for example in everything], those)
+
+
+def _shown(those: Subjects) -> dict[str, Any]:
+    """Columns for a reward that knows nothing of features."""
+    several = zip(those.columns["reference"], those.columns["completion"], strict=True)
+    return {
+        "images": [example.picture() for example in those.examples],
+        "caption": [references[0] if references else caption for references, caption in several],
+    }
 
 
 def assay_reward(reward: Reward, fresh: Reward, those: Subjects, seed: int = 0) -> RewardAssay:
@@ -213,8 +253,33 @@ class _Material:
     captions: Sequence[Sequence[str]]
     those: Subjects
 
-    def rewards(self, clip: Clip, notes: list[str]) -> tuple[dict[str, Reward], str]:
-        """The rewards by name, and which of them is the configured one."""
+    def rewards(
+        self, clip: Clip, notes: list[str], names: Sequence[str] | None = None
+    ) -> tuple[dict[str, Reward], str]:
+        """The rewards by name, and which of them is the configured one.
+
+        Args:
+            clip: the CLIP that sees.
+            notes: is told what was left out.
+            names: which; also parts that the config has no weight for. Those that an audit looks at where not given.
+        """
+        found, configured = self._usual(clip, notes)
+        if names is None:
+            return found, configured
+        for name in names:
+            if name not in found and name in PARTS:
+                found[name] = self._part(name, clip)
+        return {name: found[name] for name in names if name in found}, configured
+
+    def _part(self, name: str, clip: Clip) -> Reward:
+        """A part of the reward by itself."""
+        from apps.captioning.rewards import build_rewards
+
+        alone = RewardConfig(clip_cos=0.0, paired=True)
+        setattr(alone, name, 1.0)
+        return build_rewards(alone, clip, self.corpus, None, self.captions, self.sentences)[name][0]
+
+    def _usual(self, clip: Clip, notes: list[str]) -> tuple[dict[str, Reward], str]:
         from apps.captioning.rewards import ClipAgg, ClipCos, build_rewards
         from apps.captioning.score import naturalness_snapshot
         from common.rewards.caption_text import CiderD

@@ -54,6 +54,10 @@ class Shown:
     said: dict[str, str] = field(default_factory=dict)
 
 
+#: What the page is served with, alone or beside others.
+PAGE: dict[str, Any] = {"css": view.CSS, "max_file_size": LARGEST_UPLOAD}
+
+
 def run_demo(config: CaptioningConfig, port: int = 7860, share: bool = False) -> int:
     """Serve the demo until Ctrl-C."""
     from common.training.run import set_threads
@@ -92,9 +96,7 @@ def build_workbench(config: CaptioningConfig) -> Workbench:
 
 def launch(blocks: gradio.Blocks, port: int, share: bool = False) -> str:
     """Serve the page and come back; returns its address."""
-    return ui.launch(
-        blocks, port, share, css=view.CSS, max_file_size=LARGEST_UPLOAD, prevent_thread_lock=True, quiet=True
-    )
+    return ui.launch(blocks, port, share, **PAGE, prevent_thread_lock=True, quiet=True)
 
 
 def build_page(workbench: Workbench, temperature: float = 100.0) -> gradio.Blocks:

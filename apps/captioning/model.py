@@ -12,13 +12,12 @@ from torch import Tensor, nn
 
 from apps.captioning.alignment import transport
 from apps.captioning.mapper import Shape, build_mapper
+from apps.captioning.model_config import CaptionerConfig
 from common.errors import DataError, TouchstoneError, UsageError
 from common.files import locate, read_json, write_json
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
-
-    from apps.captioning.model_config import CaptionerConfig
 
 
 @dataclass(frozen=True)
@@ -310,7 +309,8 @@ def load_decoder(path: str) -> tuple[Any, PreTrainedTokenizerBase]:
             decoder = AutoModelForCausalLM.from_pretrained(place, dtype=torch.float32)
         tokenizer = AutoTokenizer.from_pretrained(place)
     except (OSError, ValueError, SafetensorError) as error:
-        raise UsageError(f"captioner.decoder: {path} cannot be loaded: {error}") from error
+        made = "; `pretrain --only decoder` makes it" if path == CaptionerConfig.decoder else ""
+        raise UsageError(f"captioner.decoder: {path} cannot be loaded{made}: {error}") from error
     if tokenizer.eos_token_id is None:
         raise UsageError(f"captioner.decoder: {path} has no end-of-text token, which ends a caption")
     return decoder, tokenizer

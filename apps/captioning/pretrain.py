@@ -134,7 +134,8 @@ def make_captioner(config: CaptioningConfig, folder: Path, part: str) -> dict[st
     from apps.captioning.train import train_one
 
     initial = part == "captioner-init"
-    for needed in PARTS[: PARTS.index(part)]:
+    # The start holds the decoder it was made from, trained further.
+    for needed in (name for name in PARTS[: PARTS.index(part)] if initial or name != "decoder"):
         if not locate(folder / needed).is_dir():
             raise DataError(f"the captioner needs {needed}; make it first (without --only)", path=folder / needed)
     path = "" if initial else str(folder / "captioner-init")

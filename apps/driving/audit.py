@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -84,6 +84,7 @@ def audit_rewards(
     drives: int = 8,
     strict: bool = False,
     quiet: bool = False,
+    own: Mapping[str, Reward] | None = None,
 ) -> DrivingAudit:
     """Assay rewards by their recipes.
 
@@ -94,13 +95,14 @@ def audit_rewards(
         drives: routes of whole drives.
         strict: raise where one of them cannot be made; else it is left out with a note.
         quiet: no progress bar.
+        own: rewards that are no recipe, by name.
     """
     from apps.driving.auditing.drives import DRIVERS, drive
     from apps.driving.auditing.play import play
     from common.ui import progress
 
     notes: list[str] = []
-    rewards, clip = _rewards(config, recipes, strict, notes)
+    rewards, clip = _rewards(config, recipes, strict, notes, own or {})
     seeing = any("images" in reward.needs for reward in rewards.values())
     stride = max(config.learn.stride, 1) if seeing else 0
     env = replace(config.env, picture=config.env.picture if seeing else ViewConfig())
@@ -277,7 +279,7 @@ def _names(config: DrivingConfig, recipes: str | None) -> list[str]:
 
 
 def _rewards(
-    config: DrivingConfig, recipes: Sequence[str], strict: bool, notes: list[str]
+    config: DrivingConfig, recipes: Sequence[str], strict: bool, notes: list[str], others: Mapping[str, Reward]
 ) -> tuple[dict[str, Reward], Clip]:
     from apps.driving.rewards import SEEING, build, configured_clip
 
@@ -300,6 +302,7 @@ def _rewards(
             if strict:
                 raise
             notes.append(f"{name}{' (configured)' if name == own else ''} was left out: {error}")
+    found |= others
     if not found:
         raise UsageError("; ".join(notes))
     return found, clip

@@ -30,6 +30,8 @@ LANGUAGE = (
 )
 #: A film that nobody looked at for so long is forgotten, in seconds.
 KEPT = 3600
+#: What the page is served with, alone or beside others.
+PAGE: dict[str, Any] = {"css": view.CSS, "head": player.HEAD}
 
 
 def run_demo(config: DrivingConfig, port: int = 7860, share: bool = False) -> int:
@@ -66,7 +68,7 @@ def build_workbench(config: DrivingConfig) -> Workbench:
 
 def launch(blocks: gradio.Blocks, port: int, share: bool = False) -> str:
     """Serve the page and come back; returns its address."""
-    return ui.launch(blocks, port, share, css=view.CSS, head=player.HEAD, prevent_thread_lock=True, quiet=True)
+    return ui.launch(blocks, port, share, **PAGE, prevent_thread_lock=True, quiet=True)
 
 
 def build_page(workbench: Workbench) -> gradio.Blocks:

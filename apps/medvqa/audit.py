@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -145,7 +145,7 @@ def audit_rewards(
     with progress("audit", len(recipes) + 2, quiet) as bar:
         bar(0, "wrong answers")
         made = trials(those, config.seed, notes)
-        rewards = _rewards(config, recipes, strict, notes)
+        rewards = build_rewards(config, dict.fromkeys((config.reward.recipe, *recipes)), strict, notes)
         if config.reward.semantic.rescaler == "group_minmax":
             notes.append("group_minmax compares the answers of one group; here each stands alone, so it says little")
         found = {}
@@ -267,19 +267,19 @@ def _names(config: MedVqaConfig, recipes: str | None) -> list[str]:
     return list(dict.fromkeys((config.reward.recipe, *names)))
 
 
-def _rewards(config: MedVqaConfig, recipes: Sequence[str], strict: bool, notes: list[str]) -> dict[str, Reward]:
+def build_rewards(config: MedVqaConfig, recipes: Iterable[str], strict: bool, notes: list[str]) -> dict[str, Reward]:
+    """Rewards by recipe; what cannot be made from the config raises where `strict`, else it is noted."""
     from apps.medvqa.rewards import build_reward
 
     own = config.reward.recipe
-    found: dict[str, Reward] = {own: build_reward(config.reward)}
+    found: dict[str, Reward] = {}
     for name in recipes:
-        if name == own:
-            continue
+        # Weights belong to the configured recipe's parts.
+        weights = config.reward.weights if name == own else {}
         try:
-            # Weights belong to the configured recipe's parts.
-            found[name] = build_reward(replace(config.reward, recipe=cast("Any", name), weights={}))
+            found[name] = build_reward(replace(config.reward, recipe=cast("Any", name), weights=weights))
         except UsageError as error:
-            if strict:
+            if strict or name == own:
                 raise
             notes.append(f"{name} was left out: {error}")
     return found

@@ -23,6 +23,8 @@ DESCRIPTION = (
 )
 # A picture that nobody looked at for so long is forgotten, in seconds.
 KEPT = 3600
+#: What the page is served with, alone or beside others.
+PAGE: dict[str, Any] = {"css": view.CSS, "max_file_size": LARGEST_UPLOAD}
 
 
 def run_demo(config: MedVqaConfig, port: int = 7860, share: bool = False) -> int:
@@ -59,9 +61,7 @@ def build_workbench(config: MedVqaConfig) -> Workbench:
 
 def launch(blocks: gradio.Blocks, port: int, share: bool = False) -> str:
     """Serve the page and come back; returns its address."""
-    return ui.launch(
-        blocks, port, share, css=view.CSS, max_file_size=LARGEST_UPLOAD, prevent_thread_lock=True, quiet=True
-    )
+    return ui.launch(blocks, port, share, **PAGE, prevent_thread_lock=True, quiet=True)
 
 
 def build_page(workbench: Workbench) -> gradio.Blocks:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +26,8 @@ if TYPE_CHECKING:
 
 Row = dict[str, Any]
 #: How an answer may be said, and how often: barely is as frequent as with more words.
-SAYINGS = ((None, 2), (framed, 1), (padded, 1))
+SAYINGS: tuple[Callable[[Told, random.Random], Said] | None, ...] = (None, framed, padded)
+WEIGHTS = (2, 1, 1)
 
 
 def run_pairs(config: MedVqaConfig, out: str, rows: int = 400, each: int = 3, json_output: bool = False) -> int:
@@ -110,8 +112,7 @@ def make_pairs(config: MedVqaConfig, folder: Path, rows: int, each: int, quiet: 
 
 def _said(told: Told, answer: str, rng: random.Random) -> tuple[str, bool]:
     """An answer in one of `SAYINGS`, and whether with more words than it needs."""
-    sayings, weights = zip(*SAYINGS, strict=True)
-    saying = rng.choices(sayings, weights)[0]
+    saying = rng.choices(SAYINGS, WEIGHTS)[0]
     said = Said(answer) if saying is None else saying(Told(answer, told.question, told.question_type), rng)
     return f"<answer>{said.answer}</answer>", saying is not None
 

@@ -32,6 +32,8 @@ DESCRIPTION = (
 EARN = "Change the query, hold it against a reference, and see the verdict and the reward that training would give it."
 HINT = view.notice("", "Edit the query and press Check:", "verdict, reward and result appear here.")
 FROM_MODEL, FROM_GOLD = "the model's query", "the gold query"
+#: What the page is served with, alone or beside others.
+PAGE: dict[str, Any] = {"css": view.CSS, "max_file_size": LARGEST_UPLOAD}
 
 
 def run_demo(config: Text2SqlConfig, port: int = 7860, share: bool = False) -> int:
@@ -73,9 +75,7 @@ def build_workbench(config: Text2SqlConfig) -> Workbench:
 
 def launch(blocks: gradio.Blocks, port: int, share: bool = False) -> str:
     """Serve the page and come back; returns its address."""
-    return ui.launch(
-        blocks, port, share, css=view.CSS, max_file_size=LARGEST_UPLOAD, prevent_thread_lock=True, quiet=True
-    )
+    return ui.launch(blocks, port, share, **PAGE, prevent_thread_lock=True, quiet=True)
 
 
 def build_page(workbench: Workbench) -> gradio.Blocks:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sqlite3
 import tempfile
 import time
@@ -19,7 +18,7 @@ from apps.text2sql.execution.database import Limits
 from apps.text2sql.execution.workers import Judge
 from apps.text2sql.verdicts.verdict import Judgement, Verdict, find_preset
 from common.errors import DataError, MissingDependency
-from common.files import write_text
+from common.files import parse_json, write_text
 from common.scored_rows import finite, to_line
 
 if TYPE_CHECKING:
@@ -94,8 +93,8 @@ def _read(path: Path, problems: dict[int, str]) -> dict[int, Row]:
         if not line.strip():
             continue
         try:
-            row = json.loads(line.decode("utf-8"))
-        except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+            row = parse_json(line.decode("utf-8"))
+        except ValueError as error:
             problems[number] = f"not JSON: {error}"
             continue
         if not isinstance(row, dict):

@@ -66,7 +66,9 @@ APP = App(
                 f"{RUN} train --train.prompts ../shared/data/text_to_3d_prompts:gpteval3d --config my.yaml",
                 f"{RUN} train --config configs/text3d/compare-guidances.yaml",
                 f"{RUN} train --resume runs/text3d/RUN",
+                f"{RUN} train --resume runs/text3d/RUN --comparison.seeds '[0,1,2]'",
             ),
+            explicit=True,
         ),
         Verb(
             "evaluate",

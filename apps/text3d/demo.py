@@ -34,6 +34,8 @@ SCHEDULED = "the configuration's schedule, until it is moved"
 KEPT = 3600
 #: Where the viewer stands, in the viewer's own degrees: on the prompt's side, a little above, and metres away.
 CAMERA = (0, 75, 2.6)
+#: What the page is served with, alone or beside others.
+PAGE: dict[str, Any] = {"css": view.CSS}
 
 
 def run_demo(config: Text3dConfig, port: int = 7860, share: bool = False) -> int:
@@ -63,7 +65,7 @@ def build_demo(config: Text3dConfig) -> gradio.Blocks:
 
 def launch(blocks: gradio.Blocks, port: int, share: bool = False) -> str:
     """Serve the page and come back; returns its address."""
-    return ui.launch(blocks, port, share, css=view.CSS, prevent_thread_lock=True, quiet=True)
+    return ui.launch(blocks, port, share, **PAGE, prevent_thread_lock=True, quiet=True)
 
 
 def build_page(workbench: Workbench, every: float = EVERY) -> gradio.Blocks:

@@ -259,8 +259,6 @@ def _stand_ins(config: Text3dConfig, found: Found) -> str:
 
     if found.prompt is None:
         raise NotChecked("needs the prompt")
-    if {name for name, _ in weights(config)} == {"clip"}:
-        raise NotChecked("CLIP alone guides, and it has no tiny stand-in")
     texts = [found.text, *{text: 0 for rows in turns(config, found).values() for _, text in rows}]
     with tempfile.TemporaryDirectory(prefix="dry-run-") as folder:
         learner = learner_of(stand_in_config(config, texts, Path(folder)), found.prompt)

@@ -10,7 +10,7 @@ from typing import Any
 from apps.text3d.config import Text3dConfig
 from apps.text3d.guidance.prior import DiffusionPrior, save_prior
 from apps.text3d.marks import UNTRAINED, used
-from common.models.clip_folder import compact_tokenizer
+from common.models.clip_folder import compact_tokenizer, save_clip
 from common.models.small_vlm import make_small_vlm, save_small_vlm
 
 #: Pixels a side of what is rendered for them: two image tokens of 28.
@@ -19,8 +19,6 @@ SIDE = 56
 
 def stand_in_config(config: Text3dConfig, texts: Sequence[str], folder: Path) -> Text3dConfig:
     """The configuration with a tiny scene on the CPU and tiny models in a folder; all else is as it was.
-
-    CLIP guidance is left out: OpenCLIP's smallest model is not small.
 
     Args:
         config: to try.
@@ -32,7 +30,9 @@ def stand_in_config(config: Text3dConfig, texts: Sequence[str], folder: Path) ->
     if used(guidance.sds.weight, "guidance.sds.weight"):
         guidance.sds.model = str(save_prior(stable_diffusion(texts), folder / "diffusion-untrained"))
         guidance.sds.device, guidance.sds.dtype = "cpu", "float32"
-    guidance.clip.weight = 0.0
+    if used(guidance.clip.weight, "guidance.clip.weight"):
+        guidance.clip.name = f"local-dir:{save_open_clip(texts, folder / 'clip-untrained')}"
+        guidance.clip.device = "cpu"
     vlm = guidance.vlm
     if any(used(getattr(vlm, kind), kind) for kind in ("semantic", "spatial", "consistency")):
         words = [f"{text} yes no Yes No YES NO" for text in texts]
@@ -44,6 +44,22 @@ def stand_in_config(config: Text3dConfig, texts: Sequence[str], folder: Path) ->
     scene.voxel.march.samples = scene.hashgrid.march.samples = 16
     tried.optimise.size = SIDE
     return tried
+
+
+def save_open_clip(texts: Sequence[str], folder: Path) -> Path:
+    """A folder with an OpenCLIP model of about 50,000 weights."""
+    import open_clip
+    import torch
+
+    tokenizer = compact_tokenizer(list(texts), vocab_size=400, context_length=77)
+    config = {
+        "embed_dim": 16,
+        "vision_cfg": {"image_size": SIDE, "patch_size": 28, "width": 16, "layers": 1, "head_width": 8},
+        "text_cfg": {"context_length": 77, "vocab_size": len(tokenizer), "width": 16, "heads": 2, "layers": 1},
+    }
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return save_clip(open_clip.CLIP(**config), tokenizer, config, folder)
 
 
 def stable_diffusion(texts: Sequence[str]) -> DiffusionPrior:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from datetime import datetime
@@ -66,22 +67,26 @@ def run_train(
     name: str | None = None,
     dry_run: bool = False,
     json_output: bool = False,
+    given: Sequence[str] = (),
 ) -> int:
     """Make a scene for each prompt, judge it by its geometry, and write `report.html`; recipes are compared if named.
 
     Args:
         config: `train` holds the prompts, `comparison` recipes and seeds.
-        resume: folder of an interrupted run or comparison; its settings are taken.
+        resume: folder of a run or comparison to go on with; its settings are taken, and a comparison may be given
+            further recipes and seeds.
         name: of the run folder; the date and time where not given.
         dry_run: check config, first prompt and models without training.
         json_output: print JSON instead of a table.
+        given: settings as they were typed, which tell what a resumed run is to do otherwise.
 
     Raises:
-        UsageError: no prompt, an unknown recipe, or a guidance without a model.
+        UsageError: no prompt, an unknown recipe, a guidance without a model, or a change that a resumed run refuses.
         Interrupted: the user stopped it; the message holds the command that goes on.
     """
     from apps.text3d import comparison, training_report
     from apps.text3d import dry_run as checks
+    from apps.text3d.going_on import unchanged, widened
     from apps.text3d.prompt_set import prompt_set
     from common.training.comparison import begin, reopen
     from common.training.run import set_threads
@@ -93,7 +98,8 @@ def run_train(
     folder = None if resume is None else Path(resume)
     whole = bool(config.comparison.recipes or config.comparison.seeds)
     if folder is not None:
-        config, whole = reopen(folder, Text3dConfig)
+        _, whole = reopen(folder, Text3dConfig)
+        config = (widened if whole else unchanged)(folder, given)
     elif whole:
         comparison.check(config)
         folder = begin(config, config.runs, name)

@@ -17,13 +17,13 @@ def cached(path: str, file: str = "config.json") -> bool:
 
 
 @lru_cache
-def unreachable() -> str:
+def unreachable(seconds: float = SECONDS) -> str:
     """Why the hub cannot be asked; empty where it can. One try: the hub's own client goes on trying for 20 seconds."""
     from huggingface_hub.constants import ENDPOINT
 
     address = urlparse(ENDPOINT)
     try:
-        with socket.create_connection((address.hostname or "", address.port or 443), SECONDS):
+        with socket.create_connection((address.hostname or "", address.port or 443), seconds):
             return ""
     except OSError:
         return f"no connection to {address.hostname}"

@@ -68,7 +68,7 @@ def load_encoder(name: str | Path, device: str = "cpu", dtype: str = "float32") 
         return SentenceTransformerEncoder(str(folder), device, dtype)
     if (folder / "config.json").is_file():
         return TransformerEncoder(str(folder), device, dtype)
-    if _is_hub_id(str(name)):
+    if is_hub_id(str(name)):
         # sentence-transformers knows each model's own pooling and gives any other transformers model mean pooling.
         if find_spec("sentence_transformers") is not None:
             return SentenceTransformerEncoder(str(name), device, dtype)
@@ -76,8 +76,9 @@ def load_encoder(name: str | Path, device: str = "cpu", dtype: str = "float32") 
     raise UsageError(f"no encoder at {folder}: it holds neither {CONFIG_FILE}, modules.json nor config.json")
 
 
-def _is_hub_id(name: str) -> bool:
-    return not Path(name).exists() and re.fullmatch(r"[\w.-]+/[\w.-]+", name) is not None
+def is_hub_id(name: str) -> bool:
+    """Whether a name is that of a model on the hub, OWNER/MODEL, and no path of this machine."""
+    return not Path(name).exists() and re.fullmatch(r"[\w-][\w.-]*/[\w-][\w.-]*", name) is not None
 
 
 def ngrams(text: str) -> list[str]:

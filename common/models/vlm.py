@@ -274,6 +274,28 @@ class VisionLanguageModel:
                 found.update(zip(rows, odds, strict=True))
         return self._stacked([found[row] for row in range(len(prompts))])
 
+    def yes_mass(
+        self,
+        pictures: Pictures,
+        questions: str | Sequence[str],
+        system: str | None = None,
+        opening: str = "",
+        words: tuple[Words, Words] = ("yes", "no"),
+    ) -> Tensor:
+        """`(B,)` p(yes) + p(no) as the next token, without gradient: near 0 the model answers something else.
+
+        Arguments as in `yes_logit`, whose odds say nothing then.
+        """
+        yes, no = opposites(self.processor.tokenizer, words)
+        prompts = self._reader.asked(pictures, questions, system)
+        begun = self._reader.text_ids(opening)
+        found: dict[int, Tensor] = {}
+        with torch.no_grad(), scoring(self.model, prompts):
+            for rows, encoded in batches(self._reader, prompts, self.batch_size, [begun] * len(prompts)):
+                logits = self._batch(encoded).logits(self.model, 1)[:, -1]
+                found.update(zip(rows, logits.softmax(-1)[:, yes + no].sum(-1), strict=True))
+        return self._stacked([found[row] for row in range(len(prompts))])
+
     def states(self, prompts: Sequence[VisualPrompt], answers: Sequence[str]) -> list[Tensor]:
         """The last layer's states at each answer's tokens, in which special tokens are plain text, and at the one that
         ends its turn: `(T + 1, width)` each, on the model's device, with gradient to weights that are not frozen.

@@ -3,24 +3,30 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
+from typing import get_args
 
-from common.cli import JSON, App, Flag, Verb
+from common.cli import JSON, OPTIONAL, App, Flag, Verb
+from common.rewards.catalogue import Kind
+from common.rewards.trained.config import TrainRewardConfig
 from common.scale.config import ServeConfig
 
 RUN = "python -m common.rewards"
+TRAINING = Path(__file__).resolve().parents[2] / "configs" / "rewards" / "training"
 
 APP = App(
     name="common.rewards",
-    summary="The catalogue of rewards and transforms: what there is, what each does, and rows scored by any of them.",
+    summary="The catalogue of rewards and transforms: what there is, what each does, rows scored by any of\n"
+    "them, and rewards trained on preference pairs.",
     config=None,
     default_config=None,
     verbs=(
         Verb(
             "list",
-            "all rewards, transforms and pieces, a line each",
-            "common.rewards.listing:run_list",
+            "all rewards, transforms, pieces and functions, a line each",
+            "common.rewards.catalogue.listing:run_list",
             (
-                Flag("--kind", "of one kind only", {"choices": ["leaf", "composite", "transform", "piece"]}),
+                Flag("--kind", "of one kind only", {"choices": list(get_args(Kind))}),
                 JSON,
             ),
             (f"{RUN} list", f"{RUN} list --kind transform"),
@@ -28,7 +34,7 @@ APP = App(
         Verb(
             "describe",
             "formula, range, failure rule, source and fields of one",
-            "common.rewards.listing:run_describe",
+            "common.rewards.catalogue.listing:run_describe",
             (Flag("entry", "name in the catalogue"), JSON),
             (f"{RUN} describe token_f1",),
         ),
@@ -62,6 +68,39 @@ APP = App(
                 f"{RUN} serve configs/rewards/token-f1.yaml --replicas 2 --host 0.0.0.0 --token_file token",
             ),
             config=ServeConfig,
+        ),
+        Verb(
+            "train",
+            "a reward from preference pairs, measured on held-out prompts beside length, chance and overlap",
+            "common.rewards.trained.train:run_train",
+            (
+                Flag("--resume", "run folder to go on with", {**OPTIONAL, "metavar": "RUN"}),
+                Flag("--name", "name of the run folder; the date and time where not given", OPTIONAL),
+                Flag("--dry_run", "check pairs, split and backbone without training", {"action": "store_true"}),
+                JSON,
+            ),
+            (
+                "python -m apps.medvqa pairs --out preferences",
+                f"{RUN} train --pairs preferences/pairs.jsonl",
+                f"{RUN} train --pairs pairs.jsonl --backbone.path Qwen/Qwen3-0.6B --backbone.pooling last",
+                f"{RUN} train --config configs/rewards/training/qwen2.5-vl-7b.yaml --pairs pairs.jsonl --dry_run",
+                f"{RUN} train --resume runs/rewards/RUN",
+            ),
+            explicit=True,
+            config=TrainRewardConfig,
+            default_config=TRAINING / "pocket.yaml",
+        ),
+        Verb(
+            "pairs",
+            "scored completions into preference pairs for trl's DPOTrainer: best against worst of each prompt",
+            "common.rewards.trained.pairs:run_pairs",
+            (
+                Flag("--scored", "JSONL: prompt, completion, and score or reward", {"required": True}),
+                Flag("--out", "JSONL to write: prompt, chosen, rejected", {"required": True}),
+                Flag("--margin", "least difference of the two scores", {"type": float, "default": 0.0}),
+                JSON,
+            ),
+            (f"{RUN} pairs --scored scored.jsonl --margin 0.2 --out pairs.jsonl",),
         ),
     ),
 )

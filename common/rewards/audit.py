@@ -119,6 +119,7 @@ def audit(
         repeatability=_repeatability(reference, assay.again(rows)),
         latency=measure.latency(assay.seconds, assay.sizes),
         scores={name: tuple(scores) for name, scores in assay.scores.items()},
+        apart=_apart(assay, mutations, span),
     )
     return dataclasses.replace(report, flags=tuple(flags(report)))
 
@@ -244,6 +245,13 @@ def _variants(rows: Columns, mutants: Sequence[Mutant]) -> tuple[dict[str, Any],
     own = range(len(rows["completion"]))
     owner = [*own, *(mutant.row for mutant in mutants)]
     return _placed(rows, owner, [*rows["completion"], *(mutant.completion for mutant in mutants)]), owner
+
+
+def _apart(assay: Assay, mutants: Sequence[Mutant], span: float) -> measure.Spread | None:
+    if not mutants:
+        return None
+    own = range(len(assay.scores["reference"]))
+    return measure.spread(_variant_scores(assay, mutants, False), [*own, *(one.row for one in mutants)], span)
 
 
 def _variant_scores(assay: Assay, mutants: Sequence[Mutant], sampled: bool) -> list[float]:

@@ -36,6 +36,8 @@ class AuditReport:
         latency: seconds a row.
         scores: every completion's score, by what it is: `reference`, `sample`, each control, `mutant:<operator>`.
         flags: what should be looked into before training, in words.
+        apart: of each reference and its mutants: a flat group is a row whose right and wrong completions score alike;
+            None without mutants.
     """
 
     reward: str
@@ -57,6 +59,7 @@ class AuditReport:
     latency: measure.Latency
     scores: Mapping[str, tuple[float, ...]]
     flags: tuple[str, ...] = ()
+    apart: measure.Spread | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Plain values for JSON, NaN as None."""

@@ -52,7 +52,7 @@ class WeightedSum(Composite):
     """
 
     def __init__(self, parts: Weighted, name: str = "sum") -> None:
-        named = dict(parts) if isinstance(parts, Mapping) else _named(parts)
+        named = dict(parts) if isinstance(parts, Mapping) else by_name(parts)
         super().__init__({one: reward for one, (reward, _) in named.items()}, name)
         self.weights = {one: float(weight) for one, (_, weight) in named.items()}
         for one, weight in self.weights.items():
@@ -87,10 +87,10 @@ class Product(Composite):
 
     def __init__(self, factors: Mapping[str, Reward] | Sequence[Reward], name: str = "product") -> None:
         if not isinstance(factors, Mapping):
-            factors = {one: reward for one, (reward, _) in _named((reward, 1.0) for reward in factors).items()}
+            factors = {one: reward for one, (reward, _) in by_name((reward, 1.0) for reward in factors).items()}
         super().__init__(factors, name)
         for one, factor in factors.items():
-            _refuse_negative(name, one, factor)
+            refuse_negative(name, one, factor)
         self.bounds = (
             math.prod(factor.bounds[0] for factor in factors.values()),
             math.prod(factor.bounds[1] for factor in factors.values()),
@@ -123,10 +123,10 @@ class Gate(Composite):
     """
 
     def __init__(self, gate: Reward, inner: Reward, threshold: float, name: str = "gate") -> None:
-        named = _named([(gate, 1.0), (inner, 1.0)])
+        named = by_name([(gate, 1.0), (inner, 1.0)])
         super().__init__({one: reward for one, (reward, _) in named.items()}, name)
         for one, child in self.children.items():
-            _refuse_negative(name, one, child)
+            refuse_negative(name, one, child)
         if not gate.bounds[0] <= threshold <= gate.bounds[1]:
             raise RewardError(f"reward {name!r}: threshold {threshold} lies outside the gate's bounds {gate.bounds}")
         self.threshold = float(threshold)
@@ -188,7 +188,7 @@ def scale(reward: Reward, weight: float) -> WeightedSum:
 
 def add(left: Reward, right: Reward) -> WeightedSum:
     """`left + right` as one flat sum."""
-    return WeightedSum(_named(pair for side in (left, right) for pair in _terms(side)))
+    return WeightedSum(by_name(pair for side in (left, right) for pair in _terms(side)))
 
 
 def multiply(left: Reward, right: Reward) -> Product:
@@ -203,7 +203,8 @@ def _terms(reward: Reward) -> list[tuple[Reward, float]]:
     return [(reward, 1.0)]
 
 
-def _named(pairs: Iterable[tuple[Reward, float]]) -> dict[str, tuple[Reward, float]]:
+def by_name(pairs: Iterable[tuple[Reward, float]]) -> dict[str, tuple[Reward, float]]:
+    """Rewards and their weights, named after the rewards; a second `x` becomes `x_2`."""
     return _unique((reward.name, (reward, weight)) for reward, weight in pairs)
 
 
@@ -231,7 +232,8 @@ def _check_child(parent: str, name: str, child: Reward) -> None:
         )
 
 
-def _refuse_negative(parent: str, name: str, child: Reward) -> None:
+def refuse_negative(parent: str, name: str, child: Reward) -> None:
+    """Raise where a factor's lower bound is below 0."""
     if child.bounds[0] < 0:
         raise RewardError(
             f"reward {parent!r}: part {name!r} has bounds {child.bounds}; a factor below 0 would turn the incentive "

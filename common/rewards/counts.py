@@ -15,7 +15,7 @@ from torch import Tensor
 from common.errors import RewardError
 from common.rewards import transform_functional
 from common.rewards.base import Reward, RewardOutput
-from common.rewards.compose import _refuse_negative
+from common.rewards.compose import refuse_negative
 from common.rewards.episodes import look_up, whole
 from common.rewards.transforms import Transform, explained
 
@@ -106,7 +106,7 @@ class CountDecay(Transform):
             raise RewardError(
                 f"reward {self.name!r}: beta {beta} must be above 0 and remembered {remembered} 1 or more"
             )
-        _refuse_negative(self.name, inner.name, inner)
+        refuse_negative(self.name, inner.name, inner)
         self.differentiable = False
         self.key, self.beta, self.decimals, self.place = key, beta, decimals, place
         self.needs = tuple(dict.fromkeys((*inner.needs, key, "group", place.split(".")[0])))

@@ -12,7 +12,7 @@ from torch import Tensor
 from common.errors import MissingColumn, RewardError
 from common.rewards import functional, transform_functional
 from common.rewards.base import Reward, RewardOutput, nan_like, row_count, take_rows
-from common.rewards.compose import Composite, _named, merge
+from common.rewards.compose import Composite, by_name, merge
 from common.rewards.transforms import Transform
 
 
@@ -44,7 +44,7 @@ class Ensemble(Composite):
         name: str = "ensemble",
     ) -> None:
         if not isinstance(members, Mapping):
-            members = {one: reward for one, (reward, _) in _named((reward, 1.0) for reward in members).items()}
+            members = {one: reward for one, (reward, _) in by_name((reward, 1.0) for reward in members).items()}
         super().__init__(members, name)
         if not 0 <= kappa < math.inf:
             raise RewardError(

@@ -104,6 +104,10 @@ class JudgeClient:
         """What the user's message holds; a subclass may add pictures to the question."""
         return question
 
+    def answer(self, question: str, reply: Any) -> Any:
+        """What a reply says to a question, or a text that says what is wrong; `parse`, unless the question matters."""
+        return self.parse(reply)
+
     def parse(self, reply: Any) -> Any:
         """What a chat completion says, or a text that says what is wrong with it; a subclass may want another form."""
         return parse_score(reply, self.greatest)
@@ -135,7 +139,7 @@ class JudgeClient:
                 return f"the reply is no JSON: {error}"
             else:
                 health.report(True)
-                return self.parse(reply)
+                return self.answer(question, reply)
             time.sleep(self.pause * 2**attempt if attempt < self.endpoint.retries else 0.0)
         health.report(False)
         return reason

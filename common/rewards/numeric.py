@@ -45,13 +45,17 @@ class NumericMatch(TextMatch):
         wanted = numbers(reference)
         rest = _NUMBER.sub("", reference)
         if len(wanted) != 1 or any(char.isalpha() for char in rest):
-            return functional.exact_match(prediction, reference)
+            return self.texts(prediction, reference)
         said = set(numbers(prediction))
         if len(said) != 1:
             return 0.0
         (value, percent), (right, right_percent) = said.pop(), wanted[0]
         readings = [value, value * 100] if percent and not right_percent else [value]
         return float(any(abs(one - right) <= Fraction(self.tolerance) * abs(right) for one in readings))
+
+    def texts(self, prediction: str, reference: str) -> float:
+        """The value where the reference is no number: exact match."""
+        return functional.exact_match(prediction, reference)
 
 
 def numbers(text: str) -> list[tuple[Fraction, bool]]:

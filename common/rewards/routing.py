@@ -13,7 +13,7 @@ from common.config import nearest
 from common.errors import RewardError
 from common.rewards import transform_functional
 from common.rewards.base import Reward, RewardOutput, nan_like
-from common.rewards.compose import Composite, _named, _refuse_negative, merge, score_rows
+from common.rewards.compose import Composite, by_name, merge, refuse_negative, score_rows
 
 
 class Route(Composite):
@@ -166,10 +166,10 @@ class SoftGate(Composite):
     def __init__(
         self, gate: Reward, inner: Reward, threshold: float, temperature: float = 0.1, name: str = "soft_gate"
     ) -> None:
-        named = _named([(gate, 1.0), (inner, 1.0)])
+        named = by_name([(gate, 1.0), (inner, 1.0)])
         super().__init__({one: reward for one, (reward, _) in named.items()}, name)
         for one, child in self.children.items():
-            _refuse_negative(name, one, child)
+            refuse_negative(name, one, child)
         if not (0 < temperature < math.inf and math.isfinite(threshold)):
             raise RewardError(f"reward {name!r}: temperature {temperature} must be above 0 and threshold finite")
         self.threshold, self.temperature = threshold, temperature

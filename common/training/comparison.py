@@ -32,13 +32,18 @@ def begin(config: Any, runs: str, name: str | None) -> Path:
     Raises:
         UsageError: there is such a comparison already.
     """
-    import yaml
-
     folder = Path(runs) / (name or f"compare-{datetime.now():%Y%m%d-%H%M%S}")
     if (folder / SETTINGS).exists():
         raise UsageError(f"{folder}: there is such a comparison; go on with --resume {folder}, or choose another name")
-    write_text(folder / SETTINGS, yaml.safe_dump(plain(asdict(config)), sort_keys=False, allow_unicode=True))
+    keep(config, folder)
     return folder
+
+
+def keep(config: Any, folder: Path) -> None:
+    """Write a comparison's settings into its folder, in place of those that were there."""
+    import yaml
+
+    write_text(folder / SETTINGS, yaml.safe_dump(plain(asdict(config)), sort_keys=False, allow_unicode=True))
 
 
 def run_all(

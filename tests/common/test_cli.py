@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from common.cli import App, Flag, Verb
+from common.cli import JSON, App, Flag, Verb
 from common.errors import DataError, TouchstoneError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -48,6 +48,21 @@ def test_flags_settings_and_the_default_file_reach_the_verb(app, tmp_path):
     assert target.read_text() == "5 3"
     assert app.main(["echo", "--seed", "7", str(target)]) == 0
     assert target.read_text() == "7 1"
+
+
+def run_plain(word: str, json_output: bool) -> int:
+    return len(word) if json_output else 0
+
+
+def test_a_command_line_without_settings_has_no_config_file(capsys):
+    flags = (Flag("word", "what to say"), JSON)
+    app = App("tool", "A tool.", None, None, (Verb("echo", "says a word", f"{__name__}:run_plain", flags),))
+    assert app.main(["echo", "five!", "--json"]) == 5
+    assert app.main(["echo", "five!", "--config", "x.yaml"]) == 2
+    assert "unknown option --config" in capsys.readouterr().err
+    assert app.main(["echo", "--help"]) == 0
+    assert app.main(["--help"]) == 0
+    assert "--config" not in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

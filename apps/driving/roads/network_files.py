@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from common.errors import DataError, UsageError
 from common.files import write_bytes
+from common.pictures import BROKEN
 
 if TYPE_CHECKING:
     from apps.driving.roads.network import RoadNetwork
@@ -70,22 +71,24 @@ def load(path: Path | str) -> RoadNetwork:
             columns = {name: file[name] for name in file.files}
     except FileNotFoundError as error:
         raise DataError("no such file", path=path) from error
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, KeyError) as error:
+    except (*BROKEN, zipfile.BadZipFile, MemoryError) as error:
         raise DataError(f"this is no road network, or it is damaged ({error}); make it again", path=path) from error
     missing = [n for n in ("format", "name", "digest", "crossings", *_STEPS, *_PLAIN) if n not in columns]
     if missing:
         raise DataError(f"this is no road network: it lacks {', '.join(missing)}", path=path)
-    if int(columns["format"]) != FORMAT:
+    if columns["format"].tolist() != FORMAT:
         raise DataError(f"road network of format {columns['format']}; this version reads {FORMAT}", path=path)
     kinds = {"xyz": np.float64, "yaw": np.float64}
-    values: dict[str, Any] = {name: _sums(columns[name]) for name in _PLAIN}
-    for name, step in _STEPS.items():
-        values[name] = (_sums(columns[name]) * step).astype(kinds.get(name, np.float32))
-    values["crossings"] = columns["crossings"] * MILLIMETRE
     try:
+        values: dict[str, Any] = {name: _sums(columns[name]) for name in _PLAIN}
+        for name, step in _STEPS.items():
+            values[name] = (_sums(columns[name]) * step).astype(kinds.get(name, np.float32))
+        values["crossings"] = columns["crossings"] * MILLIMETRE
         return RoadNetwork(name=str(columns["name"]), digest=str(columns["digest"]), **values)
     except UsageError as error:
         raise DataError(str(error), path=path) from error
+    except (TypeError, ValueError, IndexError) as error:
+        raise DataError(f"damaged road network: a column of another kind or size ({error})", path=path) from error
 
 
 def _differences(values: NDArray[Any]) -> NDArray[Any]:

@@ -26,7 +26,8 @@ from common.errors import DataError, MissingDependency, UsageError
 
 THINNEST = 0.05
 """Metres; lanes that open or close have no width at their tip, and a width must be above 0."""
-LONGEST_ROAD = 1e5
+LONGEST_ROAD, LONGEST_MAP = 1e5, 5e6
+"""Metres of a road, and of all driving lanes together: CARLA's largest town has about a million."""
 _EDGE = 1e-3
 _SAMPLE = 2.0
 
@@ -92,9 +93,12 @@ def from_opendrive(text: str, name: str) -> RoadNetwork:
         raise DataError("this OpenDRIVE map has no driving lane")
     carla = _carla()
     try:
-        world = carla.Map(name, text)
+        return _network(carla.Map(name, text), pieces, text, name)
     except RuntimeError as error:
         raise DataError(f"CARLA's reader refuses this OpenDRIVE map: {error}") from error
+
+
+def _network(world: Any, pieces: list[LanePiece], text: str, name: str) -> RoadNetwork:
     by_key = {piece.key: piece for piece in pieces}
     xyz, yaw, width, stations, changes = _points(world, pieces)
     next_start, next_node = _edges(world, pieces, by_key)
@@ -152,9 +156,12 @@ def _lane_pieces(text: str) -> list[LanePiece]:
         numbers = [int(road.attrib["id"]) for road in root.findall("road")]
         if len(set(numbers)) < len(numbers):
             raise DataError("broken OpenDRIVE: two roads have the same id")
-        return [piece for road in root.findall("road") for piece in _pieces_of(road)]
+        pieces = [piece for road in root.findall("road") for piece in _pieces_of(road)]
     except (TypeError, ValueError, KeyError) as error:
         raise DataError(f"broken OpenDRIVE: a road lacks a number where one belongs ({error})") from error
+    if (metres := sum(piece.end - piece.start for piece in pieces)) > LONGEST_MAP:
+        raise DataError(f"its driving lanes have {metres:,.0f} m; at most {LONGEST_MAP:,.0f} can be read")
+    return pieces
 
 
 def _pieces_of(road: ElementTree.Element) -> Iterator[LanePiece]:
@@ -167,6 +174,8 @@ def _pieces_of(road: ElementTree.Element) -> Iterator[LanePiece]:
     speeds = [(float(t.get("s", 0)), s) for t in road.findall("type") for s in map(kilometres_per_hour, t) if s]
     sections = road.findall("lanes/laneSection")
     starts = [float(section.attrib["s"]) for section in sections]
+    if not all(-_EDGE <= start <= length + _EDGE for start in starts) or starts != sorted(starts):
+        raise DataError(f"broken OpenDRIVE: road {number} has lane sections outside it, or not in their order")
     for index, (section, start, end) in enumerate(zip(sections, starts, [*starts[1:], length], strict=True)):
         if end - start < 2 * _EDGE:
             continue

@@ -199,14 +199,18 @@ def singular(word: str) -> str:
 
 #: Letters from which on one slip, and two, still leave a word recognisable.
 SHORTEST_SLIP, TWO_SLIPS = 6, 10
+#: Longer words are none of medicine's, and what is left of them without two letters would fill the memory.
+LONGEST_SLIP = 50
 
 
 def shortened(word: str) -> list[str]:
     """The word, and what is left of it without one letter (two from ten letters on); the first letter stays.
 
     Two words that are `near` have one of these in common, so that an index of them finds the near words (after Garbe's
-    symmetric deletion).
+    symmetric deletion). A word of more than `LONGEST_SLIP` letters is alone.
     """
+    if len(word) > LONGEST_SLIP:
+        return [word]
     once = [word[:at] + word[at + 1 :] for at in range(1, len(word))]
     found = [word, *once]
     if len(word) >= TWO_SLIPS:
@@ -218,10 +222,10 @@ def near(word: str, other: str) -> bool:
     """Whether two different words are one slip of the pen apart (two from ten letters on).
 
     A slip is a letter left out, doubled, replaced, or swapped with its neighbour. Prefixes that turn a word round
-    (hypo- and hyper-, intra- and inter-) and short words are never slips.
+    (hypo- and hyper-, intra- and inter-), short words and words of more than `LONGEST_SLIP` letters are never slips.
     """
     shorter, longer = sorted((word, other), key=len)
-    if len(shorter) < SHORTEST_SLIP or len(longer) - len(shorter) > 2 or word[0] != other[0]:
+    if not SHORTEST_SLIP <= len(shorter) <= LONGEST_SLIP or len(longer) - len(shorter) > 2 or word[0] != other[0]:
         return False
     if _turned(word) != _turned(other):
         return False

@@ -12,11 +12,11 @@ import math
 from collections.abc import Sequence
 
 from apps.text3d.measures.assets import Asset
-from apps.text3d.measures.judge import PictureJudge, Request, png
 from apps.text3d.measures.results import Figure, absent, figure_of
 from apps.text3d.measures.sheets import scene_sheet
 from common.rewards.judge import visible
 from common.rewards.judge_client import Endpoint, as_data
+from common.rewards.picture_judge import PictureJudge, Request, png
 
 MARKS = (1, 2, 3, 4, 5)
 INSTRUCTIONS = """\

@@ -131,6 +131,15 @@ def test_the_default_passes_whole_and_prints_json(capsys: pytest.CaptureFixture[
     assert "analytic" in rows["stand-ins"]["detail"]
 
 
+def test_clip_has_a_stand_in_too() -> None:
+    options = ["--guidance.analytic", "0", "--guidance.clip.weight", "1", "--guidance.clip.name", "ViT-B-32:openai"]
+    found = by_name(check(load(Text3dConfig, POCKET, options), PROMPT))
+    # Which weights are not here; a step is taken all the same, guided by CLIP alone.
+    assert found["clip"].passed is None
+    assert found["stand-ins"].passed, found["stand-ins"].detail
+    assert re.search(r"classes: clip -?[0-9.e-]+$", found["stand-ins"].detail)
+
+
 def test_models_in_folders_pass(tmp_path: Path) -> None:
     save_prior(stable_diffusion(["a cube"]), tmp_path / "sds")
     save_small_vlm(*make_small_vlm(["yes no Yes No a cube"] * 3), tmp_path / "vlm")

@@ -85,6 +85,58 @@ def test_a_stopped_comparison_goes_on_and_comes_to_the_same(tmp_path, monkeypatc
     assert "analytic" in (tmp_path / "parts" / "report.html").read_text("utf-8")
 
 
+def test_a_comparison_takes_further_seeds_and_recipes_and_keeps_what_it_has(tmp_path, monkeypatch, capsys):
+    run = tmp_path / "grown"
+    more = ("--comparison.recipes=[analytic]", "--guidance.clip.weight=0.1", "--train.count=1", "--optimise.steps=2")
+    run_train(settings(tmp_path, *more), name="grown")
+    kept = {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in run.glob("*/scenes/*/*") if path.is_file()}
+    assert run_train(Text3dConfig(), resume=str(run), given=["--comparison.seeds=[0,1]"]) == 0
+    assert sorted(path.parent.name for path in run.glob("*/scenes")) == ["analytic-seed0", "analytic-seed1"]
+    assert kept
+    assert {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in kept} == kept
+    # It stays so: the next time nothing need be said, and nothing is made.
+    monkeypatch.setattr(generate, "shape", None)
+    assert run_train(Text3dConfig(), resume=str(run)) == 0
+    assert read_json(run / "comparison.json")["seeds"] == [0, 1]
+    made: list[tuple[str, int]] = []
+
+    def train_one(config, name, begun, command, models):
+        made.append((name, config.seed))
+        raise Interrupted
+
+    monkeypatch.setattr("apps.text3d.comparison.train_one", train_one)
+    with pytest.raises(Interrupted):
+        run_train(Text3dConfig(), resume=str(run), given=["--comparison.recipes=[clip,analytic]"])
+    assert made == [("clip-seed0", 0)]
+
+
+@pytest.mark.parametrize(
+    ("begun", "given", "message"),
+    [
+        (["recipes=[analytic]", "seeds=[0,1]"], ["--comparison.seeds=[1,2]"], r"seeds \[1, 2\]: .* has 0 too"),
+        (["recipes=[analytic]"], ["--comparison.seeds=[1]"], "has 0 too"),
+        (["recipes=[analytic]"], ["--comparison.recipes=[]"], "has analytic too"),
+        (["seeds=[0]"], ["--comparison.recipes=[analytic]"], "has the settings without a recipe too"),
+        (["recipes=[analytic]"], ["--comparison.recipes=[analytic,magic]"], "choose from"),
+        (["recipes=[analytic]"], ["--comparison.recipes=[analytic,clip]"], r"needs guidance\.clip\.weight"),
+        (["seeds=[0]"], ["--comparison.seeds=[0,1]", "--optimise.steps=9"], r"optimise\.steps \(4 there, 9 now\)"),
+        (None, ["--seed=3"], r"seed \(0 there, 3 now\)\. Leave that away"),
+        (None, ["--comparison.seeds=[0,1]"], r"comparison\.seeds \(\[\] there, \[0, 1\] now\)"),
+    ],
+)
+def test_any_other_change_is_refused_and_nothing_is_touched(tmp_path, monkeypatch, begun, given, message):
+    monkeypatch.setattr("apps.text3d.prompt_set.prompt_set", lambda *given: [])
+    monkeypatch.setattr("apps.text3d.comparison.run_comparison", lambda *given: 0)
+    monkeypatch.setattr("apps.text3d.training_report.write_report", lambda *given: None)
+    monkeypatch.setattr("apps.text3d.training_report.show", lambda *given: None)
+    run_train(settings(tmp_path, *(f"--comparison.{each}" for each in begun or ())), name="a")
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    assert before
+    with pytest.raises(UsageError, match=message):
+        run_train(Text3dConfig(), resume=str(tmp_path / "a"), given=given)
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+
+
 def test_seeds_and_prompts_see_other_viewpoints(tmp_path):
     run_train(settings(tmp_path, "--comparison.recipes=[analytic]", "--comparison.seeds=[0,1]"), name="c")
     seeds = {read_json(path)["seed"] for path in (tmp_path / "c").glob("*/scenes/*/run.json")}

@@ -352,6 +352,8 @@ class TestYes:
         assert logit.item() == pytest.approx(math.log(shares["yes"] / shares["no"]), abs=1e-5)
         probability = vlm.yes_probability(picture.unsqueeze(0), "Nodule?")
         assert probability.item() == pytest.approx(shares["yes"] / (shares["yes"] + shares["no"]), abs=1e-6)
+        mass = vlm.yes_mass(picture.unsqueeze(0), "Nodule?")
+        assert mass.item() == pytest.approx(shares["yes"] + shares["no"], abs=1e-6)
         swapped = vlm.yes_logit(picture.unsqueeze(0), "Nodule?", words=("no", "yes"))
         torch.testing.assert_close(swapped, -logit)
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import ast
 import importlib
 import math
 import pickle
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -16,12 +16,15 @@ import torch
 from common.rewards.base import Reward
 from common.rewards.build import build, imported, read_block, read_example
 from common.rewards.catalogue import CATALOGUE, FUNCTIONS
+from common.rewards.catalogue.listing import documentation, names_in
+from common.rewards.catalogue.page import README, page
+from common.rewards.catalogue.papers import PAPERS
 from common.rewards.check import check_reward
-from common.rewards.listing import documentation, names_in
 from tests.common.rewards.configs import FILES, at, columns_of
 from tests.common.rewards.judge_server import judge_server
 
 ROOT = Path(__file__).resolve().parents[3]
+IMPORTS = re.compile(r"^\s*from (common[\w.]*) import (\([^)]*\)|[^\n(]*)", re.MULTILINE)
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
@@ -66,11 +69,9 @@ def test_an_entrys_users_use_it() -> None:
     """`used_by` names exactly the applications whose code names the class."""
     named: dict[str, set[str]] = {}
     for file in (ROOT / "apps").glob("*/**/*.py"):
-        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("common."):
-                for alias in node.names:
-                    key = f"{node.module}:{alias.name}"
-                    named.setdefault(key, set()).add(file.relative_to(ROOT).parts[1])
+        for module, names in IMPORTS.findall(file.read_text(encoding="utf-8")):
+            for name in re.findall(r"\w+", names):
+                named.setdefault(f"{module}:{name}", set()).add(file.relative_to(ROOT).parts[1])
     for entry in CATALOGUE.values():
         homes = {f"{entry.module}:{entry.attribute.split('.')[0]}"}
         # Some import a class from a module that hands it on.
@@ -89,3 +90,21 @@ def test_listing_needs_no_torch(arguments: list[str]) -> None:
         "assert 'torch' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, capture_output=True)
+
+
+class TestPage:
+    def test_the_page_is_the_catalogues(self) -> None:
+        text = README.read_text(encoding="utf-8")
+        assert text == page(), "run python -m common.rewards.catalogue.page"
+
+    def test_every_paper_is_on_it_with_names_that_are_there_or_a_reason(self) -> None:
+        assert [paper.number for paper in PAPERS] == list(range(1, 43))
+        for paper in PAPERS:
+            assert paper.names or paper.elsewhere or paper.why, paper.title
+            assert set(paper.names) <= {*CATALOGUE, *FUNCTIONS}, paper.title
+            for file in paper.elsewhere:
+                assert (ROOT / file).is_file(), file
+
+    def test_its_links_lead_somewhere(self) -> None:
+        for link in re.findall(r"\]\(([^)]+)\)", README.read_text(encoding="utf-8")):
+            assert link.startswith("https://arxiv.org/") or (README.parent / link).is_file(), link

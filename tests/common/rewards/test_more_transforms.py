@@ -12,9 +12,11 @@ import pytest
 import torch
 
 from common.errors import DataError, RewardError
+from common.rewards.audit import audit
 from common.rewards.compose import Product, WeightedSum
 from common.rewards.length import LengthIncentive, RepetitionPenalty
 from common.rewards.rescale import PercentileRescale
+from common.rewards.text import TokenF1
 from common.rewards.transforms import Above, DeadBand
 from tests.common.rewards.toy import Column, batch
 
@@ -97,6 +99,14 @@ class TestPercentiles:
         path.unlink()
         twin = pickle.loads(pickle.dumps(reward))
         assert score(twin, [0.5, 0.7, 0.9, NAN]) == pytest.approx([0.0, 0.5, 1.0, NAN], nan_ok=True)
+
+    def test_what_an_audit_writes_is_what_it_reads(self, tmp_path: Path) -> None:
+        texts = ["red bus", "blue bus", "tall ship", "old tall tower", "red tower"]
+        reward = TokenF1()
+        report = audit(reward, {"completion": texts, "reference": texts})
+        found = PercentileRescale(reward, self.write(tmp_path / "audit.json", report.to_json()))
+        assert (found.low, found.high) == pytest.approx(report.band)
+        assert found(completion=["red bus"], reference=["red bus"]).values.tolist() == [1.0]
 
     def test_one_of_several_rewards(self, tmp_path: Path) -> None:
         content = {"rewards": {"cosine": {"general": {"band": [0.2, 0.4], "bounds": [0.0, 1.0]}}}}

@@ -12,8 +12,10 @@ from hypothesis import strategies as st
 
 from common.rewards.base import Reward, take_rows
 from common.rewards.compose import Gate, Product, WeightedSum
+from common.rewards.edits import Anls, ChartMatch
 from common.rewards.instructions import StrictTags
 from common.rewards.length import LengthWindow, Repetition
+from common.rewards.max_over import MaxOver
 from common.rewards.numeric import NumericMatch
 from common.rewards.text import EncoderSimilarity, ExactMatch, TemplateFormat, TokenF1
 from common.rewards.transforms import Affine, Cached, Clip, Rescale
@@ -31,6 +33,7 @@ def leaves() -> st.SearchStrategy[Reward]:
     return st.one_of(
         st.sampled_from(COLUMNS).map(lambda name: Column(name, detail=name == "a")),
         st.sampled_from([ExactMatch(), TokenF1(), EncoderSimilarity("hash"), TemplateFormat(["answer"])]),
+        st.sampled_from([Anls(), ChartMatch()]),
         st.sampled_from([NumericMatch(), StrictTags(["answer"]), LengthWindow(2, softness=1.0), Repetition(1)]),
     )
 
@@ -52,6 +55,7 @@ def grown(children: st.SearchStrategy[Reward]) -> st.SearchStrategy[Reward]:
         st.builds(lambda one, low, width: Clip(one, low, low + width), children, st.floats(-1, 1), factors),
         st.builds(lambda one, low, width: Rescale(one, low, low + width), children, st.floats(-1, 1), factors),
         children.map(Cached),
+        children.map(lambda one: MaxOver(one, tag="answer")),
         several.map(sum),
     )
 

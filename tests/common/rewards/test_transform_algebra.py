@@ -90,7 +90,7 @@ def same(left: torch.Tensor, right: torch.Tensor) -> bool:
 
 
 @each
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(data=st.data())
 def test_bounds_shapes_repeating_and_pickling(name: str, data: st.DataObject) -> None:
     reward, batch = MAKERS[name](), data.draw(batches())
@@ -109,7 +109,7 @@ def test_bounds_shapes_repeating_and_pickling(name: str, data: st.DataObject) ->
 
 
 @single
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(data=st.data())
 def test_order_and_company_do_not_matter(name: str, data: st.DataObject) -> None:
     reward, batch = MAKERS[name](), data.draw(batches(least=2))
@@ -124,7 +124,7 @@ def test_order_and_company_do_not_matter(name: str, data: st.DataObject) -> None
 
 
 @pytest.mark.parametrize("name", sorted(GROUPED))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(data=st.data())
 def test_a_group_does_not_depend_on_others_nor_on_order(name: str, data: st.DataObject) -> None:
     reward, batch = MAKERS[name](), data.draw(batches(least=2))
@@ -138,7 +138,7 @@ def test_a_group_does_not_depend_on_others_nor_on_order(name: str, data: st.Data
 
 
 @each
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(data=st.data())
 def test_nan_comes_from_a_failed_grader_only(name: str, data: st.DataObject) -> None:
     batch = data.draw(batches(grade=st.floats(0, 1, width=32)))

@@ -12,12 +12,13 @@ from PIL import Image
 
 from apps.text3d.cameras import orbit
 from apps.text3d.measures.assets import read_assets
-from apps.text3d.measures.got import ASPECTS, Candidate, GotJudge, best_of, draw_boxes, found_boxes, grounding, total
+from apps.text3d.measures.got import ASPECTS, Candidate, GotJudge, best_of, found_boxes, grounding, total
 from apps.text3d.measures.marks import measure_marks
 from apps.text3d.measures.rubric import measure_rubric
 from apps.text3d.pocket.sdf_scene import SdfScene
 from apps.text3d.prompts import parse
 from common.errors import UsageError
+from common.rewards.layout import draw_boxes
 from tests.apps.text3d.measures.made import GREEN, RED, endpoint, pictures, redness, scene, told, world
 from tests.common.rewards.judge_server import chat, judge_server
 

@@ -1,0 +1,1 @@
+"""Rewards that are fitted to preference pairs, and pairs made of any reward's scores."""

@@ -1,0 +1,31 @@
+"""All targets by name; each is made when it is asked for, because its parser may be slow to import."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from tests.fuzz import assets, documents, pictures, texts
+from tests.fuzz.harness import Target
+
+TARGETS: dict[str, Callable[[], Target]] = {
+    "sql": texts.sql,
+    "queries": texts.queries,
+    "answers": texts.answers,
+    "prompts": texts.prompts,
+    "pictures": pictures.pictures,
+    "dicom": pictures.dicom,
+    "config": documents.config,
+    "json": documents.json_files,
+    "text2sql-rows": documents.text2sql_rows,
+    "captioning-rows": documents.captioning_rows,
+    "medvqa-rows": documents.medvqa_rows,
+    "driving-rows": documents.driving_rows,
+    "text3d-rows": documents.text3d_rows,
+    "xodr": assets.xodr,
+    "leaderboard": assets.leaderboard,
+    "roads": assets.roads,
+    "databases": assets.databases,
+    "policies": assets.policies,
+    "captioners": assets.captioners,
+    "language-models": assets.language_models,
+}
