@@ -121,8 +121,7 @@ class _Decoder:
 
     def _tensor(self, name: str, column: Mapping[str, Any]) -> Tensor:
         kind, shape = column.get("dtype"), column.get("shape")
-        known = isinstance(kind, str) and kind in TYPES
-        if not known or not isinstance(shape, list) or not 1 <= len(shape) <= 8:
+        if not isinstance(kind, str) or kind not in TYPES or not isinstance(shape, list) or not 1 <= len(shape) <= 8:
             raise UsageError(f"column {name!r}: a tensor has a dtype of {sorted(TYPES)} and a shape [B, ...]")
         if not all(type(size) is int and 0 <= size <= self.limits.bytes for size in shape):
             raise UsageError(f"column {name!r}: {shape} is no shape")

@@ -61,7 +61,9 @@ class RewardReplica:
 
     async def __call__(self, request: Request) -> JSONResponse:
         """One HTTP request."""
-        status, body = await self.service.answer(request.method, request.url.path, request.headers, request.stream())
+        # Under a prefix of the user's own, ours are the paths below it.
+        path = request.url.path.removeprefix(request.scope.get("root_path", ""))
+        status, body = await self.service.answer(request.method, path, request.headers, request.stream())
         return JSONResponse(body, status)
 
 

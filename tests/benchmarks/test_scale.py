@@ -18,12 +18,12 @@ from typing import Any
 import pytest
 import torch
 
-pytest.importorskip("ray", reason="Ray is not installed: pip install 'touchstone-rl[scale]'")
+pytest.importorskip("ray.serve", reason="Ray is not installed: pip install 'touchstone-rl[scale]'")
 
 from common.rewards.build import read
 from common.rewards.remote import RemoteReward
 from common.scale.config import ServeConfig
-from common.scale.serve import served_on_ray
+from common.scale.serve_app import build_app
 from common.scale.session import on_ray
 from tests.common.rewards.reward_server import served
 
@@ -57,6 +57,8 @@ def port() -> int:
 
 
 def test_what_the_wire_costs_and_what_replicas_bring(tmp_path: Path) -> None:
+    from ray import serve
+
     torch.set_num_threads(1)
     sizes = {"cheap": 4096, "busy": 256, "waiting": 256}
     files = {}
@@ -70,16 +72,29 @@ def test_what_the_wire_costs_and_what_replicas_bring(tmp_path: Path) -> None:
         with served(read(file)) as url:
             remote = RemoteReward(url, rows=64)
             found[name]["uvicorn"] = best(lambda remote=remote, rows=rows: remote(**rows), sizes[name])
+    for name, speeds in found.items():
+        print(name, {one: round(speed) for one, speed in speeds.items()}, flush=True)
     with on_ray(2):
-        for replicas in (1, 2):
-            for name, file in files.items():
+        address = port()
+        serve.start(http_options={"host": "127.0.0.1", "port": address})
+        try:
+            for replicas in (1, 2):
                 # Requests are not joined: each would wait for the others of its batch.
-                config = ServeConfig(port=port(), replicas=replicas, cpus=0.5, joint_rows=1, joint_wait=0.0)
-                rows = batch(sizes[name])
-                with served_on_ray(config, str(file)) as url:
-                    remote = RemoteReward(url, rows=16 if name != "cheap" else 64, concurrency=4)
+                config = ServeConfig(replicas=replicas, cpus=0.25, joint_rows=1, joint_wait=0.0)
+                apps = [
+                    serve.RunTarget(build_app(config, str(file)), name, f"/{name}") for name, file in files.items()
+                ]
+                serve.run_many(apps)
+                for name in files:
+                    rows = batch(sizes[name])
+                    remote = RemoteReward(
+                        f"http://127.0.0.1:{address}/{name}", rows=64 if name == "cheap" else 16, concurrency=4
+                    )
                     remote(**batch(64))  # connections and imports
                     found[name][f"Serve, {replicas}"] = best(lambda r=remote, rows=rows: r(**rows), sizes[name])
+                    print(name, replicas, round(found[name][f"Serve, {replicas}"]), flush=True)
+        finally:
+            serve.shutdown()
     for name, speeds in found.items():
         print(f"{name}: " + ", ".join(f"{one} {speed:,.0f} rows/s" for one, speed in speeds.items()))
     assert found["waiting"]["Serve, 2"] > 1.4 * found["waiting"]["Serve, 1"], "what waits scales with replicas"
