@@ -39,10 +39,16 @@ APP = App(
                 Flag(
                     "--dry_run", "check config, maps, simulator and reward without training", {"action": "store_true"}
                 ),
+                Flag(
+                    "--engine",
+                    "stable-baselines3, or RLlib with its environments in Ray's workers",
+                    {"choices": ["sb3", "rllib"], **OPTIONAL},
+                ),
                 JSON,
             ),
             (
                 f"{RUN} train",
+                f"{RUN} train --engine rllib --learn.environments 2",
                 f"{RUN} train --reward.recipe progress --control.steps 50000",
                 f"{RUN} train --config configs/driving/compare-rewards.yaml",
                 f"{RUN} train --resume runs/driving/RUN",

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     from apps.driving.evaluate import Evaluation
     from common.models.clip import Clip
+    from common.rewards.adapters.scores import Scoring
+    from common.rewards.adapters.transitions import Columns
     from common.rewards.base import Reward
     from common.training.run import Run
     from common.training.sb3_model import Policy
@@ -44,12 +46,15 @@ def run_train(
     resume: str | None = None,
     name: str | None = None,
     dry_run: bool = False,
+    engine: str | None = None,
     json_output: bool = False,
 ) -> int:
-    """Train one run, or every recipe and seed that `comparison` lists."""
+    """Train one run, or every recipe and seed that `comparison` lists; `engine` in place of `learn.engine`."""
     from apps.driving import comparison
     from apps.driving import dry_run as checks
 
+    if engine is not None:
+        config = replace(config, learn=replace(config.learn, engine=engine))  # type: ignore[arg-type]
     if dry_run:
         return checks.show(checks.check(config), json_output)
     return comparison.TRAINING.start(config, resume, name, json_output)
@@ -82,7 +87,11 @@ def train_one(
     reward, encode = build_reward(config)
     sees = "images" in reward.needs
     config = replace(config, env=replace(config.env, picture=config.env.picture if sees else ViewConfig()))
-    if not run.finished(STAGE):
+    if config.learn.engine == "rllib" and not run.finished(STAGE):
+        from apps.driving import on_rllib
+
+        on_rllib.train(run, STAGE, config, reward, LOGGED)
+    elif not run.finished(STAGE):
         venv, callbacks = attached(config, reward, encode)
         try:
             train_policy(run, STAGE, config.control, venv, callbacks, evaluate=quick(config), keys=LOGGED)
@@ -134,21 +143,38 @@ def build_reward(config: DrivingConfig, clip: Clip | None = None) -> tuple[Rewar
 
 def attached(config: DrivingConfig, reward: Reward, encode: Callable[..., Any] | None) -> tuple[VecEnv, list[Any]]:
     """The environments with the reward, step by step or at the end of a rollout."""
-    from common.rewards.adapters.gym import VecRewardWrapper, check_in_environment
-    from common.rewards.adapters.scores import Scoring
-    from common.rewards.adapters.transitions import Columns, Picture
     from common.training.relabel import RelabelReplay, RelabelRollout
 
     venv = environments(config)
-    columns = Columns(picture=Picture("info", "image", "CHW") if encode is not None else None)
-    learn = config.learn
-    scoring = Scoring(stride=learn.stride, failed_share=learn.failed_share, keep_penalties=False)
-    if learn.check:
-        check_in_environment(reward, venv, columns, encode)
-    if not learn.relabel:
-        return VecRewardWrapper(venv, reward, columns, scoring, encode), []
+    if config.learn.check:
+        checked(venv, config, reward, encode)
+    if not config.learn.relabel:
+        return stepwise(venv, config, reward, encode), []
     relabel = RelabelRollout if config.control.algorithm == "ppo" else RelabelReplay
-    return venv, [relabel(reward, columns, scoring, encode)]
+    return venv, [relabel(reward, *_columns(config, encode), encode)]
+
+
+def checked(venv: VecEnv, config: DrivingConfig, reward: Reward, encode: Callable[..., Any] | None) -> None:
+    """Score a few random steps, as every trainer does before its first one; see `check_in_environment`."""
+    from common.rewards.adapters.gym import check_in_environment
+
+    check_in_environment(reward, venv, _columns(config, encode)[0], encode)
+
+
+def stepwise(venv: VecEnv, config: DrivingConfig, reward: Reward, encode: Callable[..., Any] | None) -> VecEnv:
+    """The environments with the reward in each step."""
+    from common.rewards.adapters.gym import VecRewardWrapper
+
+    return VecRewardWrapper(venv, reward, *_columns(config, encode), encode)
+
+
+def _columns(config: DrivingConfig, encode: Callable[..., Any] | None) -> tuple[Columns, Scoring]:
+    from common.rewards.adapters.scores import Scoring
+    from common.rewards.adapters.transitions import Columns, Picture
+
+    learn = config.learn
+    columns = Columns(picture=Picture("info", "image", "CHW") if encode is not None else None)
+    return columns, Scoring(stride=learn.stride, failed_share=learn.failed_share, keep_penalties=False)
 
 
 def environments(config: DrivingConfig) -> VecEnv:

@@ -50,6 +50,7 @@ APP = App(
                 Flag("--ray", "score in several processes; the same command goes on", {"action": "store_true"}),
                 Flag("--workers", "processes, with --ray", {"type": int, "default": 2}),
                 Flag("--shard", "rows in a file of the folder, with --ray", {"type": int, "default": 4096}),
+                Flag("--address", "of a Ray cluster, with --ray; this machine by default", {"default": ""}),
                 JSON,
             ),
             (

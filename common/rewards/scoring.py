@@ -24,6 +24,7 @@ def run_score(
     ray: bool = False,
     workers: int = 2,
     shard: int = 4096,
+    address: str = "",
     json_output: bool = False,
 ) -> int:
     """Score the rows in `rows` and write them to `out` in the same order.
@@ -40,6 +41,7 @@ def run_score(
         ray: score with several processes, and go on where an earlier call was ended.
         workers: processes, with `ray`.
         shard: rows in a file of the folder, with `ray`.
+        address: of a Ray cluster, with `ray`; empty starts one on this machine.
         json_output: print a JSON summary instead of a table.
 
     Raises:
@@ -54,7 +56,7 @@ def run_score(
     if ray:
         from common.scale.bulk import score_bulk
 
-        return score_bulk(file, Path(rows), Path(out), batch, workers, shard, json_output)
+        return score_bulk(file, Path(rows), Path(out), batch, workers, shard, json_output, address)
     if Path(rows).suffix == ".parquet":
         raise UsageError(f"{rows}: Parquet is scored with --ray, into a folder")
     reward = read(Path(file))

@@ -71,7 +71,14 @@ def score_shard(reward: Any, shard: Shard, folder: Path, batch: int) -> int:
 
 
 def score_bulk(
-    file: str, rows: Path, out: Path, batch: int, workers: int, shard_rows: int, json_output: bool = False
+    file: str,
+    rows: Path,
+    out: Path,
+    batch: int,
+    workers: int,
+    shard_rows: int,
+    json_output: bool = False,
+    address: str = "",
 ) -> int:
     """Score a file with `workers` processes into a folder; what the folder holds already is kept.
 
@@ -83,6 +90,7 @@ def score_bulk(
         workers: processes.
         shard_rows: rows in a shard.
         json_output: print JSON instead of a table.
+        address: of a Ray cluster; empty starts one on this machine.
 
     Raises:
         DataError: a file cannot be read.
@@ -116,7 +124,7 @@ def score_bulk(
     with ui.progress("scoring", sum(shard.rows for shard in planned), quiet=json_output) as bar:
         bar(sum(shard.rows for shard in planned) - sum(shard.rows for shard in left))
         if left:
-            for done in _run(str(locate(file).resolve()), out.resolve(), left, batch, workers):
+            for done in _run(str(locate(file).resolve()), out.resolve(), left, batch, workers, address):
                 bar.advance(done)
     _tell([read_json(out / shard.mark) for shard in planned], out, json_output)
     return 0
@@ -135,12 +143,12 @@ def _open(out: Path, wanted: dict[str, Any]) -> None:
     write_json(out / PLAN, wanted)
 
 
-def _run(file: str, out: Path, left: list[Shard], batch: int, workers: int) -> Any:
+def _run(file: str, out: Path, left: list[Shard], batch: int, workers: int, address: str = "") -> Any:
     """Rows of each shard as it is done."""
-    from common.scale.local_ray import local_ray
+    from common.scale.session import on_ray
 
     workers = min(workers, len(left))
-    with local_ray(workers):
+    with on_ray(workers, address):
         import ray
 
         context = ray.data.DataContext.get_current()

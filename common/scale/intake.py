@@ -121,9 +121,9 @@ class _Decoder:
 
     def _tensor(self, name: str, column: Mapping[str, Any]) -> Tensor:
         kind, shape = column.get("dtype"), column.get("shape")
-        if kind not in TYPES or not isinstance(shape, list) or not 1 <= len(shape) <= 8:
+        if not isinstance(kind, str) or kind not in TYPES or not isinstance(shape, list) or not 1 <= len(shape) <= 8:
             raise UsageError(f"column {name!r}: a tensor has a dtype of {sorted(TYPES)} and a shape [B, ...]")
-        if not all(isinstance(size, int) and not isinstance(size, bool) and size >= 0 for size in shape):
+        if not all(type(size) is int and 0 <= size <= self.limits.bytes for size in shape):
             raise UsageError(f"column {name!r}: {shape} is no shape")
         self._count(name, shape[0])
         if len(shape) == 4:  # pictures
@@ -136,7 +136,10 @@ class _Decoder:
         if len(data) != expected:
             raise UsageError(f"column {name!r}: {len(data)} bytes for {kind} {shape}, which takes {expected}")
         # A copy of our own: torch wants memory that can be written.
-        return torch.from_numpy(np.frombuffer(data, TYPES[kind]).reshape(shape).astype(TYPES[kind].lstrip("<")))
+        try:
+            return torch.from_numpy(np.frombuffer(data, TYPES[kind]).reshape(shape).astype(TYPES[kind].lstrip("<")))
+        except (ValueError, OverflowError, RuntimeError) as error:  # no bytes, and sizes that no array can have
+            raise UsageError(f"column {name!r}: {shape} is no shape: {error}") from error
 
 
 def _bytes(where: str, text: Any) -> bytes:

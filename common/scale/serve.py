@@ -61,11 +61,11 @@ def served_on_ray(config: ServeConfig, file: str) -> Iterator[str]:
     import ray
     from ray import serve
 
-    from common.scale.local_ray import local_ray
     from common.scale.serve_app import build_app
+    from common.scale.session import on_ray
 
     application = build_app(config, file)
-    with local_ray(cpus=max(1, int(config.replicas * config.cpus))):
+    with on_ray(cpus=max(1, int(config.replicas * config.cpus))):
         serve.start(http_options={"host": config.host, "port": config.port})
         try:
             serve.run(application, name="reward", route_prefix="/")

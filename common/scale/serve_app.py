@@ -39,20 +39,31 @@ class RewardReplica:
         self.lock = asyncio.Lock()
         token = web.read_token(config.token_file, "the token") if config.token_file else None
         fingerprint = fingerprint_of(read_block(file, "reward"))
-        self.service = RewardService(self.reward, fingerprint, self.join, token, config.limits, config.pending)
+        self.service = RewardService(self.reward, fingerprint, self.score, token, config.limits, config.pending)
+        self.joint_rows = config.joint_rows
         queue: Any = self.join
-        queue.set_max_batch_size(max(config.joint_rows, config.limits.rows))
+        queue.set_max_batch_size(config.joint_rows)
         queue.set_batch_wait_timeout_s(config.joint_wait)
+
+    async def score(self, batch: Batch) -> Result:
+        """Score one request, alone where it is large already."""
+        return (await self.together([batch]))[0] if batch.size >= self.joint_rows else await self.join(batch)
 
     @serve.batch(batch_size_fn=lambda batches: sum(batch.size for batch in batches))
     async def join(self, batches: Sequence[Batch]) -> list[Result]:
-        """Score the requests that came together; an error is a result, so that it meets only who caused it."""
+        """Score the requests that came together."""
+        return await self.together(batches)
+
+    async def together(self, batches: Sequence[Batch]) -> list[Result]:
+        """Score requests in one call; an error is a result, so that it meets only who caused it."""
         async with self.lock:
             return await asyncio.to_thread(score_together, self.reward, batches)
 
     async def __call__(self, request: Request) -> JSONResponse:
         """One HTTP request."""
-        status, body = await self.service.answer(request.method, request.url.path, request.headers, request.stream())
+        # Under a prefix of the user's own, ours are the paths below it.
+        path = request.url.path.removeprefix(request.scope.get("root_path", ""))
+        status, body = await self.service.answer(request.method, path, request.headers, request.stream())
         return JSONResponse(body, status)
 
 

@@ -19,7 +19,6 @@ from typing import Any
 
 from common.errors import GraderFailure, MissingDependency, TouchstoneError, UsageError
 from common.rewards.base import Reward, RewardOutput
-from common.rewards.pictures import PictureReward
 from common.rewards.wire import PROTOCOL, to_answer
 from common.scale.batching import Batch, Result, score_together
 from common.scale.config import Limits
@@ -180,7 +179,8 @@ def part_names(reward: Reward) -> list[str]:
 
 def picture_columns(reward: Reward) -> frozenset[str]:
     """Columns in which a reward, or a part of it, takes a text for a picture's path."""
-    return PICTURES | {one.pictures for one in parts_of(reward) if isinstance(one, PictureReward)}
+    named = (vars(one).get("pictures") for one in parts_of(reward))
+    return PICTURES | {name for name in named if isinstance(name, str)}
 
 
 def parts_of(reward: Reward) -> Iterator[Reward]:

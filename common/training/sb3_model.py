@@ -175,16 +175,21 @@ def normaliser_of(venv: Any) -> dict[str, Any] | None:
 
 
 def save_policy(model: BaseAlgorithm, config: ControlConfig, folder: Path | str) -> Path:
-    """Write an algorithm's policy; `config.json`, the mark that it is whole, comes last."""
+    """Write an algorithm's policy; see `save_network`."""
+    return save_network(policy_of(model), config, model.num_timesteps, folder)
+
+
+def save_network(policy: Policy, config: ControlConfig, steps: int, folder: Path | str) -> Path:
+    """Write a policy after `steps` transitions; `config.json`, the mark that it is whole, comes last."""
     folder = Path(folder)
-    save_state(folder, {"policy": model.policy.state_dict(), "normaliser": policy_of(model).normaliser})
+    save_state(folder, {"policy": policy.network.state_dict(), "normaliser": policy.normaliser})
     description = {
         "algorithm": config.algorithm,
         "net": config.net,
         "sde": config.sde,
-        "observation_space": space_to_plain(model.policy.observation_space),
-        "action_space": space_to_plain(model.policy.action_space),
-        "steps": model.num_timesteps,
+        "observation_space": space_to_plain(policy.network.observation_space),
+        "action_space": space_to_plain(policy.network.action_space),
+        "steps": steps,
     }
     write_json(folder / POLICY, description)
     return folder
@@ -231,6 +236,14 @@ def load_policy(folder: Path | str, features: Features | None = None, device: st
     network.to(get_device(device))
     network.set_training_mode(False)
     return Policy(network, state["normaliser"])
+
+
+def actor_critic(observations: spaces.Space, actions: spaces.Space, config: ControlConfig) -> Any:
+    """SB3's network of PPO with fresh weights, for a trainer other than SB3."""
+    from stable_baselines3 import PPO
+
+    settings = {**_policy_settings(config, None), "log_std_init": math.log(config.ppo.spread)}
+    return PPO.policy_aliases[_policy_name(observations)](observations, actions, Line(1e-3), **settings)
 
 
 def _policy_settings(config: ControlConfig, features: Features | None) -> dict[str, Any]:

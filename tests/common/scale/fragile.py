@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 from typing import Any
 
@@ -40,3 +41,16 @@ class Busy(Reward):
         return RewardOutput(
             torch.tensor([sum(range(self.work)) % 97 / 97 + 0 * len(one) for one in columns["completion"]])
         )
+
+
+class Waiting(Reward):
+    """Waits for each row, as a judge behind an interface does that answers one after the other."""
+
+    name = "waiting"
+
+    def __init__(self, seconds: float = 0.01) -> None:
+        self.seconds = seconds
+
+    def score(self, **columns: Any) -> RewardOutput:
+        time.sleep(self.seconds * len(columns["completion"]))
+        return RewardOutput(torch.ones(len(columns["completion"])))

@@ -95,7 +95,7 @@ def test_only_what_is_left_is_scored(tmp_path: Path, monkeypatch: pytest.MonkeyP
     file, out = jsonl(tmp_path / "rows.jsonl", rows_of(10)), tmp_path / "out"
     asked: list[list[int]] = []
 
-    def run(reward: str, folder: Path, left: list[shards.Shard], batch: int, workers: int) -> Any:
+    def run(reward: str, folder: Path, left: list[shards.Shard], batch: int, workers: int, address: str) -> Any:
         asked.append([shard.number for shard in left])
         return (score_shard(read(F1), shard, folder, batch) for shard in left)
 

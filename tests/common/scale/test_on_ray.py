@@ -19,8 +19,8 @@ from common.files import read_jsonl
 from common.rewards.remote import RemoteReward
 from common.rewards.scoring import run_score
 from common.scale.config import Limits, ServeConfig
-from common.scale.local_ray import local_ray
 from common.scale.serve import served_on_ray
+from common.scale.session import on_ray
 from tests.common.scale.fragile import Fragile
 
 pytestmark = pytest.mark.slow
@@ -30,7 +30,7 @@ ROWS = 200
 
 @pytest.fixture(scope="module", autouse=True)
 def _ray() -> Iterator[None]:
-    with local_ray(2):
+    with on_ray(2):
         yield
 
 

@@ -27,7 +27,7 @@ from common.rewards.remote import RemoteReward
 from common.rewards.text import ExactMatch, TokenF1
 from common.rewards.wire import encode
 from common.scale.batching import Batch, score_together
-from common.scale.config import Limits
+from common.scale.config import Limits, ServeConfig
 from common.scale.intake import TooLarge, decode
 from common.scale.serving import RewardService, fingerprint_of, in_threads, parts_of
 from tests.common.rewards.reward_server import served
@@ -190,7 +190,7 @@ def test_without_the_token_nobody_is_served(tmp_path: Path) -> None:
             422,
         ),
         ({"completion": {"kind": "tensor", "dtype": "uint8", "shape": [-1], "data": ""}, "reference": ["a"]}, 422),
-        ({"completion": {"kind": "tensor", "dtype": "uint8", "shape": [2**40], "data": ""}, "reference": ["a"]}, 413),
+        ({"completion": {"kind": "tensor", "dtype": "uint8", "shape": [2**40], "data": ""}, "reference": ["a"]}, 422),
     ],
 )
 def test_oversize_and_nonsense_are_refused(text_server: str, columns: Any, status: int) -> None:
@@ -240,6 +240,35 @@ def test_pictures_are_measured_before_they_are_unpacked(rows: list[Any], error: 
     with pytest.raises(error) as caught:
         decode(columns, LIMITS)
     assert type(caught.value) is error
+
+
+anything = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=3),
+    max_leaves=8,
+)
+columns_of_anything = st.fixed_dictionaries(
+    {},
+    optional={
+        "kind": st.sampled_from(["png", "tensor", "mapping", "pickle"]) | anything,
+        "rows": anything,
+        "columns": anything,
+        "dtype": st.sampled_from(["float32", "uint8", "object"]) | anything,
+        "shape": st.lists(st.integers(-2, 2**70), max_size=9) | anything,
+        "data": st.binary(max_size=16).map(lambda data: base64.b64encode(data).decode()) | anything,
+    },
+)
+
+
+@settings(max_examples=300)
+@given(st.dictionaries(st.text(max_size=4), columns_of_anything | anything, max_size=3) | anything)
+def test_whatever_is_sent_is_read_or_refused(columns: Any) -> None:
+    try:
+        found, rows = decode(columns, LIMITS)
+    except UsageError:
+        return
+    assert set(found) == set(columns)
+    assert 0 <= rows <= LIMITS.rows
 
 
 numbers = st.sampled_from(
@@ -329,3 +358,34 @@ def test_the_fingerprint_follows_settings_and_files(tmp_path: Path) -> None:
     assert first != fingerprint_of({"name": "learned", "path": str(file), "scale": 2})
     file.write_bytes(b"2")
     assert first != fingerprint_of({"name": "learned", "path": str(file), "scale": 1})
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.8.8.8", "::1", "localhost"])
+def test_the_loopback_needs_no_token(host: str) -> None:
+    ServeConfig(host=host).check()
+
+
+@pytest.mark.parametrize(
+    "host", ["0.0.0.0", "::", "192.168.0.2", "10.0.0.1", "example.org", "localhost.example.org", ""]
+)
+def test_any_other_address_needs_one(host: str) -> None:
+    with pytest.raises(UsageError, match="--token_file"):
+        ServeConfig(host=host).check()
+    ServeConfig(host=host, token_file="token").check()
+
+
+def test_the_command_refuses_before_it_listens(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from common.rewards.__main__ import APP
+
+    f1 = "configs/rewards/token-f1.yaml"
+    (tmp_path / "empty").write_text("")
+    for options, told in (
+        ([f1, "--host", "0.0.0.0"], "--token_file"),
+        ([f1, "--limits.rows", "0"], "limits.rows"),
+        ([f1, "--port", "70000"], "port"),
+        ([f1, "--token_file", str(tmp_path / "none")], "cannot be read"),
+        ([f1, "--token_file", str(tmp_path / "empty")], "one word"),
+        ([str(tmp_path / "none.yaml")], "no such file"),
+    ):
+        assert APP.main(["serve", *options]) == 2
+        assert told in capsys.readouterr().err
