@@ -57,6 +57,8 @@ class Description:
 class RemoteReward(Reward):
     """The reward behind a URL, in place of the reward itself: same name, columns, bounds, parts and texts.
 
+    Range: the served reward's; higher is better.
+
     The server is asked once, when this is built, what it serves. A batch is cut into requests of `rows` rows, of
     which `concurrency` are under way at once; a reward that needs a `group` gets its batch in one. Passing trouble (no
     connection, a time limit, HTTP 408, 409, 425, 429, 5xx) is retried, each pause twice as long, within one deadline

@@ -144,6 +144,10 @@ LEAVES = (
         used_by=("medvqa",),
     ),
     Entry(
+        *("remote", ".remote:RemoteReward", "leaf", "the reward behind a URL"),
+        differs="see common/scale/README.md",
+    ),
+    Entry(
         *("discriminator", ".learned:Discriminator", "leaf", "how natural a text is to a trained discriminator"),
         paper="CgT-GAN (2308.12045)",
         differs="the logit is cut",

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from common.rewards.base import Reward, RewardOutput
+from common.rewards.base import RewardOutput
 from common.rewards.build import Example, build, read_block, read_example
-from tests.common.rewards.judge_server import JudgeServer, chat, judge_server
+from common.rewards.catalogue.listing import names_in
+from common.rewards.text import TokenF1
+from tests.common.rewards.judge_server import chat, judge_server
+from tests.common.rewards.reward_server import served
 
 FILES = sorted(
     file
@@ -28,24 +33,37 @@ def columns_of(example: Example) -> dict[str, Any]:
     return columns
 
 
-def at(server: JudgeServer, spec: Any, replies: dict[str, str]) -> Any:
-    """The spec with every endpoint turned to a server that gives the example's replies."""
-
-    def answer(body: dict[str, Any]) -> tuple[int, Any]:
-        question = str(body["messages"][-1]["content"])
-        found = [reply for key, reply in replies.items() if key in question]
-        return chat(found[0]) if found else (400, {})
-
-    server.answer = answer
-    if isinstance(spec, dict):
-        turned = {key: at(server, value, replies) for key, value in spec.items()}
-        return {**turned, "url": server.url} if spec.get("name") == "endpoint" else turned
-    return [at(server, value, replies) for value in spec] if isinstance(spec, list) else spec
+@contextmanager
+def on_the_loopback(file: Path) -> Iterator[Any]:
+    """A file's `reward:` block: its judges give the example's replies, and its server serves token F1."""
+    spec = read_block(file, "reward")
+    with ExitStack() as stack:
+        places = {"endpoint": _judge(stack, dict(read_example(file).replies))}
+        if "remote" in names_in(dict(spec)):
+            places["remote"] = stack.enter_context(served(TokenF1()))
+        yield _placed(spec, places)
 
 
 def tried(file: Path) -> tuple[RewardOutput, Example]:
     """What a file's reward gives its example."""
     example = read_example(file)
-    with judge_server() as server:
-        reward: Reward = build(at(server, read_block(file, "reward"), dict(example.replies)))
-        return reward(**columns_of(example)), example
+    with on_the_loopback(file) as spec:
+        return build(spec)(**columns_of(example)), example
+
+
+def _judge(stack: ExitStack, replies: dict[str, str]) -> str:
+    def answer(body: dict[str, Any]) -> tuple[int, Any]:
+        question = str(body["messages"][-1]["content"])
+        found = [reply for key, reply in replies.items() if key in question]
+        return chat(found[0]) if found else (400, {})
+
+    server = stack.enter_context(judge_server())
+    server.answer = answer
+    return server.url
+
+
+def _placed(spec: Any, places: dict[str, str]) -> Any:
+    if isinstance(spec, dict):
+        placed = {key: _placed(value, places) for key, value in spec.items()}
+        return {**placed, "url": places[spec["name"]]} if spec.get("name") in places else placed
+    return [_placed(value, places) for value in spec] if isinstance(spec, list) else spec

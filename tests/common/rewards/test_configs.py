@@ -20,8 +20,7 @@ from common.rewards.catalogue.listing import documentation, names_in
 from common.rewards.catalogue.page import README, page
 from common.rewards.catalogue.papers import PAPERS
 from common.rewards.check import check_reward
-from tests.common.rewards.configs import FILES, at, columns_of
-from tests.common.rewards.judge_server import judge_server
+from tests.common.rewards.configs import FILES, columns_of, on_the_loopback
 
 ROOT = Path(__file__).resolve().parents[3]
 IMPORTS = re.compile(r"^\s*from (common[\w.]*) import (\([^)]*\)|[^\n(]*)", re.MULTILINE)
@@ -32,8 +31,8 @@ def test_a_files_example_scores_what_it_says_and_the_reward_passes_the_check(fil
     torch.set_num_threads(1)
     example = read_example(file)
     columns = columns_of(example)
-    with judge_server() as server:
-        reward = build(at(server, read_block(file, "reward"), dict(example.replies)))
+    with on_the_loopback(file) as spec:
+        reward = build(spec)
         twin = pickle.loads(pickle.dumps(reward))
         expected = [math.nan if value is None else value for value in example.values]
         assert reward(**columns).values.tolist() == pytest.approx(expected, abs=1e-4, nan_ok=True)
