@@ -51,6 +51,8 @@ def run_audit(
         DataError: the questions cannot be read or have no answers.
         UsageError: no such recipe, one that cannot be made from the config, or less than no rows.
     """
+    if config.reward.own:
+        raise UsageError("reward.own: assay it by python -m apps audit --app medvqa --reward FILE")
     from apps.medvqa.auditing.page import kill_map, kill_title, print_audit, write_report
     from common.files import write_json
     from common.training.run import set_threads

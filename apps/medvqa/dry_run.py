@@ -71,4 +71,4 @@ def _reward(config: MedVqaConfig) -> str:
     from apps.medvqa.rewards import build_reward
 
     reward = build_reward(config.reward)
-    return f"recipe {config.reward.recipe}, between {reward.bounds[0]:g} and {reward.bounds[1]:g}"
+    return f"{config.reward.title}, between {reward.bounds[0]:g} and {reward.bounds[1]:g}"

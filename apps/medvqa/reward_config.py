@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from common.config import JudgeConfig
 
@@ -67,6 +67,8 @@ class RewardConfig:
             through `semantic.encoder`.
         semantic: the encoder's similarity.
         judge: the LLM judge.
+        own: a `reward:` block as `configs/rewards` has them, such as `{name: token_f1}`, in place of the recipe; it
+            reads the whole completion. See common/rewards/README.md.
     """
 
     recipe: Recipe = "adaptive"
@@ -78,3 +80,9 @@ class RewardConfig:
     vectors: str = ""
     semantic: SemanticConfig = field(default_factory=SemanticConfig)
     judge: JudgeConfig = field(default_factory=JudgeConfig)
+    own: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def title(self) -> str:
+        """Name of the recipe, or of the reward in its place."""
+        return str(self.own.get("name", self.recipe))

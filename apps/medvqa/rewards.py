@@ -21,6 +21,7 @@ from common.config import nearest
 from common.errors import UsageError
 from common.rewards.base import Reward
 from common.rewards.bmas import Bmas, EmbeddingTable, WordVectors
+from common.rewards.build import build
 from common.rewards.caption_text import RougeL
 from common.rewards.compose import Product, WeightedSum
 from common.rewards.explanation import ExplanationSimilarity
@@ -170,9 +171,11 @@ def build_reward(config: RewardConfig) -> Reward:
     """Compose the configured recipe; no encoder is opened and nobody asked before the first batch.
 
     Raises:
-        UsageError: unknown recipe, style or re-scaler, weights that the recipe does not have, or a judge without an
-            address.
+        UsageError: unknown recipe, style or re-scaler, weights that the recipe does not have, a judge without an
+            address, or what `build` says of `own`.
     """
+    if config.own:
+        return with_state(build(config.own))
     if config.recipe not in RECIPES:
         raise UsageError(f"unknown reward recipe {config.recipe!r}{nearest(config.recipe, RECIPE_NAMES)}")
     if config.weights and config.recipe not in SUMS:

@@ -95,7 +95,7 @@ def write_report(result: Result) -> Path:
     from common.plots import bars
 
     run, found, test = result.run, changes(result), paired(result)
-    title = f"{run.config['reward']['recipe']} reward, seed {run.seed}. Not for clinical use."
+    title = f"{outcome.rewarded(run)} reward, seed {run.seed}. Not for clinical use."
     report = Report("Medical VQA training", title)
     report.section("Before and after")
     report.headline(found, caption=f"Held-out questions, %; paired p of the first line = {test.p:.2g}.")

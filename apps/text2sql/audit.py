@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from common.errors import UsageError
+
 if TYPE_CHECKING:
     from apps.text2sql.assay import LanguageSpread, OperatorStrength, TriedMutant
     from apps.text2sql.config import Text2SqlConfig
@@ -55,6 +57,8 @@ def run_audit(config: Text2SqlConfig, rows: int = 140, out: str | None = None, j
         out: folder of the report; `audit-<recipe>` in the runs folder where not given.
         json_output: print the figures as JSON.
     """
+    if config.reward.own:
+        raise UsageError("reward.own: assay it by python -m apps audit --app text2sql --reward FILE")
     from apps.text2sql.data import limited, load_examples
     from common.files import write_json
     from common.ui import print_json, progress, say

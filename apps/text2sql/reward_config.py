@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from common.config import JudgeConfig
 
@@ -24,6 +24,8 @@ class RewardConfig:
         encoder: `contrastive` only: folder or hub id of the sentence encoder, or "hash".
         device: device of a transformers encoder.
         judge: the LLM judge of `reasoning_sql`.
+        own: a `reward:` block as `configs/rewards` has them, such as `{name: token_f1, reference: gold}`, in place of
+            the recipe; see common/rewards/README.md.
     """
 
     recipe: Literal["execution", "arctic", "sql_r1", "skyrl", "reasoning_sql", "qatch", "contrastive"] = "contrastive"
@@ -35,3 +37,9 @@ class RewardConfig:
     encoder: str = "assets/text2sql/encoder"
     device: str = "cpu"
     judge: JudgeConfig = field(default_factory=JudgeConfig)
+    own: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def title(self) -> str:
+        """Name of the recipe, or of the reward in its place."""
+        return str(self.own.get("name", self.recipe))

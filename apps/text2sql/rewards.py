@@ -36,6 +36,7 @@ from apps.text2sql.verdicts.verdict import Verdict
 from common.config import nearest
 from common.errors import RewardError, UsageError
 from common.rewards.base import Reward, RewardOutput, nan_like, scatter_rows, take_rows
+from common.rewards.build import build
 from common.rewards.compose import WeightedSum
 
 __all__ = [
@@ -277,8 +278,10 @@ def build_reward(config: RewardConfig, pool: Pool | None = None) -> Reward:
         pool: other golds of each database (`gold_pool(examples)`), for the contrastive negatives.
 
     Raises:
-        UsageError: unknown recipe, or a weight for a part that the recipe does not have.
+        UsageError: unknown recipe, a weight for a part that the recipe does not have, or what `build` says of `own`.
     """
+    if config.own:
+        return build(config.own)
     if config.recipe not in RECIPES:
         raise UsageError(f"unknown reward recipe {config.recipe!r}{nearest(config.recipe, RECIPE_NAMES)}")
     if config.weights and config.recipe in ("execution", "arctic", "skyrl"):

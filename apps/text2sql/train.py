@@ -44,6 +44,8 @@ def run_train(
     from apps.text2sql import comparison
     from apps.text2sql import dry_run as checks
 
+    if config.reward.own and config.comparison.recipes:
+        raise UsageError("reward.own stands in a recipe's place: leave comparison.recipes empty, or reward.own")
     if dry_run:
         return checks.show(checks.check(config), json_output)
     return comparison.TRAINING.start(config, resume, name, json_output)

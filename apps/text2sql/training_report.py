@@ -91,7 +91,7 @@ def write_report(result: Result) -> Path:
     run = result.run
     found = changes(result)
     test = paired(result)
-    report = Report("Text-to-SQL training", f"{run.config['reward']['recipe']} reward, seed {run.seed}")
+    report = Report("Text-to-SQL training", f"{outcome.rewarded(run)} reward, seed {run.seed}")
     report.section("Before and after")
     report.headline(
         found, caption=f"Held-out execution accuracy, %; {found[0].after.n} questions; paired p = {test.p:.2g}."

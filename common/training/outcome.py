@@ -37,6 +37,12 @@ def print_places(run: Run) -> None:
     ui.say(f"report: {run.folder / 'report.html'}")
 
 
+def rewarded(run: Run) -> str:
+    """What a run was rewarded by: its recipe, or the reward in its place."""
+    reward = run.config["reward"]
+    return str((reward.get("own") or {}).get("name", reward["recipe"]))
+
+
 def alarms(run: Run) -> list[str]:
     """A line for each alarm of a run."""
     return [f"{alarm['stage']} step {alarm['step']}: {alarm['message']}" for alarm in run.alarms()]

@@ -286,3 +286,11 @@ def test_a_threshold_of_another_encoder_is_flat() -> None:
     assert len(set(flat.tolist())) == 1
     assert len(set(ours.tolist())) > 1
     assert not math.isnan(ours[0].item())
+
+
+def test_a_reward_of_the_catalogue_in_the_recipes_place() -> None:
+    config = RewardConfig(own={"name": "history_quantile", "inner": {"name": "token_f1"}, "warmup": 2})
+    assert config.title == "history_quantile"
+    reward = build_reward(config)
+    assert reward(completion=["left lung", ""], reference=["left lung", "left lung"]).values.tolist() == [1.0, 0.0]
+    assert hasattr(reward, "load_state_dict"), "what it learns goes into the checkpoints"

@@ -13,8 +13,11 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from apps.text2sql.audit import run_audit
+from apps.text2sql.config import Text2SqlConfig
 from apps.text2sql.reward_config import RECIPE_NAMES, RewardConfig
 from apps.text2sql.rewards import RECIPES, ExecutionFirst, Grader, PartialResult, SchemaLinking, Syntax, build_reward
+from apps.text2sql.train import run_train
 from common.errors import RewardError, UsageError
 from common.rewards.base import Reward, RewardOutput
 from tests.apps.text2sql.reward_world import FAILING, GOLD, REFUSED, RIGHT, WRONG, build, rows
@@ -314,3 +317,20 @@ def test_unknown_names_say_what_is_near() -> None:
         build_reward(RewardConfig(recipe="arctic", weights={"execution": 1.0}))
     with pytest.raises(UsageError, match="weight 0"):
         build_reward(RewardConfig(recipe="qatch", weights={"partial": 0.0, "format": 0.0}))
+
+
+def test_a_reward_of_the_catalogue_in_the_recipes_place(path: Path) -> None:
+    config = RewardConfig(own={"name": "token_f1", "reference": "gold"})
+    assert config.title == "token_f1"
+    assert build_reward(config)(completion=[GOLD, ""], gold=[GOLD, GOLD]).values.tolist() == [1.0, 0.0]
+    with pytest.raises(UsageError, match="token_f1"):
+        build_reward(RewardConfig(own={"name": "token_f2"}))
+
+
+def test_recipes_are_not_compared_where_another_reward_stands_in_their_place() -> None:
+    config = Text2SqlConfig(reward=RewardConfig(own={"name": "token_f1", "reference": "gold"}))
+    config.comparison.recipes = ["execution", "contrastive"]
+    with pytest.raises(UsageError, match="comparison"):
+        run_train(config)
+    with pytest.raises(UsageError, match="apps audit"):
+        run_audit(config)
