@@ -26,7 +26,9 @@ def test_it_is_the_most_likely_model():
         wins[0] = 0  # one that never wins
         found = ratings(wins)
         best = minimize(loss, np.full(count, MEAN), args=(wins,), method="BFGS", options={"gtol": 1e-9})
-        assert found == pytest.approx(best.x, abs=0.05)
+        # scipy's differences of the loss stop it a little before the optimum, by how much depends on its version.
+        assert found == pytest.approx(best.x, abs=0.5)
+        assert loss(found, wins) <= best.fun + 1e-12
         assert found.mean() == pytest.approx(MEAN)
 
 
