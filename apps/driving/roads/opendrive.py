@@ -9,6 +9,10 @@ from __future__ import annotations
 import hashlib
 import itertools
 import math
+import os
+import subprocess
+import sys
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from apps.driving.roads.network import SPACING, RoadNetwork
-from apps.driving.roads.network_files import rounded
+from apps.driving.roads.network_files import load, rounded, save
 from apps.driving.roads.spawns import choose_spawns
 from apps.driving.roads.speed_limits import DEFAULT_LIMIT, kilometres_per_hour, sign_limits
 from common.errors import DataError, MissingDependency, UsageError
@@ -30,6 +34,10 @@ LONGEST_ROAD, LONGEST_MAP = 1e5, 5e6
 """Metres of a road, and of all driving lanes together: CARLA's largest town has about a million."""
 STEEPEST = 10
 """Times its length along the reference line that a lane may have: more is a slope or a bend that no road has."""
+LONGEST_READING = 900
+"""Seconds; CARLA's largest town takes about one in thirty of them."""
+REFUSED = 3
+"""Exit code of the process that reads a map, where the map is at fault and stdout tells why."""
 _EDGE = 1e-3
 _SAMPLE = 2.0
 
@@ -63,21 +71,55 @@ def digest_of(text: str) -> str:
 def read_opendrive(path: Path | str) -> RoadNetwork:
     """The road network of an `.xodr` file, named after the file.
 
+    It is read in a process of its own: CARLA's reader is C++, and a broken map can take down the process it is in.
+
     Raises:
-        DataError: the file is absent or no usable OpenDRIVE.
+        DataError: the file is absent or no usable OpenDRIVE, or CARLA's reader crashed on it or did not end.
         MissingDependency: the carla wheel is not installed.
     """
     path = Path(path)
+    if not path.is_file():
+        raise DataError("no such file", path=path)
+    _carla()
+    with tempfile.TemporaryDirectory() as folder:
+        made = Path(folder) / "roads.npz"
+        command = [sys.executable, "-m", __name__, str(path.resolve()), str(made)]
+        places = os.pathsep.join(place or os.getcwd() for place in sys.path)
+        try:
+            done = subprocess.run(
+                command,
+                env={**os.environ, "PYTHONPATH": places},
+                capture_output=True,
+                text=True,
+                timeout=LONGEST_READING,
+                check=False,
+            )
+        except subprocess.TimeoutExpired as error:
+            raise DataError(f"not read within {LONGEST_READING} s: this is no usable OpenDRIVE", path=path) from error
+        if done.returncode == REFUSED:
+            raise DataError(done.stdout.strip(), path=path)
+        if done.returncode:
+            told = f": {done.stderr.strip()[-300:]}" if done.returncode > 0 else ""
+            raise DataError(f"CARLA's reader crashed on it (exit code {done.returncode}){told}", path=path)
+        return load(made)
+
+
+def read_here(path: Path, made: Path) -> int:
+    """Read a map in this process, and leave it as `made`; what is wrong with it goes to stdout.
+
+    Returns:
+        The exit code: 0, or `REFUSED`.
+    """
     try:
         text = path.read_text(encoding="utf-8-sig")
-    except FileNotFoundError as error:
-        raise DataError("no such file", path=path) from error
+        save(from_opendrive(text, path.stem), made)
     except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"cannot be read as text ({error})", path=path) from error
-    try:
-        return from_opendrive(text, path.stem)
+        sys.stdout.write(f"cannot be read as text ({error})")
     except DataError as error:
-        raise DataError(str(error), path=path) from error
+        sys.stdout.write(str(error))
+    else:
+        return 0
+    return REFUSED
 
 
 def from_opendrive(text: str, name: str) -> RoadNetwork:
@@ -314,3 +356,7 @@ def _crossings(world: Any) -> NDArray[np.float64]:
         return np.zeros((0, 4, 3))
     corners = max(map(len, polygons))
     return np.array([p + p[-1:] * (corners - len(p)) for p in polygons])
+
+
+if __name__ == "__main__":
+    sys.exit(read_here(Path(sys.argv[1]), Path(sys.argv[2])))
