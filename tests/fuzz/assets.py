@@ -6,8 +6,9 @@ import os
 import pickle
 import re
 import shutil
+import signal
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -77,7 +78,7 @@ def xml(text: str) -> st.SearchStrategy[str]:
 
 
 def xodr() -> Target:
-    """In a child of its own for each input, for CARLA's reader is C++ that may take the process down."""
+    """In a child of its own for each input, as `read_opendrive` does: CARLA's reader is C++ and may take it down."""
     from apps.driving.roads.opendrive import from_opendrive
 
     def read(text: str) -> None:
@@ -86,7 +87,7 @@ def xodr() -> Target:
 
     from_opendrive(MAP, "fuzz")
     inputs = st.one_of(xml(MAP), xml(MAP), xml(MAP), st.sampled_from(ENTITIES), _text(MAP))
-    return Target(inputs, lambda text: isolated(read, text), examples=40)
+    return Target(inputs, lambda text: isolated(read, text, told=CRASHES), examples=40)
 
 
 def leaderboard() -> Target:
@@ -186,10 +187,16 @@ def _folder(name: str, load: Callable[[Path], Any], examples: int) -> Target:
 
 
 _HEAD = 20_000
+CRASHES = (signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, signal.SIGILL)
 
 
-def isolated(read: Callable[[Any], object], value: Any, seconds: float = 5.0, megabytes: int = 1000) -> None:
-    """Call in a forked child; what it raises is raised here, and what takes it down is an AssertionError."""
+def isolated(
+    read: Callable[[Any], object], value: Any, seconds: float = 5.0, megabytes: int = 1000, told: Sequence[int] = ()
+) -> None:
+    """Call in a forked child; what it raises is raised here, and what takes it down is an AssertionError.
+
+    Signals of `told` are a UsageError: the program itself calls it in a child, and tells its user.
+    """
     reading, writing = os.pipe()
     child = os.fork()
     if not child:
@@ -209,9 +216,9 @@ def isolated(read: Callable[[Any], object], value: Any, seconds: float = 5.0, me
             code = 1
             import traceback
 
-            kind = type(error) if isinstance(error, UsageError) else AssertionError
-            told = str(error) if isinstance(error, UsageError) else "".join(traceback.format_exception(error))
-            os.write(writing, pickle.dumps((kind.__name__, told[:60_000])))
+            expected = isinstance(error, UsageError)
+            message = str(error) if expected else "".join(traceback.format_exception(error))
+            os.write(writing, pickle.dumps(((UsageError if expected else AssertionError).__name__, message[:60_000])))
         finally:
             os._exit(code)
     os.close(writing)
@@ -219,10 +226,11 @@ def isolated(read: Callable[[Any], object], value: Any, seconds: float = 5.0, me
         said = pipe.read()
     _, status = os.waitpid(child, 0)
     if os.WIFSIGNALED(status):
-        raise AssertionError(f"the process ended by signal {os.WTERMSIG(status)}")
+        kind = UsageError if os.WTERMSIG(status) in told else AssertionError
+        raise kind(f"the process ended by signal {os.WTERMSIG(status)}")
     if said:
-        kind, told = pickle.loads(said)
-        raise AssertionError(told) if kind == "AssertionError" else UsageError(told)
+        name, message = pickle.loads(said)
+        raise AssertionError(message) if name == "AssertionError" else UsageError(message)
     assert os.WEXITSTATUS(status) == 0
 
 

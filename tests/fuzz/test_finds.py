@@ -87,6 +87,19 @@ def test_maps_that_took_the_process_down_or_never_ended(old: str, new: str, mess
         isolated(lambda one: from_opendrive(one, "found"), text)
 
 
+def test_a_map_that_takes_carlas_reader_down_is_told_and_nothing_else_happens(tmp_path: Path) -> None:
+    pytest.importorskip("carla", reason="CARLA's client library is not installed")
+    from apps.driving.roads.opendrive import from_opendrive, read_opendrive
+
+    (tmp_path / "found.xodr").write_text(MAP.replace('<laneOffset s="0"', '<laneOffset s="1.0"', 1))
+    with pytest.raises(DataError, match=r"found\.xodr: CARLA's reader crashed on it"):
+        read_opendrive(tmp_path / "found.xodr")
+    (tmp_path / "whole.xodr").write_text(MAP)
+    read, here = read_opendrive(tmp_path / "whole.xodr"), from_opendrive(MAP, "whole")
+    assert vars(read).keys() == vars(here).keys()
+    assert all(np.array_equal(one, vars(here)[name]) for name, one in vars(read).items())
+
+
 def test_more_lanes_than_any_map_has() -> None:
     from apps.driving.roads.opendrive import from_opendrive
 

@@ -35,7 +35,7 @@ LONGEST_ROAD, LONGEST_MAP = 1e5, 5e6
 STEEPEST = 10
 """Times its length along the reference line that a lane may have: more is a slope or a bend that no road has."""
 LONGEST_READING = 900
-"""Seconds; CARLA's largest town takes about one in thirty of them."""
+"""Seconds, after which a map counts as one that never ends."""
 REFUSED = 3
 """Exit code of the process that reads a map, where the map is at fault and stdout tells why."""
 _EDGE = 1e-3
