@@ -20,7 +20,7 @@ from common.training.run import Run
 POCKET = Path(__file__).resolve().parents[3] / "configs" / "medvqa" / "pocket.yaml"
 
 
-@pytest.mark.parametrize("recipe", ["adaptive", "exact_match"])
+@pytest.mark.parametrize("recipe", ["adaptive", pytest.param("exact_match", marks=pytest.mark.slow)])
 def test_reinforcement_raises_accuracy_on_the_questions_practised(recipe, tmp_path):
     options = ["--grpo.steps=40", "--grpo.prompts_per_step=8", "--grpo.learning_rate=5e-4", "--grpo.eval_every=0"]
     config = load(MedVqaConfig, POCKET, [*options, f"--reward.recipe={recipe}", "--train.limit=600"])

@@ -138,6 +138,7 @@ def test_rows_with_none_one_and_two_pictures_train_together(tmp_path):
     assert all(row["reference"] and row["question"] for row in rows)
 
 
+@pytest.mark.slow  # text2sql tries the same of common/training/comparison.py in every run
 def test_comparison_trains_every_recipe_and_seed_and_goes_on_where_it_stopped(tmp_path, capsys):
     recipes = "--comparison.recipes=[scorer, token_f1]"
     config = settings(tmp_path, recipes, "--comparison.seeds=[0, 1]", "--grpo.steps=1", "--grpo.eval_every=0")

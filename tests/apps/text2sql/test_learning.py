@@ -19,7 +19,7 @@ from common.training.run import Run
 POCKET = Path(__file__).resolve().parents[3] / "configs" / "text2sql" / "pocket.yaml"
 
 
-@pytest.mark.parametrize("recipe", ["contrastive", "execution"])
+@pytest.mark.parametrize("recipe", ["contrastive", pytest.param("execution", marks=pytest.mark.slow)])
 def test_reinforcement_raises_accuracy_on_the_questions_practised(recipe, tmp_path):
     options = ["--grpo.steps=30", "--grpo.prompts_per_step=8", "--grpo.learning_rate=5e-4", "--grpo.eval_every=0"]
     config = load(Text2SqlConfig, POCKET, [*options, f"--reward.recipe={recipe}", "--train.languages=[en]"])
