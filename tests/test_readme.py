@@ -26,7 +26,6 @@ MODULES = re.compile(r"python -m (apps|common\.rewards|examples)\b")
 
 # Long work is made short by options a user has too; what is run is otherwise what the page says.
 SMALL = {
-    "apps": {"audit": "--rows 4", "all": "--apps medvqa --rewards token_f1,exact_match"},
     "common.rewards": {"train": "--steps 4 --backbone.path hash"},
     "apps.text2sql": {
         "train": "--grpo.steps 2 --grpo.prompts_per_step 2 --grpo.generations 2 --heldout.limit 7 --train.limit 56"
@@ -67,9 +66,9 @@ SMALL = {
     },
 }
 # A server (tests/browser, or CARLA's), a run that must exist (test_train_resumes), what tests of their own run as it
-# stands here (test_pretrain, test_numbers_app), and what writes into the checkout.
+# stands here (test_pretrain, test_numbers_app, test_suite_audit), and what writes into the checkout.
 NOT_RUN = (
-    *("demo", "--resume", "captioning pretrain", "medvqa pretrain", "driving pretrain", "numbers_app"),
+    *("demo", "--resume", "captioning pretrain", "medvqa pretrain", "driving pretrain", "numbers_app", "m apps audit"),
     *("runs/", "carla", "roads.build"),
 )
 
@@ -137,8 +136,6 @@ def test_command_runs(command, tmp_path):
     if module == "apps.driving" and verb == "train" and not (ROOT / "assets" / "driving" / "clip").is_dir():
         pytest.skip("no pocket CLIP in this checkout")
     words += SMALL.get(module, {}).get(verb, "").split()
-    if command == "python -m apps audit":
-        words += SMALL["apps"]["all"].split()
     if "compare-" in command:
         words += SMALL.get(module, {}).get("compare", "").split()
     if verb in ("train", "pretrain"):
