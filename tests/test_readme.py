@@ -8,7 +8,9 @@ import shlex
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
@@ -80,6 +82,15 @@ def commands() -> list[str]:
     return [line for line in dict.fromkeys(found) if not any(word in line for word in NOT_RUN)]
 
 
+def rationed(found: list[str]) -> Iterator[Any]:
+    """One command of each verb for every run; the others, with other options, for `-m slow`, which CI runs too."""
+    seen: set[tuple[str, ...]] = set()
+    for command in found:
+        words = tuple(command.split()[2:4])
+        yield pytest.param(command, id=command, marks=[pytest.mark.slow] if words in seen else [])
+        seen.add(words)
+
+
 def test_the_two_set_up_commands_come_first_and_ci_runs_the_second():
     first, second = re.findall(r"```bash\n(.*?)```", README, re.S)[:2]
     assert first.strip().endswith("python -m apps.text2sql train")
@@ -125,7 +136,7 @@ def lay_out(module: str, folder: Path) -> None:
             write_jsonl(place / "pairs.jsonl", pairs)
 
 
-@pytest.mark.parametrize("command", commands())
+@pytest.mark.parametrize("command", rationed(commands()))
 def test_command_runs(command, tmp_path):
     words = shlex.split(command)[2:]
     module, verb = words[0], words[1] if len(words) > 1 else ""
