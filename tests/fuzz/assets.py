@@ -203,8 +203,10 @@ def isolated(
         os.close(reading)
         code = 0
         try:
+            import faulthandler
             import resource
 
+            faulthandler.disable()  # pytest's would print the child's end as if it were its own
             held = int(Path("/proc/self/statm").read_text().split()[0]) * os.sysconf("SC_PAGE_SIZE")
             resource.setrlimit(resource.RLIMIT_AS, (held + megabytes * 2**20,) * 2)
             resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
