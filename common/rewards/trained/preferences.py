@@ -145,7 +145,9 @@ def split_preferences(rows: Sequence[Preference], held_out: float, validation: f
     if len(groups) < FEWEST:
         raise DataError(f"{len(groups)} prompts in {len(rows)} pairs; a split by prompt needs {FEWEST} or more")
     random.Random(seed).shuffle(groups)
-    tested, watched = max(1, round(held_out * len(groups))), max(1, round(validation * len(groups)))
+    # Rounded, each side still has a prompt at least.
+    tested = min(max(1, round(held_out * len(groups))), len(groups) - 2)
+    watched = min(max(1, round(validation * len(groups))), len(groups) - tested - 1)
     place = {group: min(2, (at >= tested) + (at >= tested + watched)) for at, group in enumerate(groups)}
     test, watch, train = (tuple(at for at, row in enumerate(rows) if place[row.group] == part) for part in range(3))
     return Split(train, watch, test)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from common.errors import DataError, UsageError
@@ -108,6 +108,7 @@ def test_a_prompt_said_in_other_capitals_is_the_same_prompt(tmp_path: Path) -> N
     st.floats(0.05, 0.6),
     st.floats(0.05, 0.35),
 )
+@example([10], 0, 0.59375, 0.34375)  # 6.5 and 3.8 of 11 prompts, rounded, are all of them
 def test_no_prompt_is_on_two_sides(groups: list[int], seed: int, held_out: float, validation: float) -> None:
     pairs = [Preference("p", "a", "b", group=str(group)) for group in [*groups, *range(10)]]
     split = split_preferences(pairs, held_out, validation, seed)
