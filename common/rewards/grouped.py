@@ -8,6 +8,7 @@ have.
 from __future__ import annotations
 
 import math
+from abc import abstractmethod
 from collections.abc import Iterator
 from typing import Any
 
@@ -55,6 +56,10 @@ class Grouped(Transform):
                 )
             yield rows
 
+
+class Placed(Grouped):
+    """A row's new value follows from the scores of its group alone."""
+
     def score(self, **columns: Any) -> RewardOutput:
         """Score, then place each row in its group; see `Reward.score`."""
         output = self.inner(**columns)
@@ -66,12 +71,12 @@ class Grouped(Transform):
                 placed[known] = self.place(values[known])
         return RewardOutput(placed.float(), output.parts, output.info)
 
+    @abstractmethod
     def place(self, values: Tensor) -> Tensor:
         """The new values `(G,)` of a group's scored rows, float64."""
-        raise NotImplementedError
 
 
-class GroupNormalize(Grouped):
+class GroupNormalize(Placed):
     r""":math:`(r - \bar r) / \max(s, d)` in each group, cut at ±`limit`.
 
     Usually wrong inside a reward: GRPO does the same to the sum afterwards, and of a sum of normalised parts each has
@@ -107,7 +112,7 @@ class GroupNormalize(Grouped):
         return transform_functional.z_scores(values, self.noise).clamp(-self.limit, self.limit)
 
 
-class GroupRank(Grouped):
+class GroupRank(Placed):
     r""":math:`(\mathrm{rank} - 1) / (G - 1)` in each group; ties share their mean rank.
 
     Usually wrong inside a reward: it pays the best of a bad group as much as the best of a good one, and turns noise

@@ -51,6 +51,10 @@ class Remembering(Transform):
         return RewardOutput(self.change(output.values), output.parts, output.info)
 
     @abstractmethod
+    def change(self, values: Tensor) -> Tensor:
+        """The new values `(B,)`, by what is known."""
+
+    @abstractmethod
     def take_in(self, scores: Tensor) -> None:
         """Learn from the scores of a past step, `(N,)` float64 and finite."""
 

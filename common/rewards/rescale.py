@@ -25,10 +25,10 @@ from common.errors import DataError, RewardError, UsageError
 from common.files import locate
 from common.rewards import functional
 from common.rewards.base import Reward
-from common.rewards.grouped import Grouped
+from common.rewards.grouped import Placed
 from common.rewards.history import HistoryQuantile, HistorySigmoid
 from common.rewards.text import EncoderSimilarity
-from common.rewards.transforms import Rescale, Transform
+from common.rewards.transforms import Rescale, ValueTransform
 
 if TYPE_CHECKING:
     from common.models.text import Encoder
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 RESCALERS = ("none", "affine", "history_quantile", "history_sigmoid", "group_minmax")
 
 
-class Threshold(Transform):
+class Threshold(ValueTransform):
     r""":math:`1[r \ge \tau]`. Range {0, 1}, higher is better, NaN stays NaN.
 
     MediX-R1 (arXiv 2602.23363) takes 1[cos ≥ 0.8] of its own encoder. A threshold holds for one encoder only: with
@@ -60,7 +60,7 @@ class Threshold(Transform):
         return torch.where(values.isnan(), values, (values >= self.threshold).float())
 
 
-class AffineBaseline(Transform):
+class AffineBaseline(ValueTransform):
     r""":math:`(c - b) / (1 - b)`, clipped to [0, 1]: 0 for what unrelated texts score, 1 for equal ones.
 
     Range [0, 1], higher is better, NaN stays NaN. b is the encoder's baseline: the mean cosine of unrelated texts,
@@ -112,7 +112,7 @@ def baseline(encoder: Encoder, texts: Sequence[str]) -> float:
     return max(0.0, float((cosines.sum() - cosines.diagonal().sum()) / (size * (size - 1))))
 
 
-class GroupMinMax(Grouped):
+class GroupMinMax(Placed):
     r"""Place between the least and the greatest score of the row's group, with a dead band.
 
     .. math:: \frac12 \pm \frac{\max(|r - m| - d/2,\, 0)}{r_{max} - r_{min}}, \quad m = (r_{min} + r_{max})/2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import abstractmethod
 from collections import OrderedDict
 from collections.abc import Hashable, Sequence
 from typing import Any
@@ -16,7 +17,7 @@ from common.rewards.base import Reward, RewardOutput, nan_like, take_rows
 
 
 class Transform(Reward):
-    """A reward that changes the values of another one, row by row; parts, info and NaN pass through."""
+    """A reward made of another one, whose name, columns, gradient and parts it has unless a subclass says else."""
 
     def __init__(self, inner: Reward, name: str | None = None) -> None:
         self.inner = inner
@@ -25,14 +26,18 @@ class Transform(Reward):
         self.differentiable = inner.differentiable
         self.part_names = inner.part_names
 
+
+class ValueTransform(Transform):
+    """A reward that changes the values of another one, row by row; parts, info and NaN pass through."""
+
     def score(self, **columns: Any) -> RewardOutput:
         """Score, then change the values; see `Reward.score`."""
         output = self.inner(**columns)
         return RewardOutput(self.change(output.values), output.parts, output.info)
 
+    @abstractmethod
     def change(self, values: Tensor) -> Tensor:
         """The new values `(B,)`."""
-        raise NotImplementedError
 
 
 def explained(inner: RewardOutput, own: Sequence[str]) -> dict[str, Sequence[str]]:
@@ -41,7 +46,7 @@ def explained(inner: RewardOutput, own: Sequence[str]) -> dict[str, Sequence[str
     return {**inner.info, "reason": [said or added for said, added in zip(first, own, strict=True)]}
 
 
-class Affine(Transform):
+class Affine(ValueTransform):
     """`scale · r + shift`. Range: the image of the inner bounds; a negative `scale` turns the direction round.
 
     Under trl's group z-score a lone affine map changes nothing: it matters inside sums and products only.
@@ -80,7 +85,7 @@ class Center(Affine):
         super().__init__(inner, 1.0, -self.at, name)
 
 
-class Above(Transform):
+class Above(ValueTransform):
     r""":math:`r \cdot 1[r > \epsilon]`: small values are noise and pay nothing.
 
     Range: the inner bounds from ε on, and 0. Higher is better where ε is 0 or more; NaN stays NaN. After ONI (arXiv
@@ -105,7 +110,7 @@ class Above(Transform):
         return transform_functional.above(values, self.threshold)
 
 
-class DeadBand(Transform):
+class DeadBand(ValueTransform):
     r""":math:`a \pm \max(|r - a| - d, 0)`: what lies within d of a is a, and beyond it nothing jumps.
 
     Range: the inner bounds, as far as they reach beyond the band; higher is better where it was so before. Monotone;
@@ -136,7 +141,7 @@ class DeadBand(Transform):
         return transform_functional.dead_band(values, self.band, self.at)
 
 
-class Clip(Transform):
+class Clip(ValueTransform):
     """`min(max(r, low), high)`. Range: the inner bounds, clipped. Higher is better where it was so before.
 
     Raises:
@@ -156,7 +161,7 @@ class Clip(Transform):
         return values.clamp(self.low, self.high)
 
 
-class Rescale(Transform):
+class Rescale(ValueTransform):
     """`(r − low) / (high − low)`, clipped to [0, 1]: a frozen map that spreads a narrow band.
 
     `low` and `high` are percentiles of the scores of *mismatched* and *matched* pairs, measured once (`audit` reports
