@@ -264,15 +264,12 @@ class VisionLanguageModel:
             DataError: a picture cannot be read.
         """
         yes, no = opposites(self.processor.tokenizer, words)
-        prompts = self._reader.asked(pictures, questions, system)
-        begun = self._reader.text_ids(opening)
-        found: dict[int, Tensor] = {}
-        with scoring(self.model, prompts):
-            for rows, encoded in batches(self._reader, prompts, self.batch_size, [begun] * len(prompts)):
-                likely, unlikely = self._batch(encoded).scores(self.model, yes + no).tensor_split([len(yes)], -1)
-                odds = likely.logsumexp(-1) - unlikely.logsumexp(-1)
-                found.update(zip(rows, odds, strict=True))
-        return self._stacked([found[row] for row in range(len(prompts))])
+
+        def odds(batch: Batch) -> Tensor:
+            likely, unlikely = batch.scores(self.model, yes + no).tensor_split([len(yes)], -1)
+            return likely.logsumexp(-1) - unlikely.logsumexp(-1)
+
+        return self._next_token(odds, pictures, questions, system, opening)
 
     def yes_mass(
         self,
@@ -287,14 +284,12 @@ class VisionLanguageModel:
         Arguments as in `yes_logit`, whose odds say nothing then.
         """
         yes, no = opposites(self.processor.tokenizer, words)
-        prompts = self._reader.asked(pictures, questions, system)
-        begun = self._reader.text_ids(opening)
-        found: dict[int, Tensor] = {}
-        with torch.no_grad(), scoring(self.model, prompts):
-            for rows, encoded in batches(self._reader, prompts, self.batch_size, [begun] * len(prompts)):
-                logits = self._batch(encoded).logits(self.model, 1)[:, -1]
-                found.update(zip(rows, logits.softmax(-1)[:, yes + no].sum(-1), strict=True))
-        return self._stacked([found[row] for row in range(len(prompts))])
+
+        def mass(batch: Batch) -> Tensor:
+            return batch.logits(self.model, 1)[:, -1].softmax(-1)[:, yes + no].sum(-1)
+
+        with torch.no_grad():
+            return self._next_token(mass, pictures, questions, system, opening)
 
     def states(self, prompts: Sequence[VisualPrompt], answers: Sequence[str]) -> list[Tensor]:
         """The last layer's states at each answer's tokens, in which special tokens are plain text, and at the one that
@@ -314,6 +309,23 @@ class VisionLanguageModel:
                 states = self._batch(encoded).states(opened.model)
                 found.update((row, one[-len(targets[row]) :]) for row, one in zip(rows, states, strict=True))
         return [found[row] for row in range(len(prompts))]
+
+    def _next_token(
+        self,
+        read: Callable[[Batch], Tensor],
+        pictures: Pictures,
+        questions: str | Sequence[str],
+        system: str | None,
+        opening: str,
+    ) -> Tensor:
+        """What `read` says, `(b,)`, of the token after each question's opened answer: `(B,)`."""
+        prompts = self._reader.asked(pictures, questions, system)
+        begun = self._reader.text_ids(opening)
+        found: dict[int, Tensor] = {}
+        with scoring(self.model, prompts):
+            for rows, encoded in batches(self._reader, prompts, self.batch_size, [begun] * len(prompts)):
+                found.update(zip(rows, read(self._batch(encoded)), strict=True))
+        return self._stacked([found[row] for row in range(len(prompts))])
 
     @property
     def _reader(self) -> PromptReader:
