@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from http.server import ThreadingHTTPServer
 from typing import Any
 
-Answer = tuple[int, Any]
+from tests.common.rewards.loopback import Answer, JsonHandler, running
 
 
 def chat(content: str) -> Answer:
@@ -36,34 +35,14 @@ class JudgeServer(ThreadingHTTPServer):
         return [json.loads(body["messages"][1]["content"]) for body in self.bodies]
 
 
-class Handler(BaseHTTPRequestHandler):
+class Handler(JsonHandler):
     server: JudgeServer
 
     def do_POST(self) -> None:
-        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        body = self.read()
         self.server.bodies.append(body)
-        status, reply = self.server.answer(body)
-        data = reply if isinstance(reply, bytes) else json.dumps(reply).encode()
-        try:
-            self.send_response(status)
-            self.send_header("Content-Length", str(len(data)))
-            self.end_headers()
-            self.wfile.write(data)
-        except (BrokenPipeError, ConnectionResetError):
-            pass
-
-    def log_message(self, *_: Any) -> None:
-        pass
+        self.send(*self.server.answer(body))
 
 
-@contextmanager
-def judge_server() -> Iterator[JudgeServer]:
-    with JudgeServer() as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        try:
-            yield server
-        finally:
-            # A test that fails must not leave a thread that keeps pytest from ending.
-            server.shutdown()
-            thread.join()
+def judge_server() -> AbstractContextManager[JudgeServer]:
+    return running(JudgeServer())

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from contextlib import AbstractContextManager, contextmanager
+from http.server import ThreadingHTTPServer
 from typing import Any
 
 from common.rewards.base import Reward
 from common.scale.config import Limits
 from common.scale.serving import RewardService, fingerprint_of, in_threads
+from tests.common.rewards.loopback import Answer, JsonHandler, running
 
-Answer = tuple[int, Any]
 DESCRIPTION = {
     "protocol": 1,
     "name": "served",
@@ -53,46 +52,23 @@ class ScriptedServer(ThreadingHTTPServer):
         return f"http://127.0.0.1:{self.server_address[1]}"
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _Handler(JsonHandler):
     server: ScriptedServer
 
     def do_GET(self) -> None:
         self.server.headers.append(dict(self.headers))
         described = self.server.description
-        self._send(*(described if isinstance(described, tuple) else (200, described)))
+        self.send(*(described if isinstance(described, tuple) else (200, described)))
 
     def do_POST(self) -> None:
-        columns = json.loads(self.rfile.read(int(self.headers["Content-Length"])))["columns"]
+        columns = self.read()["columns"]
         self.server.headers.append(dict(self.headers))
         self.server.asked.append(columns)
-        self._send(*self.server.answer(columns))
-
-    def _send(self, status: int, reply: Any) -> None:
-        data = reply if isinstance(reply, bytes) else json.dumps(reply).encode()
-        try:
-            self.send_response(status)
-            if status in (301, 302, 307):
-                self.send_header("Location", reply["to"])
-            self.send_header("Content-Length", str(len(data)))
-            self.end_headers()
-            self.wfile.write(data)
-        except (BrokenPipeError, ConnectionResetError):
-            pass
-
-    def log_message(self, *_: Any) -> None:
-        pass
+        self.send(*self.server.answer(columns))
 
 
-@contextmanager
-def scripted_server() -> Iterator[ScriptedServer]:
-    with ScriptedServer() as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        try:
-            yield server
-        finally:
-            server.shutdown()
-            thread.join()
+def scripted_server() -> AbstractContextManager[ScriptedServer]:
+    return running(ScriptedServer())
 
 
 @contextmanager
