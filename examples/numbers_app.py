@@ -1,9 +1,7 @@
 """A new application on the core: numbers in words -> digits. Copy it, and put your own domain in its place.
 
-    python -m examples.numbers_app audit      # assay the reward before training on it
-    python -m examples.numbers_app train      # SFT, then GRPO; before and after on held-out numbers; a report
-
-Rows, a reward, its audit, and a training with its figures make an application; the rest is `common`.
+python -m examples.numbers_app audit      # assay the reward before training on it
+python -m examples.numbers_app train      # SFT, then GRPO; before and after on held-out numbers; a report
 """
 
 from __future__ import annotations
@@ -15,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from common import ui
-from common.cli import OPTIONAL, App, Flag, Verb
-from common.config import GrpoConfig, LanguageModelConfig, SftConfig, load
+from common.cli import App, Verb
+from common.config import GrpoConfig, LanguageModelConfig, SftConfig
 from common.rewards import Reward, RewardOutput
 
 NAMES = """zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen
@@ -100,27 +98,26 @@ def run_audit(config: NumbersConfig) -> int:
     return 0
 
 
-def run_train(config: NumbersConfig, resume: str | None = None) -> int:
+def run_train(config: NumbersConfig) -> int:
     """Teach the words, then reinforce what is right; show held-out accuracy before and after."""
     from datasets import Dataset
 
     from common.models.language import generate, load_language_model, save_language_model
     from common.report import Change, Report
     from common.stats import bootstrap, paired_bootstrap
-    from common.training import grpo, outcome, run, sft
+    from common.training import grpo, outcome, run, sft, stage
 
-    here = run.Run.resume(resume) if resume else run.Run.create(config.runs, None, config, config.seed)
-    config, going_on = load(NumbersConfig, here.folder / "config.yaml"), resume is not None
+    folder = Path(config.runs) / f"seed{config.seed}"
+    going_on = folder.is_dir()  # stopped with Ctrl-C, the same command goes on
+    here = stage.open_run(folder, config, config.seed, "python -m examples.numbers_app train")
     run.set_threads(1)
-    run.seed_everything(here.seed)
-    train, heldout = rows(config)
+    data, heldout = map(Dataset.from_dict, rows(config))
     model, tokenizer = load_language_model(config.model, training=True)
 
     def right(model: Any) -> list[float]:
         answers = generate(model, tokenizer, heldout["prompt"], max_new_tokens=8)
         return [float(said[0] == number) for said, number in zip(answers, heldout["reference"], strict=True)]
 
-    data = Dataset.from_dict(train)
     model = sft.run_sft(here, model, tokenizer, data, config.sft, resume=going_on)
     before = right(model)
     model = grpo.run_grpo(here, model, tokenizer, data, Digits(), config.grpo, resume=going_on)
@@ -130,7 +127,9 @@ def run_train(config: NumbersConfig, resume: str | None = None) -> int:
     report = Report("Numbers in words", f"seed {here.seed}").section("Before and after").headline([change])
     outcome.add_curves(report, here, "grpo", "Reinforcement", {"reward": "mean reward", "groups/flat": "flat groups"})
     outcome.finish(report, here, "grpo", "What the policy said last")
-    outcome.print_json(here, outcome.plain([change]))
+    figures = [one.text(100, 1) for one in (change.before, change.after, change.difference) if one]
+    ui.table(f"Read right, % of {len(after)} held-out numbers", ("before", "after", "difference"), [figures])
+    outcome.print_places(here)
     return 0
 
 
@@ -141,7 +140,7 @@ APP = App(
     default_config=Path(__file__).with_suffix(".yaml"),
     verbs=(
         Verb("audit", "assay the reward", "examples.numbers_app:run_audit"),
-        Verb("train", "SFT, then GRPO", "examples.numbers_app:run_train", (Flag("--resume", "run", OPTIONAL),)),
+        Verb("train", "SFT, then GRPO", "examples.numbers_app:run_train"),
     ),
 )
 

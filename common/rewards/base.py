@@ -2,6 +2,8 @@
 
 Failure policy (shared/design.md, section 3). A value is NaN only where the *grader* failed. The policy's fault
 scores the lower bound, with a reason; the caller's fault raises.
+
+Importing this waits for nothing: torch comes with the first batch, so that a reward may stand beside a command line.
 """
 
 from __future__ import annotations
@@ -10,12 +12,12 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING, Any
 
 from common.errors import MissingColumn, RewardError
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,8 @@ class Reward(ABC):
             MissingColumn: a column in `needs` is absent.
             RewardError: two columns differ in length, or `score` returned something of another shape.
         """
+        import torch
+
         size = self.batch_size(columns)
         output = self.score(**columns)
         if output.values.shape != (size,):
@@ -129,6 +133,8 @@ class Reward(ABC):
 
 def nan_like(size: int) -> Tensor:
     """`(size,)` of NaN: rows not scored yet."""
+    import torch
+
     return torch.full((size,), math.nan)
 
 
@@ -137,11 +143,11 @@ def row_count(column: object) -> int | None:
     if isinstance(column, Mapping):
         counts = {row_count(value) for value in column.values()}
         return counts.pop() if len(counts) == 1 else None
-    if isinstance(column, (str, bytes)) or (isinstance(column, Tensor) and column.ndim == 0):
+    if isinstance(column, (str, bytes)):
         return None
     try:
         return len(column)  # type: ignore[arg-type]
-    except TypeError:
+    except TypeError:  # a number, or a tensor of one
         return None
 
 
@@ -160,5 +166,7 @@ def _take(column: Any, rows: Sequence[int]) -> Any:
 
 def scatter_rows(values: Tensor, rows: Sequence[int], size: int, fill: float = math.nan) -> Tensor:
     """`values` `(len(rows),)` at `rows` of a `(size,)` tensor that holds `fill` elsewhere."""
+    import torch
+
     result = torch.full((size,), fill, dtype=torch.float32, device=values.device)
     return result.index_copy(0, torch.tensor(rows, dtype=torch.long, device=values.device), values.float())

@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
-import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from examples.numbers_app import APP, Digits, NumbersConfig, in_words, rows
 
+ROOT = Path(__file__).resolve().parents[2]
 SMALL = ["--sft.steps=2", "--sft.batch_size=4", "--heldout=8"]
 SMALL += ["--grpo.steps=2", "--grpo.prompts_per_step=2", "--grpo.generations=4"]
 
 
 def test_it_is_short() -> None:
-    assert len(Path("examples/numbers_app.py").read_text(encoding="utf-8").splitlines()) < 150
+    assert len((ROOT / "examples" / "numbers_app.py").read_text(encoding="utf-8").splitlines()) < 150
+
+
+def test_help_waits_for_nothing_heavy() -> None:
+    asked = [sys.executable, "-X", "importtime", "-m", "examples.numbers_app", "train", "--help"]
+    done = subprocess.run(asked, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert "--grpo.steps" in done.stdout
+    assert not {"torch", "transformers"} & {line.split("|")[-1].strip() for line in done.stderr.splitlines()}
 
 
 @pytest.mark.parametrize(
@@ -49,11 +58,15 @@ def test_audit_kills_every_mutant(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out.count("100.0 [98.7, 100.0]") == 3
 
 
-def test_train_goes_through_and_resumes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert APP.main(["train", *SMALL, "--runs", str(tmp_path / "numbers")]) == 0
-    said = json.loads(capsys.readouterr().out)
-    run = Path(said["run"])
-    assert said["changes"]["read right"]["after"]["n"] == 8
+def test_train_goes_through_and_the_same_command_goes_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    command = ["train", *SMALL, "--runs", str(tmp_path / "numbers")]
+    run = tmp_path / "numbers" / "seed0"
+    assert APP.main(command) == 0
+    said = capsys.readouterr().out
+    assert "of 8 held-out numbers" in said
     assert "Before and after" in (run / "report.html").read_text(encoding="utf-8")
-    assert APP.main(["train", "--resume", str(run)]) == 0  # both stages are done: nothing is trained again
-    assert json.loads(capsys.readouterr().out)["changes"] == said["changes"]
+    steps = (run / "log.jsonl").read_text(encoding="utf-8")
+    assert APP.main(command) == 0  # both stages are done: nothing is trained again
+    assert capsys.readouterr().out == said
+    assert (run / "log.jsonl").read_text(encoding="utf-8") == steps
+    assert APP.main([*command, "--grpo.temperature", "0.5"]) == 2, "other settings are another run"
