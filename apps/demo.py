@@ -21,13 +21,12 @@ from apps.suite import APPS, install, status
 from common import ui
 from common.config import load, nearest
 from common.errors import MissingDependency, TouchstoneError, UsageError
+from common.uploads import LARGEST_OTHERWISE
 
 if TYPE_CHECKING:
     import fastapi
     import gradio
 
-#: Bytes of an upload to a page that asks for none: gradio would take any.
-SMALL = 100_000
 CONFIGS = Path(__file__).resolve().parent.parent / "configs"
 
 
@@ -114,7 +113,8 @@ def assemble(tabs: Mapping[str, Tab]) -> fastapi.FastAPI:
 
     for name, tab in tabs.items():
         if tab.blocks is not None:
-            settings = {"max_file_size": SMALL, **tab.settings, "css": ui.CSS + tab.settings.get("css", "")}
+            css = ui.CSS + tab.settings.get("css", "")
+            settings = {"max_file_size": LARGEST_OTHERWISE, **tab.settings, "css": css}
             server = gradio.mount_gradio_app(
                 server, tab.blocks, f"/{name}", theme=ui.theme(), footer_links=[], ssr_mode=False, **settings
             )

@@ -12,7 +12,7 @@ from pathlib import Path
 from common.errors import DataError, UsageError
 
 #: Where a page says nothing of uploads it has none; gradio's upload address is open all the same. Bytes.
-LARGEST_OTHERWISE = 1_000_000
+LARGEST_OTHERWISE = 100_000
 _PLACE = "GRADIO_TEMP_DIR"
 
 
