@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from common import ui
 from common.assays import TESTS, Assay
-from common.rewards.audit_report import folded, percent
+from common.rewards.audit.report import folded, percent
 from common.stats import Interval
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from common.errors import DataError
 from common.stats import Interval
 
 if TYPE_CHECKING:
-    from common.rewards.audit_report import AuditReport
+    from common.rewards.audit import AuditReport
     from common.rewards.base import Reward
 
 #: An operator that was tried less often is not called the worst.

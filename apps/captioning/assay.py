@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING, Any
 from apps.captioning.data import Example
 from apps.captioning.mutations import FACTS, HACKS, Told, exact, lengthened
 from common.errors import DataError
-from common.rewards import audit_measures as measure
 from common.rewards.audit import Mutant
+from common.rewards.audit import measures as measure
 from common.rewards.base import Reward, take_rows
 from common.stats import Interval, auc, bootstrap, bootstrap_columns, spearman, wilson
 
 if TYPE_CHECKING:
     from apps.captioning.features import Pictures
-    from common.rewards.audit_report import AuditReport
+    from common.rewards.audit import AuditReport
 
 Columns = dict[str, Any]
 Change = Callable[[Mapping[str, Any]], Columns]

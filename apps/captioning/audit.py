@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from apps.captioning.config import CaptioningConfig
     from apps.captioning.data import Example
     from common.models.clip import Clip
-    from common.rewards.audit_measures import Latency, MutationResult
-    from common.rewards.audit_report import AuditReport
+    from common.rewards.audit import AuditReport
+    from common.rewards.audit.measures import Latency, MutationResult
     from common.rewards.base import Reward
     from common.stats import Interval
 
@@ -282,10 +282,10 @@ class _Material:
     def _usual(self, clip: Clip, notes: list[str]) -> tuple[dict[str, Reward], str]:
         from apps.captioning.rewards import ClipAgg, ClipCos, build_rewards
         from apps.captioning.score import naturalness_snapshot
-        from common.rewards.caption_text import CiderD
-        from common.rewards.cider import DocumentFrequency
         from common.rewards.compose import WeightedSum
         from common.rewards.image import ClipScore
+        from common.rewards.text import CiderD
+        from common.rewards.text.cider import DocumentFrequency
 
         config, paid = self.config, self.config.reward
         judge = naturalness_snapshot(config)

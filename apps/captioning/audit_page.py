@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from common.rewards.audit_report import folded, percent, percent_interval
+from common.rewards.audit.report import folded, percent, percent_interval
 from common.stats import Interval
 
 if TYPE_CHECKING:

@@ -15,8 +15,7 @@ from apps.captioning.aggregation import Keys, aggregate
 from apps.captioning.train_config import RewardConfig
 from common.errors import RewardError, UsageError
 from common.rewards.base import Reward, RewardOutput
-from common.rewards.image import EMPTY, ClipScore
-from common.rewards.pictures import PictureReward
+from common.rewards.image import EMPTY, ClipScore, PictureReward
 
 if TYPE_CHECKING:
     from common.models.clip import Clip
@@ -224,15 +223,15 @@ def _supervised(name: str, config: RewardConfig, clip: Clip, references: Sequenc
             "see; set reward.paired to true if this is meant to be supervised"
         )
     if name == "bleu":
-        from common.rewards.caption_text import Bleu
+        from common.rewards.text import Bleu
 
         return Bleu()
     if name == "similarity":
         from common.rewards.text import EncoderSimilarity
 
         return EncoderSimilarity(TextSide(clip))
-    from common.rewards.caption_text import CiderD
-    from common.rewards.cider import DocumentFrequency
+    from common.rewards.text import CiderD
+    from common.rewards.text.cider import DocumentFrequency
 
     if not references:
         raise UsageError("reward.cider takes its word frequencies from the training captions, and there are none")

@@ -100,7 +100,7 @@ def naturalness_snapshot(config: CaptioningConfig) -> Reward | None:
     A hub id gives None: a language model from the hub has no head that has learnt to judge.
     """
     from apps.captioning.model import torch_device
-    from common.rewards.learned import Discriminator
+    from common.rewards.trained.discriminator import Discriminator
 
     folder = locate(config.discriminator.path)
     if not (folder / "config.json").is_file():

@@ -24,7 +24,7 @@ from apps.driving.goals import Goals
 from apps.driving.reward_config import GoalConfig, worded
 from common.errors import DataError, UsageError
 from common.files import locate, read_json, write_json
-from common.rewards import image_functional as functional
+from common.rewards.image import functional
 from common.stats import Interval, auc, bootstrap_columns
 
 if TYPE_CHECKING:

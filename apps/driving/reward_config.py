@@ -116,7 +116,7 @@ class SynthesisConfig:
 
 @dataclass
 class IntrinsicConfig:
-    """ONI's intrinsic reward on top: a language model's opinion of what happens; see `common.rewards.intrinsic`.
+    """ONI's intrinsic reward on top: a language model's opinion of what happens (`common.rewards.episodes.intrinsic`).
 
     Args:
         mode: `none`, `retrieve` (its labels themselves), `classify` or `rank` (a small model that learns them).
@@ -144,7 +144,7 @@ class IntrinsicConfig:
 @dataclass
 class DecompositionConfig:
     """LaRe's return decomposition of the recipe's reward over hand-written factors; see
-    `common.rewards.decomposition`.
+    `common.rewards.episodes.decomposition`.
 
     Args:
         on: whether it is done; for recipes that pay late (`roboclip`, `tirl`).

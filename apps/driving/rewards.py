@@ -51,10 +51,9 @@ from apps.driving.reward_config import RECIPE_NAMES, RewardConfig, worded
 from common.config import nearest
 from common.errors import UsageError
 from common.rewards.base import Reward
-from common.rewards.decomposition import ReturnDecomposition
+from common.rewards.episodes import Intrinsic, ReturnDecomposition
+from common.rewards.episodes.labels import Annotator, JudgeAnnotator, LabelQueue
 from common.rewards.image import ContrastiveGoal, GoalBaseline
-from common.rewards.intrinsic import Intrinsic
-from common.rewards.labels import Annotator, JudgeAnnotator, LabelQueue
 from common.rewards.state import with_state
 
 if TYPE_CHECKING:

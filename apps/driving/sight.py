@@ -104,7 +104,7 @@ class Sight:
         Raises:
             UsageError: a goal is empty or too long, or both are the same.
         """
-        from common.rewards import image_functional as functional
+        from common.rewards.image import functional
 
         positive, negative = checked(positive, "what the road should look like"), checked(negative, "what must not be")
         if positive.lower() == negative.lower():

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from apps.medvqa.auditing.subjects import Made, Subjects, Trials
     from apps.medvqa.config import MedVqaConfig
     from apps.medvqa.data import Example
-    from common.rewards.audit_report import AuditReport
+    from common.rewards.audit import AuditReport
     from common.rewards.base import Reward
 
 #: What the configured reward is compared with.
@@ -168,7 +168,7 @@ def assay_reward(reward: Reward, those: Subjects, made: Trials, seed: int = 0) -
     """
     from apps.medvqa.auditing import assay
     from apps.medvqa.auditing.rewordings import REWORDINGS
-    from common.rewards import audit_measures as measure
+    from common.rewards.audit import measures as measure
 
     general, facts, hacks, others = _scores(reward, those, made, seed)
     span = reward.bounds[1] - reward.bounds[0]

@@ -32,7 +32,7 @@ class SemanticConfig:
     Args:
         encoder: folder or hub id of a sentence encoder, or "hash", the last resort: it sees shared words only.
         device: torch device of a transformers encoder.
-        rescaler: how the cosine is spread; see `common.rewards.rescale`.
+        rescaler: how the cosine is spread; see `common.rewards.transforms.rescale`.
         noise: difference of cosines that means nothing.
         window: cosines that a history re-scaler remembers.
         warmup: cosines that it needs before it is used.

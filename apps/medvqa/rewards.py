@@ -20,17 +20,22 @@ from apps.medvqa.reward_config import RECIPE_NAMES, RewardConfig
 from common.config import nearest
 from common.errors import UsageError
 from common.rewards.base import Reward
-from common.rewards.bmas import Bmas, EmbeddingTable, WordVectors
 from common.rewards.build import build
-from common.rewards.caption_text import RougeL
 from common.rewards.compose import Product, WeightedSum
-from common.rewards.explanation import ExplanationSimilarity
-from common.rewards.instructions import MaxWords, StrictTags, adherence
-from common.rewards.judge import LlmJudge
-from common.rewards.rescale import Threshold
+from common.rewards.judges import LlmJudge
 from common.rewards.state import with_state
-from common.rewards.text import EncoderSimilarity, ExactMatch, TokenF1
-from common.rewards.transforms import Affine
+from common.rewards.text import (
+    Bmas,
+    EmbeddingTable,
+    EncoderSimilarity,
+    ExactMatch,
+    ExplanationSimilarity,
+    RougeL,
+    TokenF1,
+    WordVectors,
+)
+from common.rewards.text.instructions import MaxWords, StrictTags, adherence
+from common.rewards.transforms import Affine, Threshold
 
 __all__ = [
     "RECIPES",
@@ -78,7 +83,7 @@ def rouge_l(config: RewardConfig) -> Reward:
 
 
 def bmas(config: RewardConfig) -> Reward:
-    """BMAS of Mixed-R1 (arXiv 2505.24164) on every answer; see `common.rewards.bmas.Bmas`."""
+    """BMAS of Mixed-R1 (arXiv 2505.24164) on every answer; see `common.rewards.text.bmas.Bmas`."""
     return formed(config, OnAnswer(_bmas(config)))
 
 
@@ -96,7 +101,7 @@ def threshold(config: RewardConfig) -> Reward:
 
 
 def judge(config: RewardConfig) -> Reward:
-    """The LLM judge alone; see `common.rewards.judge.LlmJudge`."""
+    """The LLM judge alone; see `common.rewards.judges.answer.LlmJudge`."""
     return formed(config, build_judge(config))
 
 
@@ -131,7 +136,7 @@ def mixed_r1(config: RewardConfig) -> Reward:
     """Mixed-R1 (arXiv 2505.24164): exact match for closed questions, BMAS for open ones, and format.
 
     Needs the column `kind`. Its weights are not known: 1 for the answer, 0.1 for the format. Its chart and IoU rewards
-    are `common.rewards.numeric.NumericMatch` and `common.rewards.boxes.BoxIou`.
+    are `common.rewards.text.numeric.NumericMatch` and `common.rewards.image.boxes.BoxIou`.
     """
     answer = OnAnswer(ByKind(ExactMatch(), _bmas(config), "answer"))
     return _weighted(config, {"answer": (answer, 1.0), "format": (form(config), 0.1)})

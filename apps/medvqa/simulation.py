@@ -28,8 +28,8 @@ from apps.medvqa.parts.semantic import UNRELATED
 from apps.medvqa.reward_config import SemanticConfig
 from common.errors import TouchstoneError, UsageError
 from common.rewards.base import Reward
-from common.rewards.rescale import RESCALERS, Threshold, rescaler
 from common.rewards.text import EncoderSimilarity, TokenF1
+from common.rewards.transforms.rescale import RESCALERS, Threshold, rescaler
 from common.stats import Interval, mean_interval_over_seeds
 
 Array = NDArray[Any]

@@ -15,9 +15,8 @@ from apps.text3d.answers import Judged
 from apps.text3d.audit_cases import Case, Subjects, by_name
 from apps.text3d.audit_truth import row_of
 from apps.text3d.rewards import CLIP, Text3dReward, part_bounds
-from common.rewards import audit_measures as measure
-from common.rewards.audit import Mutant, audit
-from common.rewards.audit_report import AuditReport
+from common.rewards.audit import AuditReport, Mutant, audit
+from common.rewards.audit import measures as measure
 from common.rewards.base import Reward, RewardOutput
 from common.stats import Interval, bootstrap, wilson
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from apps.text3d.audit_truth import FactAgreement
     from apps.text3d.config import Text3dConfig
     from apps.text3d.rewards import Text3dReward
-    from common.rewards.audit_measures import MutationResult
+    from common.rewards.audit.measures import MutationResult
     from common.stats import Interval
 
 #: Of rows that are as true as their reference, or that give orders, no more than this share may lose, or gain.

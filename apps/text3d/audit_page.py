@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from apps.text3d.assay import REWARD
 from apps.text3d.audit_cases import GROUPS, Case
-from common.rewards.audit_report import folded, percent, percent_interval
+from common.rewards.audit.report import folded, percent, percent_interval
 from common.stats import Interval
 
 if TYPE_CHECKING:

@@ -10,10 +10,11 @@ import torch
 from torch import Tensor
 
 from common.errors import MissingColumn, RewardError
-from common.rewards import functional, transform_functional
+from common.rewards import functional
 from common.rewards.base import Reward, RewardOutput, nan_like, row_count, take_rows
 from common.rewards.compose import Composite, by_name, merge
 from common.rewards.transforms import Transform
+from common.rewards.transforms import functional as transform_functional
 
 
 class Ensemble(Composite):

@@ -11,9 +11,9 @@ from torch import Tensor
 
 from common.config import nearest
 from common.errors import RewardError
-from common.rewards import transform_functional
 from common.rewards.base import Reward, RewardOutput, nan_like
 from common.rewards.compose import Composite, by_name, merge, refuse_negative, score_rows
+from common.rewards.transforms import functional as transform_functional
 
 
 class Route(Composite):

@@ -1,7 +1,7 @@
 """The state of a composed reward: found wherever it lies, kept in a checkpoint as one dictionary.
 
 A part with state has `state_dict` and `load_state_dict` (`common.training.callbacks.Stateful`); one whose state must
-be the same in all processes has `synchronise` too (`common.rewards.history.History`).
+be the same in all processes has `synchronise` too (`common.rewards.transforms.history.History`).
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 from common.errors import RewardError
 from common.rewards.base import Reward
 from common.rewards.compose import Product, WeightedSum
-from common.rewards.history import Gather
+from common.rewards.transforms.history import Gather
 
 
 def stateful_parts(reward: Reward, path: str = "") -> Iterator[tuple[str, Any]]:

@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 
 from common.ptb import tokenize
-from common.rewards.caption_text import CiderD
-from common.rewards.cider import DocumentFrequency, corpus_cider_d
+from common.rewards.text import CiderD
+from common.rewards.text.cider import DocumentFrequency, corpus_cider_d
 
 pytestmark = pytest.mark.benchmark
 

@@ -15,7 +15,7 @@ from apps.medvqa.cases import Case, read_cases
 from apps.medvqa.reward_config import RewardConfig, SemanticConfig
 from apps.medvqa.rewards import MedicalAnswer
 from apps.medvqa.simulation import MIXINGS, Figure, semantic_terms, simulate, table
-from common.rewards.rescale import RESCALERS
+from common.rewards.transforms.rescale import RESCALERS
 from tests.benchmarks.encoders import Kept, Noise, encoders
 
 pytestmark = pytest.mark.benchmark

@@ -54,7 +54,7 @@ def test_answers_scored_a_second(capsys: pytest.CaptureFixture[str]) -> None:
 
     from common.models.text import load_encoder
     from common.rewards.functional import tokens
-    from common.rewards.ngrams import rouge_l
+    from common.rewards.text.ngrams import rouge_l
 
     torch.set_num_threads(1)
     given = rows()

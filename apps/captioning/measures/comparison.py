@@ -10,7 +10,7 @@ import numpy as np
 from apps.captioning.measures.java import meteor
 from apps.captioning.measures.results import RESAMPLES, Measurement, MetricResult
 from common.errors import DataError
-from common.rewards.ngrams import bleu
+from common.rewards.text.ngrams import bleu
 from common.stats import CHUNK, Interval, PairedTest, paired_bootstrap
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 
 from apps.captioning.measures.results import MetricResult, mean_of
 from common.ptb import tokenize
-from common.rewards.ngrams import Tokens, ngrams
+from common.rewards.text.ngrams import Tokens, ngrams
 from common.stats import Interval
 
 #: Order of the n-grams whose repetition inside one caption is counted.

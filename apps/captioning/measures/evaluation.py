@@ -184,8 +184,8 @@ def _cider(captions: Sequence[str], pictures: Pictures) -> list[float]:
 
 
 def _cider_values(captions: Sequence[str], references: Sequence[Sequence[str]]) -> list[float]:
-    from common.rewards.caption_text import CiderD
-    from common.rewards.cider import DocumentFrequency
+    from common.rewards.text import CiderD
+    from common.rewards.text.cider import DocumentFrequency
 
     reward = CiderD(DocumentFrequency.from_references(references))
     return reward(completion=list(captions), reference=[list(entry) for entry in references]).values.tolist()

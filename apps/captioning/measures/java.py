@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from common.errors import TouchstoneError
-from common.rewards.ngrams import Tokens
+from common.rewards.text.ngrams import Tokens
 
 #: METEOR's parameters for English, task `rank` (Denkowski & Lavie 2014): recall's share, the penalty's exponent and
 #: weight, content words' share, and the worth of an exact, a stem, a synonym and a paraphrase match.

@@ -15,7 +15,7 @@ from apps.captioning.measures.align import Aligned, Id, Predictions, align
 from apps.captioning.measures.results import Measurement, MetricResult
 from common.errors import TouchstoneError, UsageError
 from common.ptb import tokenize
-from common.rewards.cider import DocumentFrequency
+from common.rewards.text.cider import DocumentFrequency
 
 log = logging.getLogger(__name__)
 

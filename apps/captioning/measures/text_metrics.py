@@ -7,9 +7,9 @@ from pathlib import Path
 
 from apps.captioning.measures import java as programs
 from apps.captioning.measures.results import MetricResult, bootstrap_sums, mean_of
-from common.rewards import ngrams
-from common.rewards.cider import UNDEFINED, DocumentFrequency, corpus_cider_d
-from common.rewards.ngrams import Tokens
+from common.rewards.text import ngrams
+from common.rewards.text.cider import UNDEFINED, DocumentFrequency, corpus_cider_d
+from common.rewards.text.ngrams import Tokens
 
 References = Sequence[Sequence[Tokens]]
 ORDERS = 4

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from apps.driving.auditing.acts import GOOD, STANDING
 from apps.driving.auditing.play import LENGTH
 from apps.driving.auditing.result import Cell, Ranking
-from common.rewards import audit_measures as measure
+from common.rewards.audit import measures as measure
 from common.rewards.base import Reward, take_rows
 from common.stats import Interval, auc, bootstrap, bootstrap_columns, spearman, wilson
 

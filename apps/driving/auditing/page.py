@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from apps.driving.auditing.assay import MARGIN
 from common.heat_map import Line, heat_map
-from common.rewards.audit_report import percent
+from common.rewards.audit.report import percent
 from common.stats import Interval
 
 if TYPE_CHECKING:

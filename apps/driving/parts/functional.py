@@ -12,7 +12,7 @@ import math
 import torch
 from torch import Tensor
 
-from common.rewards.transform_functional import potential_shaping
+from common.rewards.transforms.functional import potential_shaping
 
 #: Rolling back slower than this, in m/s, is no reverse driving: cars do so when they start on a hill.
 ROLLING = 0.1
@@ -23,7 +23,7 @@ FASTEST = 40.0
 def safety(z: Tensor, low: float, high: float) -> Tensor:
     r""":math:`c = 1 - (\mathrm{clip}(z, low, high) - low) / (high - low)`: 1 is safe, 0 dangerous.
 
-    z is the gap of cosines, :math:`\cos(o, l_{neg}) - \cos(o, l_{pos})` (`common.rewards.image_functional`). Range
+    z is the gap of cosines, :math:`\cos(o, l_{neg}) - \cos(o, l_{pos})` (`common.rewards.image.functional`). Range
     [0, 1]. VLM-RL's code (arXiv 2412.15544), there with low 0 and high 0.03, which belong to its CLIP and its prompts.
 
     Raises:

@@ -16,10 +16,10 @@ from torch import Tensor
 from apps.driving.parts import functional
 from apps.driving.parts.signals import missing, read
 from common.errors import RewardError
-from common.rewards import image_functional
 from common.rewards.base import RewardOutput
-from common.rewards.episodes import Episodes, any_of, look_up, whole
-from common.rewards.pictures import PictureReward
+from common.rewards.episodes.memory import Episodes, any_of, look_up, whole
+from common.rewards.image import PictureReward
+from common.rewards.image import functional as image_functional
 
 if TYPE_CHECKING:
     from common.models.clip import Clip

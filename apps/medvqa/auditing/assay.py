@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from apps.medvqa.auditing.subjects import Made, Subjects
-from common.rewards import audit_measures as measure
+from common.rewards.audit import measures as measure
 from common.stats import Interval, auc, bootstrap, bootstrap_columns, spearman, wilson
 
 #: Share of a reward's range by which a wrong answer must score below the right one, and within which a right answer

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from apps.medvqa.auditing.assay import MARGIN
 from apps.medvqa.auditing.mutations import FACTS
 from common.heat_map import Line, heat_map
-from common.rewards.audit_report import percent, percent_interval
+from common.rewards.audit.report import percent, percent_interval
 from common.stats import Interval
 
 if TYPE_CHECKING:

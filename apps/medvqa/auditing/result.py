@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from apps.medvqa.auditing.assay import Cell, TruthAgreement
     from apps.medvqa.auditing.subjects import Subjects
-    from common.rewards.audit_measures import Latency, Spread
-    from common.rewards.audit_report import AuditReport
+    from common.rewards.audit import AuditReport
+    from common.rewards.audit.measures import Latency, Spread
     from common.stats import Interval
 
 

@@ -30,8 +30,8 @@ from dataclasses import asdict, dataclass
 
 from apps.medvqa.measures.closed import same_words, without_articles
 from common.rewards.functional import tokens
-from common.rewards.ngrams import bleu, bleu_statistics, rouge_l
-from common.rewards.rouge import rouge_n
+from common.rewards.text.ngrams import bleu, bleu_statistics, rouge_l
+from common.rewards.text.rouge import rouge_n
 
 
 @dataclass(frozen=True)

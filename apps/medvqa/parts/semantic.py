@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from apps.medvqa.reward_config import SemanticConfig
 from common.rewards.base import Reward
-from common.rewards.rescale import rescaler
 from common.rewards.text import EncoderSimilarity
+from common.rewards.transforms import rescaler
 
 #: Short answers that have nothing to do with each other: their mean cosine is an encoder's baseline.
 UNRELATED = (

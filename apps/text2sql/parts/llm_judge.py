@@ -14,7 +14,7 @@ from apps.text2sql.parts.grading import NO_VERDICT, Grader, dialects, schema_of
 from apps.text2sql.verdicts.verdict import Verdict
 from common.config import JudgeConfig
 from common.rewards.base import Reward, RewardOutput, nan_like
-from common.rewards.judge_client import JudgeClient, as_data
+from common.rewards.judges.client import JudgeClient, as_data
 
 _INSTRUCTIONS = """\
 You grade SQL. You are given a JSON object with the keys question, reference and candidate. The reference query is

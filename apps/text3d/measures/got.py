@@ -23,11 +23,11 @@ from apps.text3d.colours import NAMES, nearest
 from apps.text3d.guidance.boxes import soft_box
 from apps.text3d.judging.components import COLOUR_CUT
 from apps.text3d.prompts.prompt import Prompt
-from common.rewards.boxes import BoxIou
-from common.rewards.judge import visible
-from common.rewards.judge_client import Endpoint, as_data
-from common.rewards.layout import DATA, LAYOUT, MARKS, draw_boxes
-from common.rewards.picture_judge import PictureJudge, Request, png
+from common.rewards.image import BoxIou
+from common.rewards.judges.answer import visible
+from common.rewards.judges.client import Endpoint, as_data
+from common.rewards.judges.layout import DATA, LAYOUT, MARKS, draw_boxes
+from common.rewards.judges.picture_client import PictureJudge, Request, png
 
 if TYPE_CHECKING:
     from PIL.Image import Image

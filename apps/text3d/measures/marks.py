@@ -14,9 +14,9 @@ from collections.abc import Sequence
 from apps.text3d.measures.assets import Asset
 from apps.text3d.measures.results import Figure, absent, figure_of
 from apps.text3d.measures.sheets import scene_sheet
-from common.rewards.judge import visible
-from common.rewards.judge_client import Endpoint, as_data
-from common.rewards.picture_judge import PictureJudge, Request, png
+from common.rewards.judges.answer import visible
+from common.rewards.judges.client import Endpoint, as_data
+from common.rewards.judges.picture_client import PictureJudge, Request, png
 
 MARKS = (1, 2, 3, 4, 5)
 INSTRUCTIONS = """\

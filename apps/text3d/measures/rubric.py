@@ -14,7 +14,7 @@ from apps.text3d.measures.assets import Asset
 from apps.text3d.measures.got import Candidate, GotJudge, found_boxes
 from apps.text3d.measures.results import Figure, absent, figure_of
 from apps.text3d.prompts import parse
-from common.rewards.judge_client import Endpoint
+from common.rewards.judges import Endpoint
 
 
 def measure_rubric(endpoint: Endpoint, assets: Sequence[Asset], pause: float = 0.5) -> list[Figure]:

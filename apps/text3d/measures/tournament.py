@@ -22,9 +22,9 @@ from apps.text3d.measures.elo import Game, Rating, rate
 from apps.text3d.measures.sheets import pair_sheet
 from common.errors import DataError, UsageError
 from common.files import append_jsonl, read_jsonl, write_text
-from common.rewards.judge import visible
-from common.rewards.judge_client import Endpoint, as_data
-from common.rewards.picture_judge import Counts, PictureJudge, Request, png
+from common.rewards.judges.answer import visible
+from common.rewards.judges.client import Endpoint, as_data
+from common.rewards.judges.picture_client import Counts, PictureJudge, Request, png
 from common.stats import Interval, wilson
 
 LEFT, RIGHT, UNDECIDED = 1, 2, 3

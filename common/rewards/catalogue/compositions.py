@@ -49,7 +49,7 @@ COMPOSITES = (
         differs="inspired by: its weights are not known",
     ),
     Entry(
-        *("adherence", ".instructions:adherence", "composite", "share of the instructions that are obeyed"),
+        *("adherence", ".text.instructions:adherence", "composite", "share of the instructions that are obeyed"),
         paper="HARMO (2510.05283), instruction term",
         differs="inspired by: the formula was not at hand",
         used_by=("medvqa",),
@@ -64,38 +64,45 @@ TRANSFORMS = (
         differs="only the first candidates count; one that could not be scored makes the row NaN",
     ),
     Entry(
-        *("affine", ".transforms:Affine", "transform", "scale · r + shift"),
+        *("affine", ".transforms.basic:Affine", "transform", "scale · r + shift"),
         used_by=("medvqa",),
     ),
     Entry(
-        *("center", ".transforms:Center", "transform", "the reward less a constant"),
+        *("center", ".transforms.basic:Center", "transform", "the reward less a constant"),
         paper="PPR / ReNorm (2509.25598)",
         differs="no claim of stabilisation: under a group z-score it changes nothing",
     ),
     Entry(
-        *("above", ".transforms:Above", "transform", "r where it is above ε, else 0"),
+        *("above", ".transforms.basic:Above", "transform", "r where it is above ε, else 0"),
         paper="ONI (2410.23022)",
     ),
-    Entry("dead_band", ".transforms:DeadBand", "transform", "what lies near a level is that level"),
-    Entry("clip", ".transforms:Clip", "transform", "cut at two limits"),
-    Entry("rescale", ".transforms:Rescale", "transform", "a narrow band spread to [0, 1] by frozen percentiles"),
-    Entry("percentile_rescale", ".rescale:PercentileRescale", "transform", "the same, by an audit's percentiles"),
-    Entry("cached", ".transforms:Cached", "transform", "remembers scores, never a NaN", paper="ONI (2410.23022)"),
+    Entry("dead_band", ".transforms.basic:DeadBand", "transform", "what lies near a level is that level"),
+    Entry("clip", ".transforms.basic:Clip", "transform", "cut at two limits"),
+    Entry("rescale", ".transforms.basic:Rescale", "transform", "a narrow band spread to [0, 1] by frozen percentiles"),
     Entry(
-        *("threshold", ".rescale:Threshold", "transform", "1 where the score reaches τ"),
+        "percentile_rescale",
+        ".transforms.rescale:PercentileRescale",
+        "transform",
+        "the same, by an audit's percentiles",
+    ),
+    Entry(
+        "cached", ".transforms.basic:Cached", "transform", "remembers scores, never a NaN", paper="ONI (2410.23022)"
+    ),
+    Entry(
+        *("threshold", ".transforms.rescale:Threshold", "transform", "1 where the score reaches τ"),
         paper="MediX-R1 (2602.23363)",
         used_by=("medvqa",),
     ),
-    Entry("affine_baseline", ".rescale:AffineBaseline", "transform", "0 for what unrelated texts score"),
+    Entry("affine_baseline", ".transforms.rescale:AffineBaseline", "transform", "0 for what unrelated texts score"),
     Entry(
-        *("group_minmax", ".rescale:GroupMinMax", "transform", "place in the group, with a dead band"),
+        *("group_minmax", ".transforms.rescale:GroupMinMax", "transform", "place in the group, with a dead band"),
         paper="ARMed (2508.12957)",
         differs="inspired by; see apps/medvqa/README.md",
     ),
     Entry(
         *(
             "group_normalize",
-            ".grouped:GroupNormalize",
+            ".transforms.grouped:GroupNormalize",
             "transform",
             "z-score in the group; usually wrong",
         ),
@@ -103,25 +110,30 @@ TRANSFORMS = (
         differs="a floor for the deviation; GDPO itself is trl's, outside the reward",
     ),
     Entry(
-        *("group_rank", ".grouped:GroupRank", "transform", "rank in the group; usually wrong"),
+        *("group_rank", ".transforms.grouped:GroupRank", "transform", "rank in the group; usually wrong"),
     ),
     Entry(
-        *("group_length_penalty", ".grouped:GroupLengthPenalty", "transform", "right, but longer than the right ones"),
+        *(
+            "group_length_penalty",
+            ".transforms.grouped:GroupLengthPenalty",
+            "transform",
+            "right, but longer than the right ones",
+        ),
         paper="HARMO (2510.05283), R_λ",
         differs="reconstructed: P_max, τ and the exact form are not known",
     ),
     Entry(
-        *("running_normalize", ".running:RunningNormalize", "transform", "(r − μ) / σ of all past steps"),
+        *("running_normalize", ".transforms.running:RunningNormalize", "transform", "(r − μ) / σ of all past steps"),
         paper="ONI (2410.23022); SB3's VecNormalize",
         differs="a step is scored by what was known before it; a floor for σ",
     ),
     Entry(
-        *("count_decay", ".counts:CountDecay", "transform", "r · N^−β, N times seen in the episode"),
+        *("count_decay", ".episodes.counts:CountDecay", "transform", "r · N^−β, N times seen in the episode"),
         paper="ONI (2410.23022)",
         differs="refuses rewards below 0, whose repetition would hurt less",
     ),
     Entry(
-        *("scheduled", ".steps:Scheduled", "transform", "a weight that changes with the step"),
+        *("scheduled", ".episodes.steps:Scheduled", "transform", "a weight that changes with the step"),
         paper="ToolRL (2504.13958), format first",
         differs="a typed config instead of environment variables",
     ),
@@ -131,32 +143,52 @@ TRANSFORMS = (
         differs="the transform alone; captioning trains with its own advantages",
     ),
     Entry(
-        *("potential_shaping", ".steps:PotentialShaping", "transform", "γ Φ(s') − Φ(s)"),
+        *("potential_shaping", ".episodes.steps:PotentialShaping", "transform", "γ Φ(s') − Φ(s)"),
         paper="Ng et al. 1999",
     ),
     Entry(
-        *("discounted_credit", ".steps:DiscountedCredit", "transform", "the outcome for every step, γ^(T−1−t) R"),
+        *(
+            "discounted_credit",
+            ".episodes.steps:DiscountedCredit",
+            "transform",
+            "the outcome for every step, γ^(T−1−t) R",
+        ),
         paper="OpenEnv",
         differs="an episode without its end is NaN",
     ),
     Entry(
-        *("history_quantile", ".history:HistoryQuantile", "transform", "place among the scores of past steps"),
+        *(
+            "history_quantile",
+            ".transforms.history:HistoryQuantile",
+            "transform",
+            "place among the scores of past steps",
+        ),
         paper="ARMed (2508.12957)",
         differs="inspired by; see apps/medvqa/README.md",
     ),
     Entry(
-        *("history_sigmoid", ".history:HistorySigmoid", "transform", "sigmoid of the running z-score"),
+        *("history_sigmoid", ".transforms.history:HistorySigmoid", "transform", "sigmoid of the running z-score"),
         paper="ARMed (2508.12957); ONI (2410.23022), running mean and deviation",
         differs="inspired by, with a dead band",
     ),
     Entry(
-        *("intrinsic", ".intrinsic:Intrinsic", "transform", "adds a language model's opinion of what happens"),
+        *(
+            "intrinsic",
+            ".episodes.intrinsic:Intrinsic",
+            "transform",
+            "adds a language model's opinion of what happens",
+        ),
         paper="ONI (2410.23022)",
         differs="clean-room; rows that wait for a label are NaN, not 0",
         used_by=("driving",),
     ),
     Entry(
-        *("return_decomposition", ".decomposition:ReturnDecomposition", "transform", "a dense reward from a return"),
+        *(
+            "return_decomposition",
+            ".episodes.decomposition:ReturnDecomposition",
+            "transform",
+            "a dense reward from a return",
+        ),
         paper="LaRe (2412.11120); RRD (2111.13485)",
         differs="factors are written by hand, never executed model text",
         used_by=("driving",),
@@ -166,7 +198,12 @@ TRANSFORMS = (
 #: What rewards are made with.
 PIECES = (
     Entry(
-        *("document_frequency", ".cider:DocumentFrequency.from_references", "piece", "n-grams of a caption corpus"),
+        *(
+            "document_frequency",
+            ".text.cider:DocumentFrequency.from_references",
+            "piece",
+            "n-grams of a caption corpus",
+        ),
         used_by=("captioning",),
     ),
     Entry(
@@ -174,14 +211,30 @@ PIECES = (
         used_by=("driving", "medvqa", "text2sql", "text3d"),
     ),
     Entry(
-        "embedding_table", ".bmas:EmbeddingTable", "piece", "a language model's input embeddings", used_by=("medvqa",)
+        "embedding_table",
+        ".text.bmas:EmbeddingTable",
+        "piece",
+        "a language model's input embeddings",
+        used_by=("medvqa",),
     ),
-    Entry("word_vectors", ".bmas:WordVectors", "piece", "a sentence encoder as a table of words", used_by=("medvqa",)),
     Entry(
-        *("judge_annotator", ".labels:JudgeAnnotator", "piece", "a judge that labels what happens"),
+        "word_vectors",
+        ".text.bmas:WordVectors",
+        "piece",
+        "a sentence encoder as a table of words",
+        used_by=("medvqa",),
+    ),
+    Entry(
+        *("judge_annotator", ".episodes.labels:JudgeAnnotator", "piece", "a judge that labels what happens"),
         used_by=("driving",),
     ),
-    Entry("label_queue", ".labels:LabelQueue", "piece", "labels in batches, with deadlines", used_by=("driving",)),
+    Entry(
+        "label_queue",
+        ".episodes.labels:LabelQueue",
+        "piece",
+        "labels in batches, with deadlines",
+        used_by=("driving",),
+    ),
 )
 
 #: What a training script calls itself, by name; no rewards, so that no config names them.
@@ -199,12 +252,17 @@ FUNCTIONS: Mapping[str, Entry] = {
             differs="best against worst with a margin; a row that could not be scored is in no pair",
         ),
         Entry(
-            *("contrastive_token_rewards", ".token_credit:contrastive_token_rewards", "function", "credit for tokens"),
+            *(
+                "contrastive_token_rewards",
+                ".transforms.token_credit:contrastive_token_rewards",
+                "function",
+                "credit for tokens",
+            ),
             paper="T-REG (2412.02685)",
             differs="the function alone: trl takes one number a completion",
         ),
         Entry(
-            *("spread", ".token_credit:spread", "function", "a completion's reward over its tokens"),
+            *("spread", ".transforms.token_credit:spread", "function", "a completion's reward over its tokens"),
             paper="T-REG (2412.02685)",
             differs="two forms of ours; T-REG regularises a DPO loss instead",
         ),

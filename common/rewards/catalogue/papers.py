@@ -55,7 +55,7 @@ PAPERS = (
     Paper(15, "VRAG-RL", "2505.22019", ("gate", "ndcg", "anls", "llm_judge")),
     Paper(16, "Hybrid Reward Normalization (PPR / ReNorm)", "2509.25598", ("center",)),
     Paper(17, "RAG-RewardBench", "2024", (),
-          ("common/rewards/audit_measures.py", "common/rewards/trained/figures.py"),
+          ("common/rewards/audit/measures.py", "common/rewards/trained/figures.py"),
           "a benchmark: its figure, pairwise accuracy, is the audit's and that of `train`"),
     Paper(18, "Mixed-R1", "2505.24164", ("exact_match", "box_iou", "bmas", "chart_match", "numeric_match"),
           ("apps/medvqa/rewards.py",)),

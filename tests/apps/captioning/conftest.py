@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.apps.captioning.tiny_models import tiny_config
-from tests.common.rewards.test_learned import save_discriminator
+from tests.common.rewards.trained.test_learned import save_discriminator
 
 
 @pytest.fixture(scope="module")

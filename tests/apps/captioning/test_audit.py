@@ -22,7 +22,7 @@ from apps.captioning.pocket.mutations import MUTATIONS
 from apps.captioning.pocket.world import load_pocket
 from common.errors import DataError, UsageError
 from common.rewards.base import Reward, RewardOutput
-from common.rewards.pictures import PictureReward
+from common.rewards.image import PictureReward
 from tests.apps.captioning.tiny_models import tiny_config
 
 EXAMPLES = load_pocket("test", 40)

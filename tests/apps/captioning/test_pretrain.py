@@ -13,7 +13,7 @@ from apps.captioning.config import CaptioningConfig
 from apps.captioning.model import load_captioner, load_decoder
 from apps.captioning.pretrain import PARTS, run_pretrain
 from common.errors import UsageError
-from common.rewards.learned import Discriminator
+from common.rewards.trained.discriminator import Discriminator
 
 
 @pytest.fixture(scope="module")

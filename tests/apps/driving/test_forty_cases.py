@@ -60,13 +60,13 @@ FILES = {
     "realcarla": "apps/driving/backends/test_real_carla.py",
     "relabel": "common/training/test_relabel.py",
     "replay": "common/training/test_replay.py",
-    "gym": "common/rewards/test_gym_adapter.py",
-    "image": "common/rewards/test_image.py",
+    "gym": "common/rewards/adapters/test_gym_adapter.py",
+    "image": "common/rewards/image/test_image.py",
     "clip": "common/models/test_clip.py",
-    "labels": "common/rewards/test_labels.py",
-    "intrinsic": "common/rewards/test_intrinsic.py",
-    "rescale": "common/rewards/test_rescale.py",
-    "decomposition": "common/rewards/test_decomposition.py",
+    "labels": "common/rewards/episodes/test_labels.py",
+    "intrinsic": "common/rewards/episodes/test_intrinsic.py",
+    "rescale": "common/rewards/transforms/test_rescale.py",
+    "decomposition": "common/rewards/episodes/test_decomposition.py",
 }
 
 CASES: dict[int, Case] = {

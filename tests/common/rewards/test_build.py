@@ -17,9 +17,9 @@ from common.rewards.base import Reward, RewardOutput
 from common.rewards.build import build, read
 from common.rewards.compose import WeightedSum
 from common.rewards.foreign import ForeignReward
-from common.rewards.rescale import GroupMinMax
 from common.rewards.scoring import batches
 from common.rewards.text import TokenF1
+from common.rewards.transforms import GroupMinMax
 from tests.common.rewards.toy import Column
 
 HERE = "tests.common.rewards.test_build"

@@ -73,8 +73,8 @@ def test_an_entrys_users_use_it() -> None:
                 named.setdefault(f"{module}:{name}", set()).add(file.relative_to(ROOT).parts[1])
     for entry in CATALOGUE.values():
         homes = {f"{entry.module}:{entry.attribute.split('.')[0]}"}
-        # Some import a class from a module that hands it on.
-        homes |= {f"common.rewards{module}:{entry.attribute}" for module in ("", ".image")}
+        # Most import a class from the package that hands it on.
+        homes |= {f"{package}:{entry.attribute}" for package in ("common.rewards", entry.module.rpartition(".")[0])}
         used = set().union(*(named.get(home, set()) for home in homes))
         assert set(entry.used_by) == used, entry.name
 

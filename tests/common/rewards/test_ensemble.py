@@ -8,11 +8,10 @@ import pytest
 import torch
 
 from common.errors import MissingColumn, RewardError
-from common.rewards import transform_functional
 from common.rewards.ensemble import Baseline, Ensemble, MixedGrain
-from common.rewards.grouped import GroupRank
 from common.rewards.text import ExactMatch, TokenF1
-from common.rewards.transforms import Cached
+from common.rewards.transforms import Cached, GroupRank
+from common.rewards.transforms import functional as transform_functional
 from tests.common.rewards.toy import Column, batch
 
 NAN = math.nan

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from common.errors import RewardError
 from common.rewards.max_over import MaxOver
-from common.rewards.rescale import GroupMinMax
 from common.rewards.text import TokenF1
+from common.rewards.transforms import GroupMinMax
 from tests.common.rewards.toy import Column
 
 NAN = math.nan

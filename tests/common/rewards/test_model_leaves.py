@@ -12,8 +12,8 @@ import torch
 from PIL import Image
 
 from common.errors import RewardError
-from common.rewards.likelihood import Likelihood, mean_log_prob
-from common.rewards.yes_no import YesNo
+from common.rewards.judges import YesNo
+from common.rewards.text.likelihood import Likelihood, mean_log_prob
 
 NAN = math.nan
 

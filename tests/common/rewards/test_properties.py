@@ -12,12 +12,19 @@ from hypothesis import strategies as st
 
 from common.rewards.base import Reward, take_rows
 from common.rewards.compose import Gate, Product, WeightedSum
-from common.rewards.edits import Anls, ChartMatch
-from common.rewards.instructions import StrictTags
-from common.rewards.length import LengthWindow, Repetition
 from common.rewards.max_over import MaxOver
-from common.rewards.numeric import NumericMatch
-from common.rewards.text import EncoderSimilarity, ExactMatch, TemplateFormat, TokenF1
+from common.rewards.text import (
+    Anls,
+    ChartMatch,
+    EncoderSimilarity,
+    ExactMatch,
+    LengthWindow,
+    NumericMatch,
+    Repetition,
+    StrictTags,
+    TemplateFormat,
+    TokenF1,
+)
 from common.rewards.transforms import Affine, Cached, Clip, Rescale
 from tests.common.rewards.toy import Column
 

@@ -9,8 +9,8 @@ import torch
 
 from common.errors import RewardError
 from common.rewards.base import Reward, RewardOutput
-from common.rewards.grouped import GroupRank
 from common.rewards.routing import Confidence, Route, SoftGate
+from common.rewards.transforms import GroupRank
 from tests.common.rewards.toy import Column, Differentiable, batch
 
 NAN = math.nan

@@ -8,9 +8,8 @@ import torch
 from common.errors import RewardError
 from common.rewards.adapters.trl import to_trl
 from common.rewards.compose import Product, WeightedSum
-from common.rewards.history import HistoryQuantile
 from common.rewards.state import KeepsState, StatefulSum, stateful_parts, with_state
-from common.rewards.transforms import Affine
+from common.rewards.transforms import Affine, HistoryQuantile
 from common.training.callbacks import Stateful
 from tests.common.rewards.toy import Column
 

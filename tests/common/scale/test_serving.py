@@ -22,7 +22,7 @@ from PIL import Image
 
 from common.errors import RewardError, UsageError
 from common.rewards import Reward, RewardOutput
-from common.rewards.pictures import PictureReward
+from common.rewards.image import PictureReward
 from common.rewards.remote import RemoteReward
 from common.rewards.text import ExactMatch, TokenF1
 from common.rewards.wire import encode

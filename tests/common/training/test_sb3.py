@@ -25,7 +25,7 @@ from common.errors import DataError, GraderFailure, UsageError
 from common.rewards.adapters.gym import VecRewardWrapper
 from common.rewards.adapters.scores import Scoring
 from common.rewards.adapters.transitions import Columns, Picture
-from common.rewards.history import HistoryQuantile
+from common.rewards.transforms import HistoryQuantile
 from common.training import sb3_checkpoint
 from common.training.relabel import RelabelReplay, RelabelRollout
 from common.training.replayed import Replayed

@@ -12,7 +12,7 @@ from apps.captioning.learning.naturalness import LIMIT, Naturalness
 from apps.captioning.model_config import DiscriminatorConfig
 from common.errors import UsageError
 from common.rewards.check import check_reward
-from common.rewards.learned import Discriminator
+from common.rewards.trained.discriminator import Discriminator
 from tests.apps.captioning.tiny_judge import tiny_judge_folder
 from tests.apps.captioning.tiny_models import sentences
 

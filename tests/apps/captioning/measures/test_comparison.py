@@ -9,7 +9,7 @@ from apps.captioning.measures.evaluation_report import comparison, print_tables,
 from apps.captioning.measures.metric_suite import Options, measure
 from apps.captioning.measures.results import Measurement
 from common.errors import DataError
-from common.rewards import ngrams
+from common.rewards.text import ngrams
 
 METRICS = ("bleu", "rouge_l", "cider_d", "meteor", "diversity")
 REFERENCES = {f"{number}": [f"a dog number {number} runs in the park", "the dog runs"] for number in range(30)}

@@ -12,9 +12,9 @@ import pytest
 
 from apps.captioning.measures.java import meteor, meteor_statistics
 from common.ptb import tokenize
-from common.rewards import ngrams
-from common.rewards.cider import corpus_cider_d
-from common.rewards.ngrams import Tokens
+from common.rewards.text import ngrams
+from common.rewards.text.cider import corpus_cider_d
+from common.rewards.text.ngrams import Tokens
 from common.stats import auc, kendall
 
 #: Kendall's tau-b and tau-c, times 100.

@@ -19,7 +19,7 @@ from apps.captioning.measures.predictions import read_predictions, read_referenc
 from apps.captioning.measures.results import Measurement, bootstrap_sums
 from common.errors import DataError, UsageError
 from common.ptb import tokenize
-from common.rewards.cider import DocumentFrequency
+from common.rewards.text.cider import DocumentFrequency
 
 PYTHON = ("bleu", "rouge_l", "cider_d", "diversity")
 REFERENCES = {

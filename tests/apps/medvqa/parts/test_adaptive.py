@@ -16,8 +16,8 @@ from apps.medvqa.parts.answer import MedicalAnswer
 from common.errors import RewardError
 from common.rewards.base import Reward, RewardOutput
 from common.rewards.check import check_reward
-from common.rewards.rescale import AffineBaseline
 from common.rewards.text import EncoderSimilarity
+from common.rewards.transforms import AffineBaseline
 from tests.common.rewards.toy import Column
 
 unit = st.floats(0, 1, width=32)

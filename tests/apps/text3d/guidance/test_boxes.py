@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from apps.text3d.guidance.boxes import centre, giou, sharpen, soft_box, soft_count
-from common.rewards.image_functional import box_iou
+from common.rewards.image.functional import box_iou
 
 
 def disc(x: Tensor | float, y: Tensor | float, radius: float, size: int = 64, edge: float = 0.01) -> Tensor:

@@ -18,7 +18,7 @@ from apps.text3d.measures.rubric import measure_rubric
 from apps.text3d.pocket.sdf_scene import SdfScene
 from apps.text3d.prompts import parse
 from common.errors import UsageError
-from common.rewards.layout import draw_boxes
+from common.rewards.judges.layout import draw_boxes
 from tests.apps.text3d.measures.made import GREEN, RED, endpoint, pictures, redness, scene, told, world
 from tests.common.rewards.judge_server import chat, judge_server
 

@@ -1,0 +1,10 @@
+from .base import Reward as Reward
+from .base import RewardOutput as RewardOutput
+from .check import check_reward as check_reward
+from .compose import Gate as Gate
+from .compose import Product as Product
+from .compose import WeightedSum as WeightedSum
+from .transforms.basic import Affine as Affine
+from .transforms.basic import Cached as Cached
+from .transforms.basic import Clip as Clip
+from .transforms.basic import Rescale as Rescale

@@ -1,0 +1,8 @@
+"""The assay of a reward before a run: would it teach the right thing?
+
+The names are imported when they are first asked for; `__init__.pyi` lists them.
+"""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,0 +1,10 @@
+from .counts import CountDecay as CountDecay
+from .decomposition import ReturnDecomposition as ReturnDecomposition
+from .intrinsic import Intrinsic as Intrinsic
+from .labels import JudgeAnnotator as JudgeAnnotator
+from .labels import LabelQueue as LabelQueue
+from .memory import Episodes as Episodes
+from .steps import DiscountedCredit as DiscountedCredit
+from .steps import PotentialShaping as PotentialShaping
+from .steps import Scheduled as Scheduled
+from .steps import StepPenalty as StepPenalty

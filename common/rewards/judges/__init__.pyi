@@ -1,0 +1,10 @@
+from .answer import LlmJudge as LlmJudge
+from .client import Endpoint as Endpoint
+from .client import JudgeClient as JudgeClient
+from .layout import RenderedLayoutJudge as RenderedLayoutJudge
+from .picture_client import PictureJudge as PictureJudge
+from .principle import PrincipleJudge as PrincipleJudge
+from .rubric import Criterion as Criterion
+from .rubric import JudgedRubric as JudgedRubric
+from .rubric import NuggetRubric as NuggetRubric
+from .yes_no import YesNo as YesNo
