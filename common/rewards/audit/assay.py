@@ -90,9 +90,12 @@ def audit(
     assay = Assay(reward, size, batch_size)
     reference = assay.score("reference", rows)
     span = reward.bounds[1] - reward.bounds[0]
+    against = {
+        name: _same_size(name, change(rows), size)
+        for name, change in {**_standard(rows, prompt, within, seed), **(controls or {})}.items()
+    }
     found = [
-        measure.control(name, reference, assay.score(name, _same_size(name, change(rows), size)), span, groups)
-        for name, change in (*_standard(rows, prompt, within, seed).items(), *(controls or {}).items())
+        measure.control(name, reference, assay.score(name, columns), span, groups) for name, columns in against.items()
     ]
     mutants, killed = _mutations(assay, rows, mutations, reference, span)
     sampled = _samples(assay, rows, samples)
@@ -100,6 +103,9 @@ def audit(
     variants = _variant_scores(assay, mutations, sampled is not None)
     values = list(metric(drawn)) if metric is not None else None
     other = assay.scores.get("other_reference", ())
+    # Right ones alone score alike, and would say nothing of how far a judge agrees with itself.
+    wrong = {"other_reference": against["other_reference"]} if "other_reference" in against else {}
+    repeated = _repeated(assay, {"reference": rows, **wrong})
     report = AuditReport(
         reward=reward.name,
         bounds=reward.bounds,
@@ -116,7 +122,8 @@ def audit(
         copy_rate=_copy_rate(drawn, prompt) if sampled is not None else None,
         agreement=measure.agreement(variants, values, owner, span) if values is not None else None,
         balance=_balance(reward, assay),
-        repeatability=_repeatability(reference, assay.again(rows)),
+        repeatability=_repeatability(repeated),
+        reliability=measure.krippendorff(repeated),
         latency=measure.latency(assay.seconds, assay.sizes),
         scores={name: tuple(scores) for name, scores in assay.scores.items()},
         apart=_apart(assay, mutations, span),
@@ -300,9 +307,19 @@ def _balance(reward: Reward, assay: Assay) -> measure.Balance | None:
     return measure.balance(assay.parts, reward.weights)
 
 
-def _repeatability(first: Sequence[float], second: Sequence[float]) -> float:
-    change = np.abs(np.asarray(first) - np.asarray(second))
-    return float(np.nanmax(change)) if not np.isnan(change).all() else math.nan
+def _repeated(assay: Assay, shown: Mapping[str, Columns]) -> list[list[float]]:
+    """The scores of what was shown each time; a reward that says the same twice is not asked a third time."""
+    first = [score for name in shown for score in assay.scores[name]]
+    second = [score for columns in shown.values() for score in assay.again(columns)]
+    if np.array_equal(first, second, equal_nan=True):
+        return [first, second]
+    return [first, second, [score for columns in shown.values() for score in assay.again(columns)]]
+
+
+def _repeatability(repeated: Sequence[Sequence[float]]) -> float:
+    scores = np.asarray(repeated)
+    scored = scores[:, ~np.isnan(scores).any(0)]
+    return float(np.ptp(scored, axis=0).max()) if scored.size else math.nan
 
 
 def _percentile(scores: Sequence[float], percent: float) -> float:

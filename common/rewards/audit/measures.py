@@ -262,6 +262,32 @@ def balance(parts: Mapping[str, Scores], weights: Mapping[str, float]) -> Balanc
     return Balance(shares, tuple((one, two, spearman(left, right)) for (one, left), (two, right) in pairs))
 
 
+def krippendorff(repeated: Sequence[Scores]) -> float:
+    r"""Krippendorff's alpha on the interval scale: how far a judge agrees with itself.
+
+    .. math:: \alpha = 1 - \frac{D_o}{D_e}, \qquad
+              D_o = \frac1n \sum_u \frac{1}{m_u - 1} \sum_{i \ne j} (v_{ui} - v_{uj})^2, \qquad
+              D_e = \frac{1}{n (n - 1)} \sum_{i \ne j} (v_i - v_j)^2
+
+    over the rows *u* that were scored :math:`m_u \ge 2` times, *n* values in all (Krippendorff, Computing
+    Krippendorff's Alpha-Reliability, 2011). 1 is agreement, 0 chance, below 0 worse than chance; NaN where all values
+    are the same.
+
+    Args:
+        repeated: `(K, N)`, the rows' scores each time, NaN where there is none.
+    """
+    scores = np.asarray(repeated, float)
+    rows = [row[~np.isnan(row)] for row in scores.T]
+    rows = [row for row in rows if len(row) > 1]
+    values = np.concatenate(rows) if rows else np.empty(0)
+    # The sum over all ordered pairs of (a - b)^2 is 2 n^2 times the variance.
+    expected = 2 * len(values) * values.var() / (len(values) - 1) if len(values) else 0.0
+    if expected == 0:
+        return math.nan
+    observed = sum(2 * len(row) ** 2 * row.var() / (len(row) - 1) for row in rows) / len(values)
+    return float(1 - observed / expected)
+
+
 def latency(seconds: Sequence[float], rows: Sequence[int]) -> Latency:
     """Seconds a row from the batches' seconds and sizes."""
     each = np.asarray(seconds) / np.asarray(rows)

@@ -32,7 +32,9 @@ class AuditReport:
         copy_rate: share of samples that copy the prompt; None without samples or prompts.
         agreement: with the metric; None without one.
         balance: of a weighted sum's parts; None for another reward.
-        repeatability: greatest change when the references are scored again.
+        repeatability: greatest change when references, and other rows' references, are scored again; three times in
+            all where the second time differs.
+        reliability: Krippendorff's alpha of these repetitions, 1 where they agree; NaN where all scores are the same.
         latency: seconds a row.
         scores: every completion's score, by what it is: `reference`, `sample`, each control, `mutant:<operator>`.
         flags: what should be looked into before training, in words.
@@ -56,6 +58,7 @@ class AuditReport:
     agreement: measure.Agreement | None
     balance: measure.Balance | None
     repeatability: float
+    reliability: float
     latency: measure.Latency
     scores: Mapping[str, tuple[float, ...]]
     flags: tuple[str, ...] = ()
@@ -128,7 +131,10 @@ def _other_flags(report: AuditReport) -> list[str]:
             if abs(rho) > 0.95
         ]
     if report.repeatability > measure.TIE * span:
-        found.append(f"the same references score up to {report.repeatability:.3g} apart when scored again")
+        found.append(
+            f"the same rows score up to {report.repeatability:.3g} apart when scored again "
+            f"(Krippendorff's alpha {report.reliability:.2f})"
+        )
     return found
 
 

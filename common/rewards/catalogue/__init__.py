@@ -214,6 +214,11 @@ LEAVES = (
         differs="replies are read as JSON, there by `eval`; the weighted mean is inspired by it",
     ),
     Entry(
+        *("verdict_match", ".text.verdicts:VerdictMatch", "leaf", "a verifier's labels of nuggets, and its form"),
+        paper="Search-Gen-V (2510.14660), the verifier's training",
+        differs="read as JSON, there by `eval`; the tags are ours; form alone earns nothing",
+    ),
+    Entry(
         *("principle_judge", ".judges.principle:PrincipleJudge", "leaf", "a group judged at once by a principle"),
         paper="RewardAnything (2506.03637)",
         differs="names and order are drawn from the responses; any endpoint; a count mismatch is NaN for the group",

@@ -32,3 +32,4 @@ from .ranking import RecallAtK as RecallAtK
 from .reflection import StepUtility as StepUtility
 from .rouge import RougeN as RougeN
 from .structured import StructuredMatch as StructuredMatch
+from .verdicts import VerdictMatch as VerdictMatch

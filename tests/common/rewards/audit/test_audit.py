@@ -14,7 +14,7 @@ import torch
 
 from common.errors import RewardError
 from common.rewards.audit import AuditReport, Mutant, audit, other_reference
-from common.rewards.audit.measures import agreement, balance, pairwise_accuracy, partial_spearman, spread
+from common.rewards.audit.measures import agreement, balance, krippendorff, pairwise_accuracy, partial_spearman, spread
 from common.rewards.base import Reward, RewardOutput
 from common.rewards.compose import WeightedSum
 from common.rewards.functional import token_f1
@@ -100,6 +100,7 @@ class TestGoodReward:
 
     def test_it_scores_reproducibly_and_counts_time(self, good: AuditReport) -> None:
         assert good.repeatability == 0.0
+        assert good.reliability == 1.0
         assert good.latency.rows == sum(map(len, good.scores.values()))
         assert 0 < good.latency.p50 <= good.latency.p95
 
@@ -152,7 +153,8 @@ class TestBadRewards:
 
     def test_one_that_changes_its_mind(self) -> None:
         counter = itertools.count()
-        assert "apart when scored again" in flagged(Says(lambda text, prompt: next(counter) % 5 / 5))
+        found = flagged(Says(lambda text, prompt: next(counter) % 5 / 5))
+        assert "the same rows score up to 0.6 apart when scored again (Krippendorff's alpha -0.0" in found
 
     def test_one_that_fails_on_references(self) -> None:
         found = flagged(Says(lambda text, prompt: NAN if text.endswith("red") else 0.5))
@@ -243,6 +245,20 @@ class TestMeasures:
         assert spearman(score, length) > 0.8
         assert abs(partial_spearman(score, length, metric)) < 0.2
         assert math.isnan(partial_spearman([1, 1, 1], [1, 2, 3], [1, 2, 3]))
+
+    def test_agreement_with_itself_is_krippendorffs(self) -> None:
+        """The worked example of the article on the measure: three coders, fifteen units, interval data: 0.811."""
+        none = math.nan
+        coders = [
+            [none, none, none, none, none, 3, 4, 1, 2, 1, 1, 3, 3, none, 3],
+            [1, none, 2, 1, 3, 3, 4, 3, none, none, none, none, none, none, none],
+            [none, none, 2, 1, 3, 4, 4, none, 2, 1, 1, 3, 3, none, 4],
+        ]
+        assert krippendorff(coders) == pytest.approx(0.811, abs=5e-4)
+        assert krippendorff([[0.1, 0.5, 0.9]] * 3) == 1.0
+        assert krippendorff([[0.0, 1.0], [1.0, 0.0]]) < 0
+        assert math.isnan(krippendorff([[0.5, 0.5], [0.5, none]]))
+        assert math.isnan(krippendorff([[none], [0.5]]))
 
     def test_balance_of_weights(self) -> None:
         found = balance({"a": [0.0, 1.0], "b": [0.0, 1.0]}, {"a": 1.0, "b": 3.0})
