@@ -33,7 +33,7 @@ from tests.common.rewards.toy import Column
 
 NAN = math.nan
 REWARD = 0.5 * ExactMatch() + 0.5 * TokenF1()
-EXAMPLES = Path(__file__).parents[3] / "examples"
+EXAMPLES = Path(__file__).parents[4] / "examples"
 
 
 def from_file(path: Path, name: str) -> Any:
