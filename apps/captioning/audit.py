@@ -101,6 +101,8 @@ def run_audit(config: CaptioningConfig, rows: int = 140, out: str | None = None,
         DataError: the pictures cannot be read or have no captions.
         UsageError: a model or the corpus cannot be loaded.
     """
+    if config.reward.own:
+        raise UsageError("reward.own: assay it by python -m apps audit --app captioning --reward FILE")
     from apps.captioning.audit_page import print_audit, write_report
     from apps.captioning.data import load_examples
     from common.files import write_json

@@ -11,6 +11,7 @@ from typing import Any
 from apps.captioning.batches import check_processes
 from apps.captioning.config import CaptioningConfig
 from apps.captioning.data_config import CorpusConfig, PicturesConfig
+from apps.captioning.train_config import PAID
 from common.errors import UsageError
 from common.training import dry_run
 from common.training.dry_run import Check, NotChecked, show
@@ -118,14 +119,15 @@ def _unpaired(config: CaptioningConfig, found: Found) -> str:
 
 
 def _rewards(config: CaptioningConfig, found: Found) -> str:
-    from apps.captioning.rewards import SUPERVISED
+    from apps.captioning.rewards import SUPERVISED, own_rewards
 
-    names = ("clip_cos", "clip_agg", "naturalness", "cider", "bleu", "similarity", "grammar", "repetition")
-    weights = {name: getattr(config.reward, name) for name in names if getattr(config.reward, name)}
     if not config.rl.steps:
         return "none: rl.steps is 0, so training ends with the initialisation"
+    if config.reward.own:
+        return ", ".join(f"{weight:g} × {name}" for name, (_, weight) in own_rewards(config.reward).items())
+    weights = config.reward.weights
     if not weights:
-        raise UsageError(f"reward: every weight is 0; set one of {', '.join(names)}")
+        raise UsageError(f"reward: every weight is 0; set one of {', '.join(PAID)}")
     supervised = [name for name in SUPERVISED if name in weights]
     if supervised and not config.reward.paired:
         raise UsageError(

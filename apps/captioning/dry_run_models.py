@@ -105,8 +105,8 @@ def discriminator(config: CaptioningConfig, found: Found) -> str:
     import torch
     from transformers import AutoModelForSequenceClassification
 
-    if not config.reward.naturalness or not config.rl.steps:
-        return "not used: reward.naturalness is 0" if config.rl.steps else "not used: rl.steps is 0"
+    if "naturalness" not in config.reward.weights or not config.rl.steps:
+        return "not used: naturalness is not paid" if config.rl.steps else "not used: rl.steps is 0"
     known, reason = _settings("discriminator.path", config.discriminator.path, num_labels=1)
     with torch.device("meta"):
         model = _built(AutoModelForSequenceClassification, known)

@@ -12,15 +12,21 @@ import torch
 from torch import Tensor
 
 from apps.captioning.aggregation import Keys, aggregate
-from apps.captioning.train_config import RewardConfig
+from apps.captioning.train_config import PAID, RewardConfig
 from common.errors import RewardError, UsageError
 from common.rewards.base import Reward, RewardOutput
+from common.rewards.build import build
+from common.rewards.compose import WeightedSum
 from common.rewards.image import EMPTY, ClipScore, PictureReward
 
 if TYPE_CHECKING:
     from common.models.clip import Clip
 
 SUPERVISED = ("cider", "bleu", "similarity")
+UNPAIRED = (
+    "compares with the training pictures' own captions, which an unpaired trainer must not see; set reward.paired to "
+    "true if this is meant to be supervised"
+)
 
 
 class ClipCos(ClipScore):
@@ -200,8 +206,10 @@ def build_rewards(
         sentences: the corpus, by which `grammar` knows what is usual.
 
     Raises:
-        UsageError: nothing has a weight, or a reward needs what is not there or not allowed.
+        UsageError: nothing has a weight, a reward needs what is not there or not allowed, or see `own_rewards`.
     """
+    if config.own:
+        return own_rewards(config)
     makers: dict[str, Callable[[], Reward]] = {
         "clip_cos": lambda: ClipCos(clip),
         "clip_agg": lambda: ClipAgg(clip, _needed(corpus), config.temperature, config.cos_weight, config.top_k),
@@ -210,18 +218,28 @@ def build_rewards(
         "repetition": Repetition,
         **{name: partial(_supervised, name, config, clip, references) for name in SUPERVISED},
     }
-    chosen = {name: getattr(config, name) for name in makers if getattr(config, name)}
-    if not chosen:
-        raise UsageError(f"reward: every weight is 0; set one of {', '.join(makers)}")
-    return {name: (makers[name](), weight) for name, weight in chosen.items()}
+    if not config.weights:
+        raise UsageError(f"reward: every weight is 0; set one of {', '.join(PAID)}")
+    return {name: (makers[name](), weight) for name, weight in config.weights.items()}
+
+
+def own_rewards(config: RewardConfig) -> dict[str, tuple[Reward, float]]:
+    """The reward in place of the weights; the parts of a sum are paid and logged each by itself, as the weights are.
+
+    Raises:
+        UsageError: it compares with captions and `paired` is off, or what `build` says of `own`.
+    """
+    reward = build(config.own)
+    if "reference" in reward.needs and not config.paired:
+        raise UsageError(f"reward.own: {reward.name} {UNPAIRED}")
+    if type(reward) is WeightedSum:
+        return {name: (child, reward.weights[name]) for name, child in reward.children.items()}
+    return {reward.name: (reward, 1.0)}
 
 
 def _supervised(name: str, config: RewardConfig, clip: Clip, references: Sequence[Sequence[str]] | None) -> Reward:
     if not config.paired:
-        raise UsageError(
-            f"reward.{name} compares with the training pictures' own captions, which an unpaired trainer must not "
-            "see; set reward.paired to true if this is meant to be supervised"
-        )
+        raise UsageError(f"reward.{name} {UNPAIRED}")
     if name == "bleu":
         from common.rewards.text import Bleu
 

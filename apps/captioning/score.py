@@ -86,10 +86,10 @@ def configured_reward(config: CaptioningConfig, quiet: bool = False) -> tuple[Re
     from common.rewards.compose import WeightedSum
 
     paid, clip = config.reward, open_clip_model(config.clip)
-    sentences = load_corpus(config.corpus) if paid.clip_agg or paid.grammar else []
-    corpus = corpus_features(clip, sentences, config.clip.cache, quiet) if paid.clip_agg else None
-    judge = naturalness_snapshot(config) if paid.naturalness else None
-    references = [example.captions for example in load_examples(config.train)] if paid.cider else None
+    sentences = load_corpus(config.corpus) if {"clip_agg", "grammar"} & set(paid.weights) else []
+    corpus = corpus_features(clip, sentences, config.clip.cache, quiet) if "clip_agg" in paid.weights else None
+    judge = naturalness_snapshot(config) if "naturalness" in paid.weights else None
+    references = [example.captions for example in load_examples(config.train)] if "cider" in paid.weights else None
     rewards = build_rewards(replace(paid, paired=True), clip, corpus, judge, references, sentences)
     return WeightedSum(rewards, "caption"), clip
 

@@ -64,6 +64,12 @@ def run_train(
     json_output: bool = False,
 ) -> int:
     """Train one run, or every method and seed that `comparison` lists; in as many processes as were launched."""
+    if config.reward.own and config.comparison.methods:
+        raise UsageError("reward.own stands in a method's place: leave comparison.methods empty, or reward.own")
+    if config.reward.own and (config.rl.ramp_start or config.rl.ramp_steps):
+        raise UsageError(
+            "reward.own has no ramp, which hands over from naturalness: set rl.ramp_start and rl.ramp_steps to 0"
+        )
     if dry_run:
         from apps.captioning import dry_run as checks
 

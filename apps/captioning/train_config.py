@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
+
+#: What a caption may be paid for: the weights of `RewardConfig`.
+PAID = ("clip_cos", "clip_agg", "naturalness", "cider", "bleu", "similarity", "grammar", "repetition")
 
 
 @dataclass
@@ -56,6 +59,9 @@ class RewardConfig:
         temperature: of the attention over the corpus (CgT-GAN: 100 for COCO, 175 for GCC).
         cos_weight: share of the cosine in `clip_agg`; the rest is the mean absolute difference.
         top_k: corpus sentences that the attention keeps; 0 keeps all (exact).
+        own: a `reward:` block as `configs/rewards` has them, such as `{name: length_window, low: 5, high: 12}`, in
+            place of all weights; it finds CLIP features as `images`, under `paired` the picture's captions as
+            `reference`, and `step`. See common/rewards/README.md.
     """
 
     clip_cos: float = 1.0
@@ -70,6 +76,12 @@ class RewardConfig:
     temperature: float = 100.0
     cos_weight: float = 0.5
     top_k: int = 0
+    own: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def weights(self) -> dict[str, float]:
+        """What has a weight, by name; nothing where another reward stands in its place."""
+        return {} if self.own else {name: getattr(self, name) for name in PAID if getattr(self, name)}
 
 
 @dataclass

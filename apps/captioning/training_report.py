@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from apps.captioning.measures.evaluation import SCALES, WORDS, Evaluation, compare
+from apps.captioning.train_config import PAID
 from common import ui
 from common.report import Change, Report
 from common.training import outcome
@@ -160,8 +161,9 @@ def _mark(exact: float | None) -> str:
 
 
 def _paid(reward: dict[str, Any]) -> str:
-    names = ("clip_cos", "clip_agg", "naturalness", "cider", "bleu", "similarity", "grammar", "repetition")
-    return " + ".join(f"{reward[name]:g} {name}" for name in names if reward.get(name)) or "no reward"
+    if reward.get("own"):
+        return str(reward["own"]["name"])
+    return " + ".join(f"{reward[name]:g} {name}" for name in PAID if reward.get(name)) or "no reward"
 
 
 def _any(evaluation: Evaluation, measure: str, held: bool | None) -> bool:

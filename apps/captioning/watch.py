@@ -107,14 +107,13 @@ class Watch:
         return float((clip.text(list(texts)).cpu() * self._seen).sum(1).mean())
 
     def _values(self, texts: Sequence[str]) -> dict[str, float]:
-        from apps.captioning.rewards import SUPERVISED
-
         columns: dict[str, Any] = {"completion": list(texts), "images": self.data.validation.features}
         if all(example.captions for example in self.data.validation.examples):
             columns["reference"] = [list(example.captions) for example in self.data.validation.examples]
         figures, parts = {}, []
         for name, (reward, weight) in self.learner.rewards.items():
-            if name == "naturalness" or (name in SUPERVISED and "reference" not in columns):
+            learning = name == "naturalness" and self.learner.judge is not None
+            if learning or not set(reward.needs) <= set(columns):
                 continue
             mean = float(reward(**columns).values.nanmean())
             figures[f"validation/{name}"] = mean

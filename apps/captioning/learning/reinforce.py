@@ -22,6 +22,7 @@ from apps.captioning.model import Captioner, Captions
 from apps.captioning.train_config import RlConfig
 from common.errors import GraderFailure, TouchstoneError, UsageError
 from common.rewards.base import Reward
+from common.rewards.state import stateful_parts
 from common.training.sampler import CyclicSampler
 from common.training.workers import ALONE, Workers
 
@@ -88,6 +89,9 @@ class Reinforcer:
         self.workers = workers
         self.captioner, self.config, self.rewards, self.material = captioner, config, dict(rewards), material
         self.longest, self.judge = longest, judge
+        self.learning = {
+            f"{name} {path}": part for name, (one, _) in rewards.items() for path, part in stateful_parts(one)
+        }
         self.pictures = CyclicSampler(len(material.features), config.pictures_per_step, seed)
         self.sentences = CyclicSampler(max(len(material.corpus), 1), config.pictures_per_step * 2, seed + 1)
         self.generator = torch.Generator().manual_seed(workers.seed(seed))
@@ -135,6 +139,9 @@ class Reinforcer:
         # The whole step's, so that every process scales advantages and counts what could not be scored alike.
         pay = Pay.joined(workers.gather(self._pay(own, sampled, greedy)))
         figures = self._check_scored(pay.unscored)
+        for part in self.learning.values():
+            if hasattr(part, "synchronise"):
+                part.synchronise(workers.gather)
         paid = time.perf_counter()
         sentence_rows = workers.slice(self.sentences.next()) if self.material.corpus else []
         figures |= self._judge(sampled, sentence_rows)
@@ -233,6 +240,7 @@ class Reinforcer:
             "step": self.steps,
             "bad_steps": self.bad_steps,
             "unscored_steps": self.unscored_steps,
+            "rewards": {name: part.state_dict() for name, part in self.learning.items()},
         }
         if self.reference is not None:
             state["reference"] = self.reference.state_dict()
@@ -249,6 +257,8 @@ class Reinforcer:
         restore_random(state, self.generator, self.workers)
         self.steps, self.bad_steps = state["step"], state["bad_steps"]
         self.unscored_steps = state["unscored_steps"]
+        for name, part in self.learning.items():
+            part.load_state_dict(state["rewards"][name])
         if self.reference is not None:
             self.reference.load_state_dict(state["reference"])
         if self.judge is not None:

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from apps.captioning import comparison, train
+from apps.captioning.audit import run_audit
 from apps.captioning.config import CaptioningConfig
 from apps.captioning.measures.evaluation import Evaluation
 from apps.captioning.model import load_captioner
@@ -263,6 +264,34 @@ def test_supervised_rewards_need_pairs(config):
     config.reward.cider = 1.0
     with pytest.raises(UsageError, match=r"set reward\.paired to true"):
         train.train_one(config, name="cider")
+
+
+def test_a_reward_of_the_catalogue_in_place_of_the_weights(config):
+    window = {"name": "history_quantile", "inner": {"name": "length_window", "high": 3}, "warmup": 2, "weight": 2.0}
+    seen = {"name": "clip_score", "clip": config.clip.name, "prefix": "", "weight": 0.5}
+    config.reward.own = {"name": "weighted_sum", "parts": {"window": window, "seen": seen}}
+    config.rl.steps = 2
+    folder = train.train_one(config, name="own").run.folder
+    last = log(folder)[-1]
+    assert {name for name in last if name.startswith("reward/")} == {"reward/window", "reward/seen"}
+    assert (last["weight/window"], last["weight/seen"]) == (2.0, 0.5)
+    assert {"validation/window", "validation/seen", "kept_step"} <= set(last)
+    assert not (folder / "discriminator").exists(), "no weight counts beside reward.own"
+    assert "weighted_sum, seed 0" in (folder / "report.html").read_text("utf-8")
+
+
+def test_what_cannot_stand_beside_an_own_reward_is_refused(config):
+    config.reward.own = {"name": "rouge_l"}
+    with pytest.raises(UsageError, match=r"reward\.own: rouge_l compares with .* set reward\.paired to true"):
+        train.train_one(config, name="unpaired")
+    with pytest.raises(UsageError, match="apps audit --app captioning"):
+        run_audit(config)
+    config.comparison.methods = ["gan"]
+    with pytest.raises(UsageError, match=r"comparison\.methods"):
+        train.run_train(config)
+    config.comparison.methods, config.rl.ramp_start = [], 5
+    with pytest.raises(UsageError, match=r"rl\.ramp_start"):
+        train.run_train(config, dry_run=True)
 
 
 def test_selection_by_reward_reads_no_caption(quick, config, monkeypatch):

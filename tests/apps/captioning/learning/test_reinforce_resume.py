@@ -12,6 +12,7 @@ import torch
 from apps.captioning.learning.reinforce import Reinforcer
 from common.errors import UsageError
 from common.rewards.base import Reward
+from common.rewards.transforms import HistoryQuantile
 from common.training.run import Interrupted, Run
 from common.training.stage import newest_checkpoint, run_stage
 from tests.apps.captioning.learning.toys import (
@@ -93,6 +94,25 @@ def test_the_other_algorithms_resume_too(tmp_path, algorithm):
     more = [second.step() for _ in range(2)]
     assert [row["loss"] for row in more] == [row["loss"] for row in figures[2:]]
     assert same(weights(whole.captioner), weights(second.captioner))
+
+
+def test_what_a_reward_has_learnt_resumes_too(tmp_path):
+    def learning() -> Reinforcer:
+        torch.manual_seed(1)
+        return learner({"vowels": (HistoryQuantile(Vowels(), warmup=4), 1.0)}, None, material(5, 7))
+
+    whole, cut = learning(), learning()
+    for _ in range(3):
+        whole.step()
+    cut.step()
+    state, resumed = cut.state(), learning()
+    resumed.restore(state)
+    for _ in range(2):
+        resumed.step()
+    assert len(whole.state()["rewards"]) == 1
+    assert equal(resumed.state(), whole.state())
+    assert resumed.rewards["vowels"][0](completion=["a"]).values == whole.rewards["vowels"][0](completion=["a"]).values
+    assert learning().rewards["vowels"][0].state_dict()["step"] == -1
 
 
 def test_resuming_with_other_data_is_refused():
