@@ -55,6 +55,8 @@ def run_audit(
     Raises:
         UsageError: no such recipe, one that cannot be made from the config, or numbers below 2.
     """
+    if config.reward.own:
+        raise UsageError("reward.own: assay it by python -m apps audit --app driving --reward FILE")
     from apps.driving.auditing.page import kill_map, kill_title, print_audit, write_report
     from common.files import write_json
     from common.training.run import set_threads

@@ -204,7 +204,7 @@ def _scorer(config: DriveSettings, recipe: str | None) -> tuple[Scorer | None, V
 
     from apps.driving.rewards import build
 
-    reward = build(replace(config.reward, recipe=recipe))  # type: ignore[arg-type]
+    reward = build(config.reward.of(recipe))
     looks = "images" in reward.needs
 
     def score(info: Mapping[str, Any]) -> dict[str, float]:

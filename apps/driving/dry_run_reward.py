@@ -22,7 +22,7 @@ WEIGHTS = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
 
 def recipes(config: DrivingConfig) -> Sequence[str]:
     """What would be trained on."""
-    return config.comparison.recipes or [config.reward.recipe]
+    return config.comparison.recipes or [config.reward.title]
 
 
 def looking(config: DrivingConfig) -> list[str]:
@@ -40,6 +40,8 @@ def clip(config: DrivingConfig) -> str:
         UsageError: there is no such CLIP.
     """
     chosen = config.reward.clip
+    if config.reward.own:
+        return "not used: reward.own opens what it looks through"
     if not looking(config):
         return "no reward here looks at pictures"
     if chosen.student:
@@ -121,7 +123,7 @@ def reward(config: DrivingConfig) -> str:
 def _bounds(config: DrivingConfig, recipe: str, opened: Clip) -> tuple[float, float]:
     from apps.driving.train import build_reward
 
-    chosen = replace(config.reward, recipe=recipe)  # type: ignore[arg-type]
+    chosen = config.reward if config.reward.own else config.reward.of(recipe)
     return build_reward(replace(config, reward=chosen), opened)[0].bounds
 
 

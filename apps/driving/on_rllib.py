@@ -49,7 +49,7 @@ def train(run: Run, stage: str, config: DrivingConfig, reward: Reward, keys: tup
     check(config.control, config.learn.environments)
     if list(stateful_parts(reward)) or hasattr(reward, "state_dict"):
         raise UsageError(
-            f"the reward {config.reward.recipe} learns from what it scores, and would learn something else in each "
+            f"the reward {config.reward.title} learns from what it scores, and would learn something else in each "
             "worker; use --engine sb3"
         )
     venv = DummyVecEnv([Maker(config, 0)])

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Literal, get_args
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, cast, get_args
 
 from apps.driving.goals import WORDINGS, Goals
 from common.config import JudgeConfig, nearest
@@ -179,6 +179,8 @@ class RewardConfig:
         intrinsic: a language model's opinion on top.
         decomposition: the recipe's return, spread over the steps.
         seed: of what learns (`intrinsic`, `decomposition`).
+        own: a `reward:` block as `configs/rewards` has them, in place of the recipe; it reads `state` or `images`, the
+            view from above, and not `clip`'s features of it. See common/rewards/README.md.
     """
 
     recipe: Recipe = "vlm_rl"
@@ -192,6 +194,16 @@ class RewardConfig:
     intrinsic: IntrinsicConfig = field(default_factory=IntrinsicConfig)
     decomposition: DecompositionConfig = field(default_factory=DecompositionConfig)
     seed: int = 0
+    own: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def title(self) -> str:
+        """Name of the recipe, or of the reward in its place."""
+        return str(self.own.get("name", self.recipe))
+
+    def of(self, recipe: str) -> RewardConfig:
+        """The same settings for a recipe, also where another reward stands in its place."""
+        return replace(self, recipe=cast("Recipe", recipe), own={})
 
 
 def worded(config: GoalConfig) -> Goals:

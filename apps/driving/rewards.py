@@ -51,6 +51,7 @@ from apps.driving.reward_config import RECIPE_NAMES, RewardConfig, worded
 from common.config import nearest
 from common.errors import UsageError
 from common.rewards.base import Reward
+from common.rewards.build import build as build_spec
 from common.rewards.episodes import Intrinsic, ReturnDecomposition
 from common.rewards.episodes.labels import Annotator, JudgeAnnotator, LabelQueue
 from common.rewards.image import ContrastiveGoal, GoalBaseline
@@ -139,6 +140,8 @@ RECIPES: dict[str, Maker] = {
     "carl": lambda config, clip: CarlProgress(),
     "roach": lambda config, clip: Roach(),
 }
+#: The columns of a step, see `common.rewards.adapters.transitions.Columns`.
+COLUMNS = ("state", "images", "environment", "group", "first", "last", "step")
 #: The recipes that look at pictures.
 SEEING = ("vlm_rl", "vlm_rl_no_synthesis", "vlm_sr", "roboclip", "vlm_rm", "lord", "lord_speed")
 
@@ -152,12 +155,15 @@ def build(config: RewardConfig, clip: Clip | None = None, annotator: Annotator |
         annotator: stands in for `intrinsic.judge`.
 
     Raises:
-        UsageError: unknown recipe or wording, thresholds that are not there or belong to another CLIP or goals, or an
-            intrinsic reward without an annotator.
+        UsageError: unknown recipe or wording, thresholds that are not there or belong to another CLIP or goals, an
+            intrinsic reward without an annotator, or see `own_reward`.
     """
-    if config.recipe not in RECIPES:
+    if config.own:
+        reward = own_reward(config)
+    elif config.recipe in RECIPES:
+        reward = RECIPES[config.recipe](config, clip or configured_clip(config))
+    else:
         raise UsageError(f"unknown reward recipe {config.recipe!r}{nearest(config.recipe, RECIPE_NAMES)}")
-    reward = RECIPES[config.recipe](config, clip or configured_clip(config))
     if config.decomposition.on:
         chosen = config.decomposition
         reward = ReturnDecomposition(
@@ -174,6 +180,22 @@ def build(config: RewardConfig, clip: Clip | None = None, annotator: Annotator |
     if config.intrinsic.mode != "none":
         reward = _intrinsic(config, reward, annotator)
     return with_state(reward)
+
+
+def own_reward(config: RewardConfig) -> Reward:
+    """The reward in the recipe's place.
+
+    Raises:
+        UsageError: it needs a column that a step has not, or what `build` of `common.rewards.build` says.
+    """
+    reward = build_spec(config.own)
+    for column in reward.needs:
+        if column not in COLUMNS:
+            raise UsageError(
+                f"reward.own: {reward.name} needs the column {column!r}, and a step of driving has "
+                f"{', '.join(COLUMNS)}; there is no text to judge. Take a reward of `state` or of `images`"
+            )
+    return reward
 
 
 def _intrinsic(config: RewardConfig, reward: Reward, annotator: Annotator | None) -> Reward:

@@ -5,9 +5,8 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from common.errors import DataError, MissingColumn, UsageError
 from common.files import read_jsonl, write_text
@@ -73,7 +72,7 @@ def run_score(
 def _reward(config: DrivingConfig, recipe: str | None) -> Reward:
     from apps.driving.rewards import build
 
-    chosen = config.reward if recipe is None else replace(config.reward, recipe=cast("Any", recipe))
+    chosen = config.reward if recipe is None else config.reward.of(recipe)
     return build(chosen)
 
 

@@ -53,6 +53,8 @@ def run_train(
     from apps.driving import comparison
     from apps.driving import dry_run as checks
 
+    if config.reward.own and config.comparison.recipes:
+        raise UsageError("reward.own stands in a recipe's place: leave comparison.recipes empty, or reward.own")
     if engine is not None:
         config = replace(config, learn=replace(config.learn, engine=engine))  # type: ignore[arg-type]
     if dry_run:
@@ -122,7 +124,7 @@ def refuse_overlap(config: DrivingConfig) -> None:
 
 
 def build_reward(config: DrivingConfig, clip: Clip | None = None) -> tuple[Reward, Callable[..., Any] | None]:
-    """The reward, and what turns pictures into the features that it reads, each once.
+    """The reward, and what turns pictures into the features that it reads, each once; `reward.own` gets pictures.
 
     Raises:
         UsageError: the reward looks at pictures and the environment makes none.
@@ -135,10 +137,10 @@ def build_reward(config: DrivingConfig, clip: Clip | None = None) -> tuple[Rewar
         return reward, None
     if config.env.picture.kind not in ("rgb", "camera"):
         raise UsageError(
-            f"the reward {config.reward.recipe} looks at pictures; set env.picture.kind to rgb or, on CARLA, camera "
+            f"the reward {config.reward.title} looks at pictures; set env.picture.kind to rgb or, on CARLA, camera "
             f"(it is {config.env.picture.kind})"
         )
-    return reward, clip.image
+    return reward, None if config.reward.own else clip.image
 
 
 def attached(config: DrivingConfig, reward: Reward, encode: Callable[..., Any] | None) -> tuple[VecEnv, list[Any]]:
@@ -151,29 +153,29 @@ def attached(config: DrivingConfig, reward: Reward, encode: Callable[..., Any] |
     if not config.learn.relabel:
         return stepwise(venv, config, reward, encode), []
     relabel = RelabelRollout if config.control.algorithm == "ppo" else RelabelReplay
-    return venv, [relabel(reward, *_columns(config, encode), encode)]
+    return venv, [relabel(reward, *_columns(config, reward), encode)]
 
 
 def checked(venv: VecEnv, config: DrivingConfig, reward: Reward, encode: Callable[..., Any] | None) -> None:
     """Score a few random steps, as every trainer does before its first one; see `check_in_environment`."""
     from common.rewards.adapters.gym import check_in_environment
 
-    check_in_environment(reward, venv, _columns(config, encode)[0], encode)
+    check_in_environment(reward, venv, _columns(config, reward)[0], encode)
 
 
 def stepwise(venv: VecEnv, config: DrivingConfig, reward: Reward, encode: Callable[..., Any] | None) -> VecEnv:
     """The environments with the reward in each step."""
     from common.rewards.adapters.gym import VecRewardWrapper
 
-    return VecRewardWrapper(venv, reward, *_columns(config, encode), encode)
+    return VecRewardWrapper(venv, reward, *_columns(config, reward), encode)
 
 
-def _columns(config: DrivingConfig, encode: Callable[..., Any] | None) -> tuple[Columns, Scoring]:
+def _columns(config: DrivingConfig, reward: Reward) -> tuple[Columns, Scoring]:
     from common.rewards.adapters.scores import Scoring
     from common.rewards.adapters.transitions import Columns, Picture
 
     learn = config.learn
-    columns = Columns(picture=Picture("info", "image", "CHW") if encode is not None else None)
+    columns = Columns(picture=Picture("info", "image", "CHW") if "images" in reward.needs else None)
     return columns, Scoring(stride=learn.stride, failed_share=learn.failed_share, keep_penalties=False)
 
 

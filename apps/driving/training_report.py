@@ -51,7 +51,7 @@ def show(result: Result, json_output: bool) -> None:
 def write_report(result: Result, config: DrivingConfig) -> Path:
     """`report.html` of a run: drivers side by side, curves, settings; the drives are on a page beside it."""
     episodes = episodes_of(result)
-    title = f"{config.reward.recipe} reward, {config.control.algorithm.upper()}, seed {result.run.seed}"
+    title = f"{config.reward.title} reward, {config.control.algorithm.upper()}, seed {result.run.seed}"
     report = Report("Driving: training", title)
     found = tables.groups(episodes)
     report.section("Held-out routes").table(*tables.rows_by_group(found), tables.remark(episodes))

@@ -183,12 +183,7 @@ class Workbench:
         if self.sight is None and recipe in SEEING:
             raise UsageError(f"the reward {recipe} looks at pictures, and {self.blind or 'there is no CLIP'}")
         config = self.config.reward if self.sight is None else self.sight.config
-        plain = replace(
-            config,
-            recipe=recipe,  # type: ignore[arg-type]
-            intrinsic=IntrinsicConfig(),
-            decomposition=DecompositionConfig(),
-        )
+        plain = replace(config.of(recipe), intrinsic=IntrinsicConfig(), decomposition=DecompositionConfig())
         return build(plain, None if self.sight is None else self.sight.clip)
 
     def _env(self, driver: Driver, town: str) -> DrivingEnv:

@@ -52,7 +52,7 @@ def run_all(
     """Train every recipe with every seed of `config.comparison`; what is done already is only loaded.
 
     Args:
-        config: the application's settings, with `comparison`, `reward.recipe`, `seed` and `runs`.
+        config: the application's settings, with `comparison`, `reward.recipe` and `.title`, `seed` and `runs`.
         folder: of the comparison.
         app: the application's module, for the command that goes on.
         train: trains one run: its settings, its name, its folder where it was begun before, the command to go on.
@@ -61,12 +61,15 @@ def run_all(
         The results by (recipe, seed).
     """
     results: dict[tuple[str, int], ResultT] = {}
-    for recipe in config.comparison.recipes or [config.reward.recipe]:
+    for recipe in config.comparison.recipes or [config.reward.title]:
         for seed in config.comparison.seeds or [config.seed]:
             own = deepcopy(config)
-            own.reward.recipe, own.seed, own.runs = recipe, seed, str(folder)
+            own.seed, own.runs = seed, str(folder)
+            if config.comparison.recipes:
+                own.reward.recipe = recipe
             own.comparison.recipes, own.comparison.seeds = [], []
-            name = f"{recipe}-seed{seed}"
+            # A reward of the user's own is called package.module:thing.
+            name = f"{recipe}-seed{seed}".replace(":", ".")
             ui.say(f"{recipe}, seed {seed}")
             started = folder / name
             begun = started if (started / "run.json").is_file() else None

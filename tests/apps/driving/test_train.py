@@ -12,6 +12,7 @@ import torch
 from safetensors.torch import load_file
 
 from apps.driving import comparison, train
+from apps.driving.audit import run_audit
 from apps.driving.config import DrivingConfig
 from apps.driving.drivers.load import load_driver
 from apps.driving.env import DrivingEnv
@@ -128,6 +129,33 @@ def test_interrupted_and_resumed_equals_uninterrupted(ppo, tmp_path, monkeypatch
 def test_environments_in_processes_of_their_own_drive_the_same(ppo, tmp_path):
     found = train.train_one(settings(tmp_path, "--learn.processes=true"), name="whole")
     assert_same_run(found.run.folder, ppo.run.folder)
+
+
+def test_a_reward_of_the_catalogue_in_the_recipes_place(tmp_path):
+    goal = "{name: contrastive_goal, clip: 'local-dir:assets/driving/clip', form: softmax, positive: a, negative: b}"
+    rules = "{name: 'apps.driving.parts.rules:Chen', weight: 0.1}"
+    own = f"--reward.own={{name: weighted_sum, parts: {{goal: {goal}, rules: {rules}}}}}"
+    found = train.train_one(settings(tmp_path, own, "--control.steps=64"), name="own")
+    row = figures(found.run.folder)[-1]
+    assert 0.0 < row["reward/goal"] < 1.0
+    assert row["reward"] == pytest.approx(row["reward/goal"] + 0.1 * row["reward/rules"], abs=1e-4)
+    assert "weighted_sum reward, PPO" in (found.run.folder / "report.html").read_text("utf-8")
+
+
+def test_an_own_reward_is_refused_where_it_cannot_be_had(tmp_path, capsys):
+    text = settings(tmp_path, "--reward.own={name: token_f1}")
+    with pytest.raises(UsageError, match="token_f1 needs the column 'completion', and a step of driving has state"):
+        train.train_one(text, name="text")
+    assert train.run_train(text, dry_run=True) != 0
+    assert "needs the column 'completion'" in capsys.readouterr().out
+    goal = "{name: contrastive_goal, clip: 'local-dir:assets/driving/clip', positive: a, negative: b}"
+    with pytest.raises(UsageError, match="the reward contrastive_goal looks at pictures"):
+        train.build_reward(settings(tmp_path, f"--reward.own={goal}", "--env.picture.kind=none"))
+    with pytest.raises(UsageError, match="apps audit --app driving"):
+        run_audit(text)
+    text.comparison.recipes = ["lord"]
+    with pytest.raises(UsageError, match=r"comparison\.recipes"):
+        train.run_train(text)
 
 
 def test_a_map_is_not_trained_and_measured_on(tmp_path):
