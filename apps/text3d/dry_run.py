@@ -64,6 +64,7 @@ def check(config: Text3dConfig, prompt: str | None = None) -> list[Check]:
         ("diffusion model", _diffusion),
         ("clip", _clip),
         ("vision-language model", _vlm),
+        ("own reward", _own),
         ("steps", _steps),
         ("memory", memory),
         ("stand-ins", _stand_ins),
@@ -93,6 +94,7 @@ def weights(config: Text3dConfig) -> Iterator[tuple[str, Callable[[float], float
     guidance = config.guidance
     given = {"sds": guidance.sds.weight, "clip": guidance.clip.weight, "analytic": guidance.analytic}
     given |= {f"vlm.{kind}": getattr(guidance.vlm, kind) for kind in ("semantic", "spatial", "consistency")}
+    given["own"] = guidance.own.weight
     for name, weight in given.items():
         if used(weight, f"guidance.{name}"):
             yield name, read_schedule(weight, f"guidance.{name}")
@@ -103,7 +105,7 @@ def _guidances(config: Text3dConfig, found: Found) -> str:
     at = sorted({0, steps // 2, max(steps - 1, 0)})
     told = [f"{name} {', '.join(f'{weight(step):.3g}' for step in at)}" for name, weight in weights(config)]
     if not told:
-        raise UsageError("there is no guidance; give at least one of sds, clip, vlm and analytic a weight")
+        raise UsageError("there is no guidance; give at least one of sds, clip, vlm, analytic and own a weight")
     if config.guidance.sds.perp_neg:
         told.append(f"Perp-Neg {config.guidance.sds.perp_neg:g}")
     return f"weights at steps {', '.join(f'{step:,}' for step in at)}: {'; '.join(told)}"
@@ -149,6 +151,15 @@ def _vlm(config: Text3dConfig, found: Found) -> str:
     _named("vlm.model", config.guidance.vlm.model)
     found.sight, away = sight(config.guidance.vlm)
     return _told(f"{config.guidance.vlm.model}: {found.sight.weights / 1e6:,.1f} M weights", away)
+
+
+def _own(config: Text3dConfig, found: Found) -> str:
+    from apps.text3d.guidance.build import Models, own
+
+    if not used(config.guidance.own.weight, "guidance.own.weight"):
+        return "not used: guidance.own.weight is 0"
+    own(config.guidance.own, found.prompt or parse(found.text), Models())
+    return f"{config.guidance.own.reward['name']}: it has a gradient; its models are opened by the first step"
 
 
 def _steps(config: Text3dConfig, found: Found) -> str:
@@ -259,6 +270,8 @@ def _stand_ins(config: Text3dConfig, found: Found) -> str:
 
     if found.prompt is None:
         raise NotChecked("needs the prompt")
+    if {name for name, _ in weights(config)} == {"own"}:
+        raise NotChecked("guidance.own has no stand-in")
     texts = [found.text, *{text: 0 for rows in turns(config, found).values() for _, text in rows}]
     with tempfile.TemporaryDirectory(prefix="dry-run-") as folder:
         learner = learner_of(stand_in_config(config, texts, Path(folder)), found.prompt)

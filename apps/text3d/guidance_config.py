@@ -92,6 +92,20 @@ class VlmConfig:
 
 
 @dataclass
+class OwnConfig:
+    """Any differentiable reward as a guidance; see `guidance.own`.
+
+    Attributes:
+        weight: of its loss, minus the mean reward.
+        reward: a `reward:` block as `configs/rewards` has them, such as `{name: clip_score, clip: FOLDER, scale: 1}`;
+            it finds the rendered views as `images`, the prompt as `prompt` and as `completion`, and `step`.
+    """
+
+    weight: Any = 0.0
+    reward: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass
 class GuidanceConfig:
     """What a scene should look like, as a weighted sum.
 
@@ -101,9 +115,11 @@ class GuidanceConfig:
         vlm: the vision-language model's reward.
         analytic: weight of the critic that draws a scene true to the prompt and compares with it. It knows what it
             looks for, so what it reaches is an upper bound and no text-to-3D result; outputs name it.
+        own: a reward of the catalogue, or of the user's own.
     """
 
     sds: SdsConfig = field(default_factory=SdsConfig)
     clip: ClipConfig = field(default_factory=ClipConfig)
     vlm: VlmConfig = field(default_factory=VlmConfig)
     analytic: Any = 0.0
+    own: OwnConfig = field(default_factory=OwnConfig)

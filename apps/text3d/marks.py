@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,17 @@ def models(config: GuidanceConfig) -> Iterator[tuple[str, str]]:
         yield "guidance.clip.name", config.clip.name
     if any(used(getattr(vlm, kind), f"guidance.vlm.{kind}") for kind in ("semantic", "spatial", "consistency")):
         yield "guidance.vlm.model", vlm.model
+    if used(config.own.weight, "guidance.own.weight"):
+        yield from _of_spec(config.own.reward)
+
+
+def _of_spec(spec: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """The models that a reward's spec names."""
+    for key, value in spec.items():
+        if isinstance(value, Mapping):
+            yield from _of_spec(value)
+        elif key in ("clip", "vlm"):
+            yield f"guidance.own.reward {key}", str(value)
 
 
 def untrained(config: GuidanceConfig) -> str:

@@ -9,7 +9,7 @@ from common.errors import UsageError
 from common.schedule import read_schedule
 
 #: Every guidance that has a weight, as `guidance.…` names it.
-TERMS = ("sds.weight", "clip.weight", "vlm.semantic", "vlm.spatial", "vlm.consistency", "analytic")
+TERMS = ("sds.weight", "clip.weight", "vlm.semantic", "vlm.spatial", "vlm.consistency", "analytic", "own.weight")
 
 RECIPES: dict[str, tuple[str, ...]] = {
     "sds": ("sds.weight",),
@@ -19,6 +19,7 @@ RECIPES: dict[str, tuple[str, ...]] = {
     "clip": ("clip.weight",),
     "vlm": ("vlm.semantic", "vlm.spatial"),
     "analytic": ("analytic",),
+    "own": ("own.weight",),
 }
 
 

@@ -38,6 +38,8 @@ def stand_in_config(config: Text3dConfig, texts: Sequence[str], folder: Path) ->
         words = [f"{text} yes no Yes No YES NO" for text in texts]
         save_small_vlm(*make_small_vlm(words * 3), folder / "vlm-untrained")
         vlm.model, vlm.device, vlm.dtype = str(folder / "vlm-untrained"), "cpu", "float32"
+    # Its models are known to the reward alone.
+    guidance.own.weight = 0.0
     scene.device = "cpu"
     scene.voxel.resolution, scene.gaussians.count = 12, 60
     scene.hashgrid.levels, scene.hashgrid.log2_table, scene.hashgrid.base, scene.hashgrid.hidden = 4, 10, 4, 8

@@ -96,7 +96,7 @@ class Weighted:
 
     def __init__(self, terms: Mapping[str, Term]) -> None:
         if not terms:
-            raise UsageError("there is no guidance; give at least one of sds, clip, vlm and analytic a weight")
+            raise UsageError("there is no guidance; give at least one of sds, clip, vlm, analytic and own a weight")
         self.terms = dict(terms)
 
     def loss(

@@ -11,7 +11,7 @@ from apps.text3d.guidance.base import Guidance, Term, Weighted
 from apps.text3d.guidance.front import settled
 from apps.text3d.guidance.prompts import angles
 from apps.text3d.guidance.vlm import Question, VlmReward
-from apps.text3d.guidance_config import ClipConfig, GuidanceConfig, SdsConfig, VlmConfig
+from apps.text3d.guidance_config import ClipConfig, GuidanceConfig, OwnConfig, SdsConfig, VlmConfig
 from apps.text3d.prompts import questions as ask
 from apps.text3d.prompts.prompt import Prompt
 from common.errors import UsageError
@@ -63,6 +63,7 @@ def build(config: GuidanceConfig, prompt: Prompt, seed: int, models: Models | No
     for name, guidance, schedule in _vlm(config.vlm, prompt, seed, models):
         terms[name] = Term(guidance, schedule)
     add("analytic", config.analytic, lambda: _analytic(prompt, seed))
+    add("own", config.own.weight, lambda: own(config.own, prompt, models))
     return Weighted(terms)
 
 
@@ -171,6 +172,23 @@ def _analytic(prompt: Prompt, seed: int) -> Guidance:
     from apps.text3d.guidance.analytic import AnalyticCritic
 
     return AnalyticCritic(prompt, seed=seed)
+
+
+def own(config: OwnConfig, prompt: Prompt, models: Models) -> Guidance:
+    """The reward of `guidance.own`; its models are opened by the first step.
+
+    Raises:
+        UsageError: there is none, it cannot guide a scene, or what `common.rewards.build` says of it.
+    """
+    from apps.text3d.guidance.own import OwnReward
+    from common.rewards.build import build as build_reward
+
+    if not config.reward:
+        raise UsageError(
+            "guidance.own.reward is empty, and its weight is not 0: name a reward, such as {name: clip_score, clip: "
+            "FOLDER}"
+        )
+    return OwnReward(models.get(("own", repr(config.reward)), lambda: build_reward(config.reward)), prompt.text)
 
 
 def _opened(option: str, look: Callable[[], Any]) -> None:

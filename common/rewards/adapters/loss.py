@@ -28,14 +28,12 @@ class Loss:
         reward: the mean reward of the rows that have one; NaN where none has.
         weight: w.
         unscored: rows left out.
-        output: of the reward, NaN in these rows.
     """
 
     value: Tensor
     reward: float
     weight: float
     unscored: int
-    output: RewardOutput
 
 
 class RewardLoss:
@@ -66,9 +64,9 @@ class RewardLoss:
             again = self.reward(**take_rows(columns, rows, size)).values
             scored = again[again.isfinite()]
         if not rows or not len(scored):
-            return Loss(torch.zeros((), requires_grad=True), float("nan"), weight, size, output)
+            return Loss(torch.zeros((), requires_grad=True), float("nan"), weight, size)
         mean = scored.mean()
-        return Loss(-weight * mean, float(mean.detach()), weight, size - len(scored), output)
+        return Loss(-weight * mean, float(mean.detach()), weight, size - len(scored))
 
     def _count(self, unscored: int, size: int, output: RewardOutput) -> None:
         self.failed_calls = self.failed_calls + 1 if unscored > FAILED_SHARE * size else 0

@@ -53,6 +53,20 @@ def test_a_prompt_set_is_made_judged_and_shown(tmp_path, capsys):
     assert "upper bound" in page
 
 
+def test_a_reward_of_the_catalogue_guides_a_scene(tmp_path, capsys):
+    own = "{name: clip_score, clip: 'local-dir:assets/text3d/clip', prefix: '', scale: 1.0}"
+    more = ("--guidance.analytic=0", "--guidance.own.weight=[0, 2.0, 1.0, 2]", f"--guidance.own.reward={own}")
+    assert run_train(settings(tmp_path, *more, "--train.count=1"), name="own", json_output=True) == 0
+    (scene,) = (tmp_path / "own" / "scenes").iterdir()
+    rows = [json.loads(line) for line in (scene / "log.jsonl").read_text("utf-8").splitlines()]
+    assert [row["own.weight"] for row in rows] == [2.0, 1.5, 1.0, 1.0]
+    assert all(row["own"] == -row["own.reward"] and row["own.gradient"] > 0 for row in rows)
+    assert "upper bound" not in (tmp_path / "own" / "report.html").read_text("utf-8")
+    capsys.readouterr()
+    assert run_train(settings(tmp_path, *more), dry_run=True) == 0
+    assert "clip_score: it has a gradient" in capsys.readouterr().out
+
+
 def test_a_stopped_comparison_goes_on_and_comes_to_the_same(tmp_path, monkeypatch, capsys):
     more = ("--comparison.recipes=[analytic]", "--comparison.seeds=[0,1]")
     run_train(settings(tmp_path, *more), name="whole")
