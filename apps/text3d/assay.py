@@ -7,13 +7,14 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 
 from apps.text3d.answers import Judged
 from apps.text3d.audit_cases import Case, Subjects, by_name
 from apps.text3d.audit_truth import row_of
+from apps.text3d.reward_rows import Row
 from apps.text3d.rewards import CLIP, Text3dReward, part_bounds
 from common.rewards.audit import AuditReport, Mutant, audit
 from common.rewards.audit import measures as measure
@@ -73,7 +74,14 @@ class Line:
     length: measure.LengthEffect
 
 
-def look(reward: Text3dReward, cases: Sequence[Case], batch: int, bar: Callable[[float], Any]) -> dict[int, Judged]:
+class Judge(Protocol):
+    """What scores rows."""
+
+    def judge(self, rows: Sequence[Row]) -> list[Judged]:
+        """Each row as it would be alone, to the models' rounding."""
+
+
+def look(reward: Judge, cases: Sequence[Case], batch: int, bar: Callable[[float], Any]) -> dict[int, Judged]:
     """The reward's judgement of each case, by its `id`."""
     found: dict[int, Judged] = {}
     for start in range(0, len(cases), batch):
@@ -196,7 +204,7 @@ class Steadiness:
     seconds: float
 
 
-def steadiness(reward: Text3dReward, cases: Sequence[Case]) -> Steadiness:
+def steadiness(reward: Judge, cases: Sequence[Case]) -> Steadiness:
     """Judge some cases four times."""
     rows = [row_of(case) for case in cases[:AGAIN]]
     first = [one.value for one in reward.judge(rows)]

@@ -138,12 +138,12 @@ def audit_reward(reward: Text3dReward, those: Subjects, config: Text3dConfig, qu
         failed,
         those,
         said,
-        _flags(lines[assay.REWARD], seen, steady, failed),
+        flags_of(lines[assay.REWARD], seen, steady, failed),
     )
 
 
-def _flags(line: Line, seen: Mapping[str, FactAgreement], steady: Steadiness, failed: int) -> list[str]:
-    """What to look into before a run is paid for."""
+def flags_of(line: Line, seen: Mapping[str, FactAgreement], steady: Steadiness, failed: int) -> list[str]:
+    """What to look into before a run is paid for: of the reward's line, its model's answers, and its failures."""
     span = line.general.bounds[1] - line.general.bounds[0]
     found = list(line.general.flags)
     if failed:

@@ -1,4 +1,4 @@
-"""What `python -m apps audit` asks of this application: its rewards on rendered scenes of the pocket world."""
+"""What `python -m apps audit` asks of this application: its rewards, and others', on scenes of the pocket world."""
 
 from __future__ import annotations
 
@@ -9,36 +9,33 @@ from apps.text3d.assay import EXACT, REWARD, Line, Steadiness
 from apps.text3d.config import Text3dConfig
 from common.assays import NONE, Assay, Overview, Request
 from common.config import load
-from common.errors import UsageError
 
 #: The sum that the pocket config pays for, its parts, and CLIP's cosine beside it.
 NAMES = (REWARD, "vlm.semantic", "vlm.spatial", "clip")
 #: Scenes of seen combinations, and as many of held-out ones.
 ROWS = 3
-COLUMNS: dict[str, str] = {}
+#: What a reward of somebody else finds under usual names: it sees one Pillow picture a row, see `audit_foreign`.
+COLUMNS = {"completion": "prompt", "text": "prompt", "caption": "prompt", "image": "images"}
 NOTE = (
     "the truth is what perfect answers to the same questions come to, so that CLIP has none; a row's cost is that of "
     "all parts together"
+)
+NOTE_OWN = (
+    "it is shown one view at a time beside the prompt, and a row's value is the mean of its views; the truth is what "
+    "perfect answers to this application's questions come to"
 )
 KEY = "prompt"
 CONFIG = Path(__file__).resolve().parents[2] / "configs" / "text3d" / "pocket.yaml"
 
 
 def assays(request: Request) -> Overview:
-    """Assay the reward and its parts; each of them is a line of one audit.
-
-    Raises:
-        UsageError: a reward of somebody else: this audit asks for a reward that answers questions about pictures.
-    """
+    """Assay the reward and its parts, each of which is a line of one audit, and rewards of somebody else."""
     from apps.text3d.audit import audit_reward
     from apps.text3d.audit_cases import subjects
+    from apps.text3d.audit_foreign import audit_foreign
     from apps.text3d.rewards import build_reward
     from common.training.run import set_threads
 
-    if request.own:
-        raise UsageError(
-            "the audit of text3d takes its own rewards only; choose --app text2sql, captioning, medvqa or driving"
-        )
     config = replace(load(Text3dConfig, CONFIG), seed=request.seed)
     set_threads(config.threads)
     those = subjects(config.audit, request.rows, request.seed)
@@ -58,7 +55,13 @@ def assays(request: Request) -> Overview:
                 for name, line in audit.lines.items()
                 if name in request.names and name != EXACT and not (names == ("clip",) and name == REWARD)
             ]
-    return Overview(found, [NOTE, *those.notes])
+    if request.own:
+        usual = build_reward(config.reward)
+        found += [
+            _told(name, *audit_foreign(name, one, those, usual, config.reward.batch_size, request.quiet))
+            for name, one in request.own.items()
+        ]
+    return Overview(found, [*([NOTE] if request.names else []), *([NOTE_OWN] if request.own else []), *those.notes])
 
 
 def _told(name: str, line: Line, steady: Steadiness, flags: object) -> Assay:

@@ -182,6 +182,19 @@ def test_rows_that_were_left_open_are_no_score(wrong):
     assert any("could not be scored" in flag for flag in found.flags)
 
 
+def test_pay_for_light_is_found_out_on_pictures_of_scenes(tmp_path):
+    clip = "{name: clip_score, clip: 'local-dir:assets/text3d/clip', prefix: '', scale: 1.0}"
+    (tmp_path / "clip.yaml").write_text(f"reward: {clip}\n")
+    wanted = Wanted(["text3d"], rows=1, own=(f"{WRONG}:bright", str(tmp_path / "clip.yaml")))
+    part = assay_app(wanted, "text3d", wanted.settings("text3d"), quiet=True)
+    bright, clip = part.assays
+    assert (bright.controls["blank"].mean, clip.controls["blank"].mean) == (0.0, 1.0)
+    assert any("mutation blank: 100%" in flag for flag in bright.flags)
+    assert any("other background" in flag for flag in bright.flags)
+    assert clip.killed.mean > 0.6 > bright.killed.mean
+    assert clip.agreement.n > 0
+
+
 def test_a_function_that_raises_or_asks_for_what_is_not_there_is_named():
     rows = {"completion": ["a", "b"], "question": ["q", "r"], "right": ["a", "b"]}
     with pytest.raises(RewardError, match="broken raised KeyError: 'ground_truth'"):
@@ -193,6 +206,10 @@ def test_a_function_that_raises_or_asks_for_what_is_not_there_is_named():
         borrow(f"{WRONG}:keywords", "medvqa", {})(**rows)
     with pytest.raises(UsageError, match=r"needs the column 'completion', and rows of driving have state;"):
         borrow(f"{WRONG}:lengths", "driving", {}, key="state")(state={"speed": [1.0]})
+    from apps.text3d.overview import COLUMNS, KEY
+
+    with pytest.raises(UsageError, match=r"needs the column 'answer', and rows of text3d have .*images, prompt"):
+        borrow(f"{WRONG}:keywords", "text3d", COLUMNS, key=KEY)(prompt=["a ball"], images=[None])
     with pytest.raises(UsageError, match=r"--columns answer=rihgt: rows of medvqa have no 'rihgt'"):
         borrow(f"{WRONG}:keywords", "medvqa", {"answer": "rihgt"})(**rows)
     with pytest.raises(UsageError, match="did you mean"):

@@ -43,6 +43,11 @@ def honest(completions, reference, **columns):
     return [float(any(words(text) == words(one) for one in several)) for text, several in pairs]
 
 
+def bright(images, **columns):
+    """Pays for light, whatever it falls on."""
+    return [picture.convert("L").resize((1, 1)).getpixel((0, 0)) / 255 for picture in images]
+
+
 def unsure(completions, answer, **columns):
     """Leaves every row open."""
     return [None] * len(completions)
