@@ -38,6 +38,7 @@ from common.errors import RewardError, UsageError
 from common.rewards.base import Reward, RewardOutput, nan_like, scatter_rows, take_rows
 from common.rewards.build import build
 from common.rewards.compose import WeightedSum
+from common.rewards.state import with_state
 
 __all__ = [
     "RECIPES",
@@ -281,7 +282,7 @@ def build_reward(config: RewardConfig, pool: Pool | None = None) -> Reward:
         UsageError: unknown recipe, a weight for a part that the recipe does not have, or what `build` says of `own`.
     """
     if config.own:
-        return build(config.own)
+        return with_state(build(config.own))
     if config.recipe not in RECIPES:
         raise UsageError(f"unknown reward recipe {config.recipe!r}{nearest(config.recipe, RECIPE_NAMES)}")
     if config.weights and config.recipe in ("execution", "arctic", "skyrl"):

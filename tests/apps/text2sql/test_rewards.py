@@ -323,6 +323,9 @@ def test_a_reward_of_the_catalogue_in_the_recipes_place(path: Path) -> None:
     config = RewardConfig(own={"name": "token_f1", "reference": "gold"})
     assert config.title == "token_f1"
     assert build_reward(config)(completion=[GOLD, ""], gold=[GOLD, GOLD]).values.tolist() == [1.0, 0.0]
+    learning = {"name": "history_quantile", "inner": {"name": "token_f1", "reference": "gold"}, "weight": 1.0}
+    summed = build_reward(RewardConfig(own={"name": "weighted_sum", "parts": {"f1": learning}}))
+    assert hasattr(summed, "load_state_dict"), "what a part learns goes into the checkpoints"
     with pytest.raises(UsageError, match="token_f1"):
         build_reward(RewardConfig(own={"name": "token_f2"}))
 
