@@ -48,6 +48,14 @@ class Stateful(Protocol):
         """Put back what `state_dict` returned."""
 
 
+@runtime_checkable
+class Shared(Protocol):
+    """A stateful reward whose state must be the same in all processes."""
+
+    def synchronise(self, gather: Callable[[Any], list[Any]]) -> None:
+        """Take in what all processes saw; see `common.rewards.transforms.history.Remembering.synchronise`."""
+
+
 class StopRequest:
     """Whether the user asked to stop. The first Ctrl-C waits for the end of the step, a second one does not."""
 
@@ -142,7 +150,8 @@ class RunCallback(TrainerCallback):
         self.snapshot = None
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Measure, keep samples, and decide on saving and stopping."""
+        """Share what the reward has seen, measure, keep samples, and decide on saving and stopping."""
+        self._share(args.world_size)
         self._remember(state)
         self.pending = {"time/step": time.perf_counter() - self.began}
         if self.figures is not None:
@@ -159,6 +168,13 @@ class RunCallback(TrainerCallback):
         if self.stop.asked and step < state.max_steps:
             control.should_save = True
             control.should_training_stop = True
+
+    def _share(self, processes: int) -> None:
+        """Make what a reward has learnt the same in all processes, which scored other rows each."""
+        if processes > 1 and isinstance(self.reward_state, Shared):
+            from accelerate.utils import gather_object
+
+            self.reward_state.synchronise(lambda seen: gather_object([seen]))
 
     def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:
         """Write the step's line, once the alarms have seen it."""

@@ -11,6 +11,7 @@ from accelerate import PartialState
 
 from common.config import GrpoConfig, SftConfig
 from common.files import write_json
+from common.rewards.transforms import HistoryQuantile
 from common.training.grpo import run_grpo
 from common.training.run import Run
 from common.training.sft import run_sft
@@ -35,9 +36,11 @@ def main(folder: Path) -> None:
         seeing.sft_rows(),
         SftConfig(steps=2, batch_size=1, learning_rate=1e-3, max_length=96),
     )
-    found = {"taught": norm(taught)}
+    found: dict[str, Any] = {"taught": norm(taught)}
     grpo = GrpoConfig(steps=3, prompts_per_step=2, generations=3, learning_rate=1e-3, max_completion_length=5)
-    found["rewarded"] = norm(run_grpo(run, taught, seeing.processor(), seeing.grpo_rows(6), tiny.LetterShare(), grpo))
+    reward = HistoryQuantile(tiny.LetterShare())
+    found["rewarded"] = norm(run_grpo(run, taught, seeing.processor(), seeing.grpo_rows(6), reward, grpo))
+    found["scores seen"] = reward.seen.tolist()
     write_json(folder / f"{state.process_index}.json", found)
     state.destroy_process_group()
 

@@ -40,6 +40,7 @@ def test_batches_with_and_without_pictures_side_by_side(tmp_path: Path) -> None:
     one, other = (read_json(tmp_path / f"{rank}.json") for rank in range(2))
     assert one == other
     assert one["taught"] != one["rewarded"]
+    assert len(one["scores seen"]) == 3 * 2 * 3, "a reward that learns has seen the rows of both processes"
     assert one["taught"] != pytest.approx(sum(float(p.detach().double().norm()) for p in seeing.model().parameters()))
     final = tmp_path / "toy" / "run" / "checkpoints" / "grpo" / "final"
     assert isinstance(AutoProcessor.from_pretrained(final), ProcessorMixin)
