@@ -43,6 +43,24 @@ OURS = frozenset({"apps", "common"})
 PACKAGES = {"cv2": "opencv-python-headless", "stable_baselines3": "stable-baselines3", "PIL": "pillow"}
 _SETTINGS = " [--config FILE] [--dotted.option VALUE ...]"
 JSON = Flag("--json", "print JSON instead of tables", {"action": "store_true", "dest": "json_output"})
+RESUME = Flag("--resume", "run folder to go on with", {**OPTIONAL, "metavar": "RUN"})
+#: What `train` and `demo` take in every application.
+TRAIN = (
+    RESUME,
+    Flag("--name", "name of the run folder; the date and time where not given", OPTIONAL),
+    Flag("--dry_run", "check settings, data and models without training", {"action": "store_true"}),
+    JSON,
+)
+DEMO = (
+    Flag("--port", "port to serve on", {"type": int, "default": 7860}),
+    Flag("--share", "make a public link", {"action": "store_true"}),
+)
+#: What `evaluate` takes, behind its own.
+EVALUATE = (
+    Flag("--compare", "evaluation.json of another run: paired test", OPTIONAL),
+    Flag("--out", "folder for evaluation.json and report.html", OPTIONAL),
+    JSON,
+)
 
 
 @dataclass

@@ -181,6 +181,19 @@ class GrpoConfig:
     extra: dict[str, Any] = field(default_factory=dict)
 
 
+@dataclass
+class CompareConfig:
+    """Several runs of one recipe, side by side; empty lists mean one run with the settings above.
+
+    Args:
+        recipes: reward recipes to train with.
+        seeds: seeds to train with.
+    """
+
+    recipes: list[str] = field(default_factory=list)
+    seeds: list[int] = field(default_factory=list)
+
+
 def load(kind: type[ConfigT], file: Path | str | None, overrides: Sequence[str] = ()) -> ConfigT:
     """Fill `kind` from its defaults, then a YAML file, then dotted overrides (`["--grpo.steps", "10"]`).
 

@@ -143,6 +143,7 @@ CSS = """
 .notice.bad { border-left-color: #d1495b; }
 .notice.caution { border-left-color: #d99a1c; }
 .notice p { margin: 0; }
+.notice strong { margin-right: 0.35rem; }
 table.table thead th, .table-wrap th { text-align: left !important; }
 /* gradio's own colours for code are too pale to read on white */
 body:not(.dark) .cm-line span { filter: brightness(0.72) saturate(1.5); }

@@ -6,10 +6,10 @@ import sys
 from pathlib import Path
 
 from apps.captioning.config import CaptioningConfig
-from common.cli import JSON, OPTIONAL, App, Flag, Verb
+from apps.captioning.data_config import FORMATS
+from common.cli import DEMO, EVALUATE, JSON, OPTIONAL, TRAIN, App, Flag, Verb
 
 RUN = "python -m apps.captioning"
-FORMATS = ["coco", "karpathy", "flickr30k", "flickr8k", "nocaps", "folder", "jsonl", "text", "cc3m", "ss1m"]
 
 APP = App(
     name="apps.captioning",
@@ -22,12 +22,7 @@ APP = App(
             "train",
             "text-only initialisation, then reinforcement, with a before/after table on held-out pictures",
             "apps.captioning.train:run_train",
-            (
-                Flag("--resume", "run folder to go on with", {**OPTIONAL, "metavar": "RUN"}),
-                Flag("--name", "name of the run folder; the date and time where not given", OPTIONAL),
-                Flag("--dry_run", "check config, data and models without training", {"action": "store_true"}),
-                JSON,
-            ),
+            TRAIN,
             (
                 f"{RUN} train",
                 f"{RUN} train --reward.clip_cos 0 --reward.clip_agg 1 --rl.steps 50",
@@ -42,9 +37,7 @@ APP = App(
             (
                 Flag("--predictions", "captions made elsewhere: a COCO result file, or JSONL", OPTIONAL),
                 Flag("--references", "COCO annotations to compare them with; `heldout` where not given", OPTIONAL),
-                Flag("--compare", "evaluation.json of another run: paired test", OPTIONAL),
-                Flag("--out", "folder for evaluation.json and report.html", OPTIONAL),
-                JSON,
+                *EVALUATE,
             ),
             (
                 f"{RUN} evaluate",
@@ -127,10 +120,7 @@ APP = App(
             "demo",
             "draw or upload a picture, see captions, rewards and the sentences it attends to in the browser",
             "apps.captioning.demo:run_demo",
-            (
-                Flag("--port", "port to serve on", {"type": int, "default": 7860}),
-                Flag("--share", "make a public link", {"action": "store_true"}),
-            ),
+            DEMO,
             (f"{RUN} demo --port 7860",),
         ),
     ),

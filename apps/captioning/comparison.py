@@ -13,8 +13,8 @@ from apps.captioning.train import Result, train_one
 from common import ui
 from common.errors import UsageError
 from common.files import write_json
-from common.stats import Interval, mean_interval_over_seeds
-from common.training.comparison import begin, reopen
+from common.stats import Interval
+from common.training.comparison import add_alarms, alarm_kinds, begin, over_seeds, recipes_and_seeds, reopen
 from common.training.run import plain
 from common.training.workers import ALONE, Workers
 
@@ -162,8 +162,7 @@ def summarise(results: Results) -> dict[str, Any]:
     The interval over seeds is Student's t on the seeds' means, so one seed gives no interval. Nearest-corpus retrieval
     needs no training; it stands beside the methods where the runs measured it.
     """
-    methods = list(dict.fromkeys(method for method, _ in results))
-    seeds = list(dict.fromkeys(seed for _, seed in results))
+    methods, seeds = recipes_and_seeds(results)
     summary: dict[str, Any] = {
         "seeds": seeds,
         "pictures": len(next(iter(results.values())).after.items),
@@ -175,9 +174,7 @@ def summarise(results: Results) -> dict[str, Any]:
             "after": _means([result.after for result in own]),
             "before": _means([result.before for result in own]),
             "gain": _gains([(result.before, result.after) for result in own]),
-            "alarms": [
-                f"seed {seed}: {alarm['kind']}" for seed, r in zip(seeds, own, strict=True) for alarm in r.run.alarms()
-            ],
+            "alarms": alarm_kinds({seed: results[method, seed].run for seed in seeds}),
         }
     retrieved = [result.retrieval for result in results.values() if result.retrieval is not None]
     if retrieved:
@@ -209,7 +206,7 @@ def _gains(pairs: list[tuple[Evaluation, Evaluation]]) -> dict[str, Any]:
 
 
 def _over_seeds(values: list[float]) -> dict[str, Any]:
-    return {**mean_interval_over_seeds(values).to_dict(), "values": plain(values)}
+    return {**over_seeds(values), "values": plain(values)}
 
 
 def _print(summary: Mapping[str, Any], folder: Path) -> None:
@@ -273,7 +270,5 @@ def write_comparison_report(results: Results, summary: Mapping[str, Any], folder
         report.figure(
             lines(curves, "step", "reward on validation pictures"), "Each method's own reward; one line a seed"
         )
-    for (method, seed), result in results.items():
-        for alarm in result.run.alarms():
-            report.alarm(f"{method or 'run'}, seed {seed}: {alarm['message']}")
+    add_alarms(report, results)
     return report.save(folder / "report.html")

@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
+
+PictureFormat = Literal["pocket", "jsonl", "folder", "coco", "karpathy", "flickr30k", "flickr8k", "nocaps"]
+CorpusFormat = Literal["pocket", "text", "jsonl", "coco", "karpathy", "flickr30k", "flickr8k", "cc3m", "ss1m"]
+#: Data sets on disk, of pictures and of sentences.
+FORMATS = tuple(dict.fromkeys(name for name in get_args(PictureFormat) + get_args(CorpusFormat) if name != "pocket"))
 
 
 @dataclass
@@ -21,7 +26,7 @@ class PicturesConfig:
         bad_pictures: pictures that may be unreadable (they are named and left out) before reading stops with an error.
     """
 
-    format: Literal["pocket", "jsonl", "folder", "coco", "karpathy", "flickr30k", "flickr8k", "nocaps"] = "pocket"
+    format: PictureFormat = "pocket"
     path: str = ""
     images: str = ""
     split: str = ""
@@ -47,7 +52,7 @@ class CorpusConfig:
             draw.
     """
 
-    format: Literal["pocket", "text", "jsonl", "coco", "karpathy", "flickr30k", "flickr8k", "cc3m", "ss1m"] = "pocket"
+    format: CorpusFormat = "pocket"
     path: str = ""
     split: str = ""
     clean: Literal["none", "sentence", "web"] = "sentence"

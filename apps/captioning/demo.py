@@ -17,6 +17,7 @@ from apps.captioning.workbench import (
     initial_path,
 )
 from common import ui
+from common.demo import failed, html_update, notice, serve
 from common.errors import TouchstoneError
 
 if TYPE_CHECKING:
@@ -63,11 +64,7 @@ def run_demo(config: CaptioningConfig, port: int = 7860, share: bool = False) ->
     from common.training.run import set_threads
 
     set_threads(config.threads)
-    blocks = build_demo(config)
-    address = launch(blocks, port, share)
-    ui.say(f"open {address} in a browser; Ctrl-C stops")
-    blocks.block_thread()
-    return 0
+    return serve(build_demo(config), port, share, **PAGE)
 
 
 def build_demo(config: CaptioningConfig) -> gradio.Blocks:
@@ -92,11 +89,6 @@ def build_workbench(config: CaptioningConfig) -> Workbench:
         assistants = {INITIAL: CaptionAssistant(config, trained.clip, initial, features), **assistants}
     shipped = path.resolve() == locate(SHIPPED).resolve()
     return Workbench(assistants, trained.clip, corpus, features, config.reward, shipped)
-
-
-def launch(blocks: gradio.Blocks, port: int, share: bool = False) -> str:
-    """Serve the page and come back; returns its address."""
-    return ui.launch(blocks, port, share, **PAGE, prevent_thread_lock=True, quiet=True)
 
 
 def build_page(workbench: Workbench, temperature: float = 100.0) -> gradio.Blocks:
@@ -176,7 +168,7 @@ class Handlers:
         try:
             return self._drawn(self.workbench.scene_of(sentence), sentence, beam, heat)
         except TouchstoneError as error:
-            return self._message(_failed(error))
+            return self._message(failed(error))
 
     def choose(self, row: list[str], beam: int, heat: float) -> Any:
         """The scene of the example that was clicked."""
@@ -190,12 +182,12 @@ class Handlers:
         try:
             picture = accept_upload(path, get_upload_folder())
             said = "The shipped models know drawn shapes only: of a photograph they say what shapes it looks like."
-            message = view.notice("caution", "Uploaded.", said) if self.workbench.pocket else ""
+            message = notice("caution", "Uploaded.", said) if self.workbench.pocket else ""
             alt = f"{picture.width:,} × {picture.height:,} pixels; what it shows is not known, so there is no verdict"
             shown = view.picture_html(picture, alt, drawn=False)
-            return shown, gr.skip(), _html(message), *self._told(picture, None, beam, heat)
+            return shown, gr.skip(), html_update(message), *self._told(picture, None, beam, heat)
         except TouchstoneError as error:
-            return self._message(_failed(error))
+            return self._message(failed(error))
 
     def beam(self, shown: Shown, beam: int, own: str, heat: float) -> Any:
         """Caption the same picture with another beam."""
@@ -221,26 +213,26 @@ class Handlers:
         if shown.seen is None:
             return gr.skip()
         if not own.strip():
-            return _html(view.notice("bad", "That did not work:", "write a caption first.")), gr.skip()
+            return html_update(notice("bad", "That did not work:", "write a caption first.")), gr.skip()
         if len(own) > LONGEST_CAPTION:
             said = f"the caption has {len(own):,} characters; at most {LONGEST_CAPTION:,} are read."
-            return _html(view.notice("bad", "That did not work:", said)), gr.skip()
+            return html_update(notice("bad", "That did not work:", said)), gr.skip()
         card = view.card_html("Your caption", own, shown.scene) if shown.scene is not None else ""
-        return _html(card), self._rewards(shown, own, heat)
+        return html_update(card), self._rewards(shown, own, heat)
 
     def _drawn(self, scene: Scene, sentence: str, beam: int, heat: float) -> tuple[Any, ...]:
         from apps.captioning.pocket.render import draw
 
         picture = draw(scene)
         shown = view.picture_html(picture, sentence, scene.held)
-        return shown, sentence, _html(""), *self._told(picture, scene, beam, heat)
+        return shown, sentence, html_update(""), *self._told(picture, scene, beam, heat)
 
     def _told(self, picture: Image, scene: Scene | None, beam: int, heat: float) -> tuple[Any, ...]:
         """What is said of a new picture: state, captions, an empty field for the visitor's, rewards, attention."""
         seen = self.workbench.see(picture)
         shown, captions = self._caption(seen, scene, beam)
         attention = view.attention_html(self.workbench.attend(seen, heat))
-        return shown, captions, "", _html(""), self._rewards(shown, "", heat), attention
+        return shown, captions, "", html_update(""), self._rewards(shown, "", heat), attention
 
     def _caption(self, seen: Tensor, scene: Scene | None, beam: int) -> tuple[Shown, str]:
         found = self.workbench.captions(seen, int(beam))
@@ -259,15 +251,4 @@ class Handlers:
         """Leave everything as it is and say something."""
         import gradio as gr
 
-        return gr.skip(), gr.skip(), _html(message), *[gr.skip()] * 6
-
-
-def _html(text: str) -> Any:
-    """HTML that takes no room while it is empty."""
-    import gradio as gr
-
-    return gr.update(value=text, visible=bool(text))
-
-
-def _failed(error: TouchstoneError) -> str:
-    return view.notice("bad", "That did not work:", f"{error}.")
+        return gr.skip(), gr.skip(), html_update(message), *[gr.skip()] * 6

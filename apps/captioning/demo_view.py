@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import html
 import math
 from collections.abc import Mapping, Sequence
 from io import BytesIO
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING
 from apps.captioning.facts import Fact, Facts, compare, name_of
 from apps.captioning.pocket.scene import Scene
 from apps.captioning.workbench import Attention, Paid
+from common.demo import escape
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -49,7 +49,6 @@ CSS = """
 .card details { margin-top: 0.6rem; font-size: 0.84rem; color: var(--body-text-color-subdued); }
 .card details ol { margin: 0.3rem 0 0; padding-left: 1.3rem; } .card details li { margin: 0.15rem 0; }
 .card details .score { font-variant-numeric: tabular-nums; font-size: 0.78rem; }
-.notice strong { margin-right: 0.35rem; }
 .measures { width: 100%; border-collapse: collapse; font-size: 0.92rem; font-variant-numeric: tabular-nums; }
 .measures, .measures tr, .measures tbody, .measures thead, .measures th, .measures td { border: 0 !important;
   background: none !important; }
@@ -65,11 +64,6 @@ CSS = """
 .measures .bar.negative { background: #d1495b; } .measures .rest .bar { background: #a8a29e; }
 .measures .rest { color: var(--body-text-color-subdued); }
 """
-
-
-def notice(kind: str, title: str, text: str = "") -> str:
-    """A coloured box: `good`, `caution`, `bad` or plain."""
-    return f'<div class="notice {_escape(kind)}"><p><strong>{_escape(title)}</strong>{_escape(text)}</p></div>'
 
 
 def picture_html(picture: Image, alt: str, held: bool = False, drawn: bool = True) -> str:
@@ -88,7 +82,7 @@ def picture_html(picture: Image, alt: str, held: bool = False, drawn: bool = Tru
     picture.save(buffer, "PNG")
     data = base64.b64encode(buffer.getvalue()).decode("ascii")
     tag = '<span class="tag">colour and shape never seen together in training</span>' if held else ""
-    text = _escape(alt)
+    text = escape(alt)
     kind = "picture drawn" if drawn else "picture"
     return (
         f'<figure class="{kind}"><img src="data:image/png;base64,{data}" alt="{text}">'
@@ -102,7 +96,7 @@ def cards_html(found: Mapping[str, NBest], titles: Mapping[str, str], scene: Sce
     for name, best in found.items():
         scores = best.scores.tolist()
         others = "".join(
-            f'<li>{_escape(text)} <span class="score">{score:.2f}</span></li>'
+            f'<li>{escape(text)} <span class="score">{score:.2f}</span></li>'
             for text, score in zip(best.captions.texts[1:], scores[1:], strict=True)
         )
         folded = f"<details><summary>Other captions found, by log-probability</summary><ol start=2>{others}</ol>"
@@ -114,8 +108,8 @@ def cards_html(found: Mapping[str, NBest], titles: Mapping[str, str], scene: Sce
 def card_html(title: str, caption: str, scene: Scene | None, note: str = "", more: str = "") -> str:
     """One caption and, where the scene is known, what it is right and wrong about; `more` is this module's HTML."""
     kind, verdict = verdict_html(compare(caption, scene), scene) if scene is not None else ("", "")
-    said = _escape(caption) if caption.strip() else "(nothing)"
-    heading = f'<h4 title="{_escape(note)}">{_escape(title)}</h4>'
+    said = escape(caption) if caption.strip() else "(nothing)"
+    heading = f'<h4 title="{escape(note)}">{escape(title)}</h4>'
     return f'<article class="card {kind}">{heading}<p class="said">{said}</p>{verdict}{more}</article>'
 
 
@@ -142,7 +136,7 @@ def rewards_html(rows: Sequence[tuple[str, Paid]]) -> str:
     best_cos = max((paid.clip_cos for _, paid in rows if not math.isnan(paid.clip_cos)), default=math.nan)
     best_agg = max((paid.clip_agg for _, paid in rows if not math.isnan(paid.clip_agg)), default=math.nan)
     body = "".join(
-        f'<tr><th scope="row">{_escape(name)}</th>{_value(paid.clip_cos, best_cos)}'
+        f'<tr><th scope="row">{escape(name)}</th>{_value(paid.clip_cos, best_cos)}'
         f"{_value(paid.clip_agg, best_agg)}</tr>"
         for name, paid in rows
     )
@@ -155,7 +149,7 @@ def attention_html(attention: Attention) -> str:
     """The sentences that the picture attends to, each with its weight as a bar, and the rest of the corpus."""
     top = max([weight for _, weight, _ in attention.sentences] + [attention.rest, 1e-12])
     rows = "".join(
-        f'<tr><td class="sentence">{_escape(text)}</td><td class="value">{cosine:.3f}</td>'
+        f'<tr><td class="sentence">{escape(text)}</td><td class="value">{cosine:.3f}</td>'
         f'<td class="value">{_percent(weight)}</td><td>{_track(weight / top)}</td></tr>'
         for text, weight, cosine in attention.sentences
     )
@@ -177,11 +171,11 @@ def _wrong_chip(fact: Fact) -> str:
         text = f"not there: {fact.told}"
     else:
         text = f"{fact.name}: says {fact.told}, shown is {fact.shown}"
-    return f'<li class="wrong">✗ {_escape(text)}</li>'
+    return f'<li class="wrong">✗ {escape(text)}</li>'
 
 
 def _right_chip(text: str) -> str:
-    return f"<li>✓ {_escape(text)}</li>"
+    return f"<li>✓ {escape(text)}</li>"
 
 
 def _value(value: float, best: float) -> str:
@@ -198,7 +192,3 @@ def _track(share: float, negative: bool = False) -> str:
 
 def _percent(weight: float) -> str:
     return f"{weight:.1%}" if weight >= 0.001 or weight == 0 else "<0.1%".replace("<", "&lt;")
-
-
-def _escape(text: str) -> str:
-    return html.escape(text, quote=True)

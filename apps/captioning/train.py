@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -126,9 +125,7 @@ def train_one(
 
     def opened() -> Run:
         check_processes(config, workers.number)
-        folder = resume or Path(config.runs) / (name or f"{datetime.now():%Y%m%d-%H%M%S}")
-        go_on = command or f"{workers.launcher} apps.captioning train --resume {folder}"
-        return Run.resume(folder) if resume else Run.create(folder.parent, folder.name, config, config.seed, go_on)
+        return Run.open(f"{workers.launcher} apps.captioning", config, name, resume, command)
 
     run = workers.agreed(opened)
     if workers.agreed(lambda: (run.folder / "evaluation.json").is_file()):

@@ -6,10 +6,10 @@ import sys
 from pathlib import Path
 
 from apps.medvqa.config import MedVqaConfig
-from common.cli import JSON, OPTIONAL, App, Flag, Verb
+from apps.medvqa.data_config import FORMATS
+from common.cli import DEMO, EVALUATE, JSON, OPTIONAL, RESUME, TRAIN, App, Flag, Verb
 
 RUN = "python -m apps.medvqa"
-FORMATS = ["vqa_rad", "slake", "path_vqa", "vqa_med_2019", "vqa_med_2021", "pmc_vqa", "omni_med_vqa", "jsonl"]
 
 APP = App(
     name="apps.medvqa",
@@ -22,12 +22,7 @@ APP = App(
             "train",
             "SFT, then GRPO, with a before/after table on held-out questions",
             "apps.medvqa.train:run_train",
-            (
-                Flag("--resume", "run folder to go on with", {**OPTIONAL, "metavar": "RUN"}),
-                Flag("--name", "name of the run folder; the date and time where not given", OPTIONAL),
-                Flag("--dry_run", "check config, data and model without training", {"action": "store_true"}),
-                JSON,
-            ),
+            TRAIN,
             (
                 f"{RUN} train",
                 f"{RUN} train --reward.recipe token_f1 --grpo.steps 50",
@@ -41,9 +36,7 @@ APP = App(
             "apps.medvqa.evaluate:run_evaluate",
             (
                 Flag("--predictions", "file of predictions made elsewhere", OPTIONAL),
-                Flag("--compare", "evaluation.json of another run: paired test", OPTIONAL),
-                Flag("--out", "folder for evaluation.json and report.html", OPTIONAL),
-                JSON,
+                *EVALUATE,
             ),
             (
                 f"{RUN} evaluate",
@@ -127,9 +120,7 @@ APP = App(
             "apps.medvqa.pretrain:run_pretrain",
             (
                 Flag("--out", "folder to write the assets to", {"default": "assets/medvqa"}),
-                Flag(
-                    "--resume", "run folder of an interrupted training to go on with", {**OPTIONAL, "metavar": "RUN"}
-                ),
+                RESUME,
             ),
             (f"{RUN} pretrain --out /somewhere/assets",),
         ),
@@ -152,10 +143,7 @@ APP = App(
             "demo",
             "ask about pictures in the browser",
             "apps.medvqa.demo:run_demo",
-            (
-                Flag("--port", "port to serve on", {"type": int, "default": 7860}),
-                Flag("--share", "make a public link", {"action": "store_true"}),
-            ),
+            DEMO,
             (f"{RUN} demo --port 7860",),
         ),
     ),

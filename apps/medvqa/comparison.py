@@ -10,8 +10,16 @@ from apps.medvqa.config import MedVqaConfig
 from apps.medvqa.measures.evaluation import NAMES
 from apps.medvqa.train import Result, train_one
 from apps.medvqa.training_report import gain, show
-from common.stats import Interval, mean_interval_over_seeds
-from common.training.comparison import Training
+from common.stats import Interval
+from common.training.comparison import (
+    Training,
+    add_alarms,
+    alarm_kinds,
+    curve,
+    differences,
+    over_seeds,
+    recipes_and_seeds,
+)
 
 #: One trained run by (recipe, seed).
 Results = Mapping[tuple[str, int], Result]
@@ -23,29 +31,25 @@ def summarise(results: Results) -> dict[str, Any]:
 
     The interval over seeds is Student's t on the seeds' means, so one seed gives no interval.
     """
-    recipes = list(dict.fromkeys(recipe for recipe, _ in results))
-    seeds = list(dict.fromkeys(seed for _, seed in results))
+    recipes, seeds = recipes_and_seeds(results)
     metric = next(iter(results.values())).after.headline
-    summary: dict[str, Any] = {"metric": metric, "seeds": seeds, "recipes": {}, "differences": {}}
+    summary: dict[str, Any] = {"metric": metric, "seeds": seeds, "recipes": {}}
     for recipe in recipes:
         own = [results[recipe, seed] for seed in seeds]
         held = [result.after.by("combination", metric).get("held-out") for result in own]
         flat = [_flat(result) for result in own]
         summary["recipes"][recipe] = {
-            "before": _over_seeds([result.before.metric(metric).mean for result in own]),
-            "after": _over_seeds([result.after.metric(metric).mean for result in own]),
-            "gain": _over_seeds([gain(result) for result in own]),
-            "closed": _over_seeds([result.after.metric("closed").mean for result in own]),
-            "combinations": _over_seeds([one.mean for one in held if one is not None]) if any(held) else None,
-            "flat": _over_seeds(flat),
+            "before": over_seeds([result.before.metric(metric).mean for result in own]),
+            "after": over_seeds([result.after.metric(metric).mean for result in own]),
+            "gain": over_seeds([gain(result) for result in own]),
+            "closed": over_seeds([result.after.metric("closed").mean for result in own]),
+            "combinations": over_seeds([one.mean for one in held if one is not None]) if any(held) else None,
+            "flat": over_seeds(flat),
             "seeds": {str(seed): gain(result) for seed, result in zip(seeds, own, strict=True)},
-            "alarms": [
-                f"seed {seed}: {alarm['kind']}" for seed, r in zip(seeds, own, strict=True) for alarm in r.run.alarms()
-            ],
+            "alarms": alarm_kinds({seed: results[recipe, seed].run for seed in seeds}),
         }
-    for other in recipes[1:]:
-        gaps = [gain(results[recipes[0], seed]) - gain(results[other, seed]) for seed in seeds]
-        summary["differences"][f"{recipes[0]} - {other}"] = _over_seeds(gaps)
+    gains = {recipe: list(found["seeds"].values()) for recipe, found in summary["recipes"].items()}
+    summary["differences"] = differences(gains)
     return summary
 
 
@@ -53,10 +57,6 @@ def _flat(result: Result) -> float:
     """Mean share of groups without a gradient during GRPO: what a collapsed or saturated reward looks like."""
     shares = [float(row["groups/flat"]) for row in result.run.rows("grpo") if "groups/flat" in row]
     return sum(shares) / len(shares) if shares else 0.0
-
-
-def _over_seeds(values: list[float]) -> dict[str, Any]:
-    return mean_interval_over_seeds(values).to_dict()
 
 
 def _table(summary: Mapping[str, Any]) -> tuple[str, tuple[str, ...], list[tuple[Any, ...]], str]:
@@ -87,21 +87,16 @@ def write_comparison_report(results: Results, summary: Mapping[str, Any], folder
     for name, value in summary["differences"].items():
         report.text(f"Gain of **{name}**: {Interval.from_dict(value).text(100, 1)} points.")
     curves = {
-        recipe: [_curve(result, metric) for (name, _), result in results.items() if name == recipe]
+        recipe: [
+            curve(result.run, metric, result.before.metric(metric).mean)
+            for (name, _), result in results.items()
+            if name == recipe
+        ]
         for recipe in summary["recipes"]
     }
     report.section("Learning curves").figure(lines(curves, "step", f"{NAMES[metric]}, %"), "One line a seed")
-    for (recipe, seed), result in results.items():
-        for alarm in result.run.alarms():
-            report.alarm(f"{recipe}, seed {seed}: {alarm['message']}")
+    add_alarms(report, results)
     return report.save(folder / "report.html")
-
-
-def _curve(result: Result, metric: str) -> list[tuple[float, float]]:
-    """The held-out figure over the steps, from before training to its end."""
-    key = f"heldout/{metric}"
-    start = (0.0, 100 * result.before.metric(metric).mean)
-    return [start, *((float(row["step"]), 100 * row[key]) for row in result.run.rows("grpo") if key in row)]
 
 
 TRAINING = Training("apps.medvqa", MedVqaConfig, train_one, show, summarise, write_comparison_report, _table)

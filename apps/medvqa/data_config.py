@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, get_args
 
 Format = Literal[
     "pocket", "jsonl", "vqa_rad", "slake", "path_vqa", "vqa_med_2019", "vqa_med_2021", "pmc_vqa", "omni_med_vqa"
 ]
+#: Data sets on disk.
+FORMATS: tuple[Format, ...] = tuple(name for name in get_args(Format) if name != "pocket")
 
 
 @dataclass

@@ -12,6 +12,7 @@ from apps.medvqa.pocket.catalogue import ORGANS
 from apps.medvqa.viewer import AS_STORED
 from apps.medvqa.workbench import LARGEST_UPLOAD, LONGEST_TEXT, SEEDS, Workbench
 from common import ui
+from common.demo import serve
 
 if TYPE_CHECKING:
     import gradio
@@ -36,12 +37,7 @@ def run_demo(config: MedVqaConfig, port: int = 7860, share: bool = False) -> int
     from common.training.run import set_threads
 
     set_threads(config.threads)
-    workbench = build_workbench(config)
-    blocks = build_page(workbench)
-    address = launch(blocks, port, share)
-    ui.say(f"open {address} in a browser; Ctrl-C stops. {DISCLAIMER}")
-    blocks.block_thread()
-    return 0
+    return serve(build_demo(config), port, share, f". {DISCLAIMER}", **PAGE)
 
 
 def build_demo(config: MedVqaConfig) -> gradio.Blocks:
@@ -57,11 +53,6 @@ def build_workbench(config: MedVqaConfig) -> Workbench:
     assistant.load()
     # Only the pocket model is asked the bare question.
     return Workbench(assistant, AnswerScorer(config.reward.tables), pocket=config.prompt.style == "pocket")
-
-
-def launch(blocks: gradio.Blocks, port: int, share: bool = False) -> str:
-    """Serve the page and come back; returns its address."""
-    return ui.launch(blocks, port, share, **PAGE, prevent_thread_lock=True, quiet=True)
 
 
 def build_page(workbench: Workbench) -> gradio.Blocks:

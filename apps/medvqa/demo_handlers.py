@@ -9,6 +9,7 @@ from apps.medvqa import demo_view as view
 from apps.medvqa.assistant import Answer
 from apps.medvqa.viewer import AS_STORED, View
 from apps.medvqa.workbench import SEEDS, Menu, Wish, Workbench, accept_upload, make_phantom, menu, random_wish
+from common.demo import failed, html_update, notice
 from common.errors import TouchstoneError
 
 if TYPE_CHECKING:
@@ -82,12 +83,12 @@ class Handlers:
         try:
             opened = accept_upload(path, get_upload_folder())
         except TouchstoneError as error:
-            message = _html(_failed(error))
+            message = html_update(failed(error))
             return *[gr.skip()] * 13, message, *[gr.skip()] * 6
         message = ""
         if self.workbench.pocket:
             said = "The pocket model has only ever seen phantoms: what it says of any other picture means nothing."
-            message = view.notice("caution", "Uploaded.", said)
+            message = notice("caution", "Uploaded.", said)
         return *self._look(Shown(opened)), *[gr.skip()] * 7, *self._new(None, message)
 
     def preset(self, shown: Shown, name: str) -> tuple[Any, ...]:
@@ -115,7 +116,7 @@ class Handlers:
         try:
             return self._look(replace(shown, view=shown.view.at(int(number) - 1)))
         except TouchstoneError as error:
-            return gr.skip(), _failed(error), *[gr.skip()] * 4
+            return gr.skip(), failed(error), *[gr.skip()] * 4
 
     def ask(self, shown: Shown, question: str, reference: str) -> tuple[Any, ...]:
         """Answer a question, and score the answer where there is a reference."""
@@ -123,13 +124,13 @@ class Handlers:
 
         if shown.view is None:
             gone = "draw a phantom or upload one; what nobody touched for an hour is forgotten."
-            return Said(), gr.skip(), _html(view.notice("caution", "There is no picture:", gone)), *[gr.skip()] * 3
+            return Said(), gr.skip(), html_update(notice("caution", "There is no picture:", gone)), *[gr.skip()] * 3
         try:
             answer = self.workbench.ask(question, shown.view, shown.window)
         except TouchstoneError as error:
-            return Said(), gr.skip(), _html(_failed(error)), gr.skip(), _html(""), _html("")
-        told = _html(view.answer_html(answer, _seen(shown)))
-        return Said(answer, shown.view), gr.skip(), told, gr.skip(), self._score(answer, reference), _html("")
+            return Said(), gr.skip(), html_update(failed(error)), gr.skip(), html_update(""), html_update("")
+        told = html_update(view.answer_html(answer, _seen(shown)))
+        return Said(answer, shown.view), gr.skip(), told, gr.skip(), self._score(answer, reference), html_update("")
 
     def choose(self, shown: Shown, row: list[str]) -> tuple[Any, ...]:
         """Ask the question that was clicked; a reference to another question no longer fits."""
@@ -141,15 +142,15 @@ class Handlers:
         import gradio as gr
 
         late = said.answer is not None and said.about(shown) is None
-        return (_html(""), _html("")) if late else (gr.skip(), gr.skip())
+        return (html_update(""), html_update("")) if late else (gr.skip(), gr.skip())
 
     def check(self, shown: Shown, said: Said, reference: str) -> Any:
         """Score the last answer."""
         answer = said.about(shown)
         if answer is None:
-            return _html(view.notice("bad", "There is no answer yet:", "ask a question first."))
+            return html_update(notice("bad", "There is no answer yet:", "ask a question first."))
         if not reference.strip():
-            return _html(view.notice("bad", "There is no reference yet:", "write a right answer first."))
+            return html_update(notice("bad", "There is no reference yet:", "write a right answer first."))
         return self._score(answer, reference)
 
     def reveal(self, shown: Shown, said: Said, question: str, reference: str) -> tuple[Any, ...]:
@@ -160,7 +161,7 @@ class Handlers:
             return (gr.skip(),) * 3
         answer = said.about(shown)
         truth = self.workbench.truth(shown.study, question, answer)
-        told = _html(view.truth_html(truth, shown.study, answer))
+        told = html_update(view.truth_html(truth, shown.study, answer))
         if reference.strip() or not truth.reference:
             return told, gr.skip(), gr.skip()
         return told, truth.reference, self._score(answer, truth.reference) if answer is not None else gr.skip()
@@ -199,15 +200,23 @@ class Handlers:
 
         samples = [[question] for question in self.workbench.questions(study)]
         reveal = gr.update(visible=study is not None)
-        return _html(message), gr.update(samples=samples), _html(""), "", _html(""), reveal, _html("")
+        return (
+            html_update(message),
+            gr.update(samples=samples),
+            html_update(""),
+            "",
+            html_update(""),
+            reveal,
+            html_update(""),
+        )
 
     def _score(self, answer: Answer, reference: str) -> Any:
         if not reference.strip():
-            return _html("")
+            return html_update("")
         try:
-            return _html(view.score_html(self.workbench.score(answer, reference)))
+            return html_update(view.score_html(self.workbench.score(answer, reference)))
         except TouchstoneError as error:
-            return _html(_failed(error))
+            return html_update(failed(error))
 
 
 def _dropdowns(offered: Menu) -> list[Any]:
@@ -249,14 +258,3 @@ def _seen(shown: Shown) -> str:
         how = f"through a window of centre {window[0]:g} and width {window[1]:g}"
     frame = f", frame {shown.view.frame + 1}" if shown.view is not None and shown.view.frames > 1 else ""
     return f"The model saw the picture {how}{frame}."
-
-
-def _html(text: str) -> Any:
-    """HTML that takes no room while it is empty."""
-    import gradio as gr
-
-    return gr.update(value=text, visible=bool(text))
-
-
-def _failed(error: TouchstoneError) -> str:
-    return view.notice("bad", "That did not work:", f"{error}.")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import html
 from io import BytesIO
 from typing import TYPE_CHECKING
 
@@ -13,6 +12,7 @@ from apps.medvqa.pocket import LABEL, Finding, Study
 from apps.medvqa.pocket.catalogue import MODALITIES
 from apps.medvqa.viewer import View
 from apps.medvqa.workbench import Truth
+from common.demo import escape, notice, sentence
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -58,7 +58,6 @@ CSS = """
 .facts li { font-size: 0.84rem; border-radius: 6px; padding: 0.08rem 0.5rem; margin: 0;
   background: var(--background-fill-secondary); border: 1px solid var(--border-color-primary); }
 .facts b { font-weight: 500; color: var(--body-text-color-subdued); margin-right: 0.3rem; }
-.notice strong { margin-right: 0.35rem; }
 .notice p { overflow-wrap: anywhere; }
 .parts { width: 100%; border-collapse: collapse; font-size: 0.92rem; font-variant-numeric: tabular-nums;
   margin-top: 0.5rem; }
@@ -100,15 +99,8 @@ VETOES = {
 
 def disclaimer_html() -> str:
     """Stands above everything, and stays there."""
-    text = f"<strong>{_escape(DISCLAIMER)}</strong>Every drawn picture is a {_escape(LABEL)}."
+    text = f"<strong>{escape(DISCLAIMER)}</strong>Every drawn picture is a {escape(LABEL)}."
     return f'<div class="disclaimer" role="note">{text}</div>'
-
-
-def notice(kind: str, title: str, text: str = "") -> str:
-    """A coloured box: `good`, `caution`, `bad` or plain."""
-    # A screen reader reads out what appears here.
-    body = f"<p><strong>{_escape(title)}</strong>{_escape(text)}</p>"
-    return f'<div class="notice {_escape(kind)}" role="status">{body}</div>'
 
 
 def picture_html(picture: Image, view: View, study: Study | None = None) -> str:
@@ -134,8 +126,8 @@ def picture_html(picture: Image, view: View, study: Study | None = None) -> str:
     else:
         about = " · ".join(part for part in (view.name, f"{width:,} × {height:,} pixels", view.about) if part)
     alt = f"{LABEL}: {about}" if study is not None else about
-    image = f'<img src="data:image/png;base64,{data}" alt="{_escape(alt)}">'
-    return f'<figure class="picture">{image}<figcaption>{tags}<div>{_escape(about)}</div></figcaption></figure>'
+    image = f'<img src="data:image/png;base64,{data}" alt="{escape(alt)}">'
+    return f'<figure class="picture">{image}<figcaption>{tags}<div>{escape(about)}</div></figcaption></figure>'
 
 
 def answer_html(answer: Answer, seen: str) -> str:
@@ -144,18 +136,18 @@ def answer_html(answer: Answer, seen: str) -> str:
     long = " long" if len(said) > 60 else ""
     folded = ""
     if answer.reasoning:
-        folded = f"<details><summary>Reasoning</summary><p>{_escape(answer.reasoning)}</p></details>"
+        folded = f"<details><summary>Reasoning</summary><p>{escape(answer.reasoning)}</p></details>"
     elif not answer.text:
-        folded = f"<details><summary>What the model said</summary><p>{_escape(answer.completion)}</p></details>"
+        folded = f"<details><summary>What the model said</summary><p>{escape(answer.completion)}</p></details>"
     return (
-        f'<article class="card" role="status"><h4>{_escape(answer.question)}</h4><p class="said{long}">'
-        f'{_escape(said)}</p>{folded}<p class="seen">{_escape(seen)}</p></article>'
+        f'<article class="card" role="status"><h4>{escape(answer.question)}</h4><p class="said{long}">'
+        f'{escape(said)}</p>{folded}<p class="seen">{escape(seen)}</p></article>'
     )
 
 
 def score_html(score: AnswerScore) -> str:
     """The verdict with its veto and reason, and the parts of the score as bars."""
-    reason = _sentence(score.reason)
+    reason = sentence(score.reason)
     if score.correct:
         told = notice("good", "Counts as correct.", reason)
     elif score.veto:
@@ -175,13 +167,13 @@ def truth_html(truth: Truth, study: Study, answer: Answer | None) -> str:
     if truth.right is not None and answer is not None:
         # Not "right": that may be a side.
         word = "✓ Exactly correct" if truth.right else "✗ Wrong"
-        verdict = f'<p class="verdict">{word}: “{_escape(answer.text)}”</p>'
+        verdict = f'<p class="verdict">{word}: “{escape(answer.text)}”</p>'
     if truth.reference:
-        told = f"Correct answer: <strong>{_escape(truth.reference)}</strong>"
+        told = f"Correct answer: <strong>{escape(truth.reference)}</strong>"
     else:
         told = "Phantoms do not answer this question by themselves; the reference decides."
     facts = "".join(
-        f"<li><b>{_escape(name)}</b>{_escape(value)}</li>"
+        f"<li><b>{escape(name)}</b>{escape(value)}</li>"
         for finding in study.findings
         for name, value in _facts(finding)
     )
@@ -201,19 +193,10 @@ def _facts(finding: Finding) -> list[tuple[str, str]]:
 def _bar(name: str, value: float, kind: str, what: str) -> str:
     track = f'<div class="track"><div class="bar" style="width:{min(1.0, max(0.0, value)):.1%}"></div></div>'
     return (
-        f'<tr class="{kind}"><th scope="row">{_escape(name)}</th><td class="value">{value:.2f}</td>'
-        f'<td>{track}</td><td class="what">{_escape(what)}</td></tr>'
+        f'<tr class="{kind}"><th scope="row">{escape(name)}</th><td class="value">{value:.2f}</td>'
+        f'<td>{track}</td><td class="what">{escape(what)}</td></tr>'
     )
 
 
 def _tag(text: str) -> str:
-    return f'<span class="tag">{_escape(text)}</span>'
-
-
-def _sentence(text: str) -> str:
-    text = text.strip()
-    return f"{text[:1].upper()}{text[1:]}{'' if text.endswith(('.', '!', '?')) else '.'}" if text else ""
-
-
-def _escape(text: str) -> str:
-    return html.escape(text, quote=True)
+    return f'<span class="tag">{escape(text)}</span>'

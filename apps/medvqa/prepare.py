@@ -8,10 +8,10 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, replace
 from io import BytesIO
 from pathlib import Path
-from typing import Any, cast, get_args
+from typing import Any, cast
 
 from apps.medvqa.data import Example, to_row
-from apps.medvqa.data_config import DataConfig, Format
+from apps.medvqa.data_config import FORMATS, DataConfig
 from apps.medvqa.fingerprints import key_of, take_fingerprints
 from apps.medvqa.leaks import Leak, drop_leaks, find_leaks, leak_rows
 from apps.medvqa.readers import DataSet, read_data_set
@@ -87,7 +87,7 @@ def run_prepare(
     Args:
         config: the application's settings; the verb takes what it needs from its own options.
         source: the data set's folder or file.
-        format: one of `data_config.Format` but `pocket`.
+        format: one of `data_config.FORMATS`.
         out: JSONL to write.
         picture_folder: folder of the pictures, where it is not `source`.
         split: of the data set; all of them where not given, which the search for leaks needs.
@@ -113,11 +113,10 @@ def run_prepare(
         raise UsageError(f"{target}: this is a folder; give the JSONL file to write")
     if missing_pictures not in ("error", "drop", "keep"):
         raise UsageError(f"--missing_pictures: there is no {missing_pictures!r}; use error, drop or keep")
-    known = [name for name in get_args(Format) if name != "pocket"]
-    if format not in known:
-        raise UsageError(f"--format: there is no {format!r}; use one of {', '.join(known)}")
+    if format not in FORMATS:
+        raise UsageError(f"--format: there is no {format!r}; use one of {', '.join(FORMATS)}")
     data = DataConfig(
-        format=cast(Format, format),
+        format=format,
         path=source,
         pictures=picture_folder or "",
         split=split or "",

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,8 +17,6 @@ if TYPE_CHECKING:
 
     from apps.medvqa.measures.evaluation import Evaluation
     from common.training.run import Run
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -74,9 +70,7 @@ def train_one(
     from common.training.run import Run, seed_everything
     from common.training.sft import run_sft
 
-    folder = resume or Path(config.runs) / (name or f"{datetime.now():%Y%m%d-%H%M%S}")
-    command = command or f"python -m apps.medvqa train --resume {folder}"
-    run = Run.resume(folder) if resume else Run.create(folder.parent, folder.name, config, config.seed, command)
+    run = Run.open("python -m apps.medvqa", config, name, resume, command)
     train, heldout = load_examples(config.train), load_examples(config.heldout)
     refuse_overlap(train, heldout)
     seed_everything(run.seed)

@@ -1,4 +1,4 @@
-"""Settings of prompts, pictures, measurement and comparison. Nothing heavy is imported here."""
+"""Settings of prompts, pictures and measurement. Nothing heavy is imported here."""
 
 from __future__ import annotations
 
@@ -54,16 +54,3 @@ class EvaluateConfig:
     robustness: bool = False
     encoder: str = "hash"
     judge: bool = False
-
-
-@dataclass
-class CompareConfig:
-    """Several runs of one recipe, side by side; empty lists mean one run with the settings above.
-
-    Args:
-        recipes: reward recipes to train with.
-        seeds: seeds to train with.
-    """
-
-    recipes: list[str] = field(default_factory=list)
-    seeds: list[int] = field(default_factory=list)

@@ -6,7 +6,8 @@ import sys
 from pathlib import Path
 
 from apps.text2sql.config import Text2SqlConfig
-from common.cli import JSON, OPTIONAL, App, Flag, Verb
+from apps.text2sql.data_config import FORMATS
+from common.cli import DEMO, EVALUATE, JSON, OPTIONAL, RESUME, TRAIN, App, Flag, Verb
 
 RUN = "python -m apps.text2sql"
 
@@ -21,12 +22,7 @@ APP = App(
             "train",
             "SFT, then GRPO, with a before/after table on held-out questions",
             "apps.text2sql.train:run_train",
-            (
-                Flag("--resume", "run folder to go on with", {**OPTIONAL, "metavar": "RUN"}),
-                Flag("--name", "name of the run folder; the date and time where not given", OPTIONAL),
-                Flag("--dry_run", "check config, data and model without training", {"action": "store_true"}),
-                JSON,
-            ),
+            TRAIN,
             (
                 f"{RUN} train",
                 f"{RUN} train --reward.recipe execution --grpo.steps 50",
@@ -41,9 +37,7 @@ APP = App(
             (
                 Flag("--predictions", "file of predictions made elsewhere", OPTIONAL),
                 Flag("--format", "its format", {"choices": ["spider", "bird", "jsonl"]}),
-                Flag("--compare", "evaluation.json of another run: paired test", OPTIONAL),
-                Flag("--out", "folder for evaluation.json and report.html", OPTIONAL),
-                JSON,
+                *EVALUATE,
             ),
             (
                 f"{RUN} evaluate",
@@ -80,11 +74,7 @@ APP = App(
             "apps.text2sql.prepare:run_prepare",
             (
                 Flag("--source", "folder or hub id of the data set", {"required": True}),
-                Flag(
-                    "--format",
-                    "its format",
-                    {"required": True, "choices": ["spider", "multispider", "machine_spider", "bird", "jsonl"]},
-                ),
+                Flag("--format", "its format", {"required": True, "choices": FORMATS}),
                 Flag("--out", "JSONL to write", {"required": True}),
                 Flag("--databases", "folder of its databases, where that is elsewhere", OPTIONAL),
                 Flag("--split", "split to read", OPTIONAL),
@@ -99,9 +89,7 @@ APP = App(
             "apps.text2sql.pretrain:run_pretrain",
             (
                 Flag("--out", "folder to write the assets to", {"default": "assets/text2sql"}),
-                Flag(
-                    "--resume", "run folder of an interrupted training to go on with", {**OPTIONAL, "metavar": "RUN"}
-                ),
+                RESUME,
                 Flag(
                     "--only",
                     "make one of the two",
@@ -126,10 +114,7 @@ APP = App(
             "demo",
             "ask, see and edit queries in the browser",
             "apps.text2sql.demo:run_demo",
-            (
-                Flag("--port", "port to serve on", {"type": int, "default": 7860}),
-                Flag("--share", "make a public link", {"action": "store_true"}),
-            ),
+            DEMO,
             (f"{RUN} demo --port 7860",),
         ),
     ),

@@ -8,9 +8,17 @@ from typing import Any
 
 from apps.text2sql.config import Text2SqlConfig
 from apps.text2sql.train import Result, train_one
-from apps.text2sql.training_report import gain, languages_of, show
-from common.stats import Interval, mean_interval_over_seeds
-from common.training.comparison import Training
+from apps.text2sql.training_report import gain, show
+from common.stats import Interval
+from common.training.comparison import (
+    Training,
+    add_alarms,
+    alarm_kinds,
+    curve,
+    differences,
+    over_seeds,
+    recipes_and_seeds,
+)
 
 #: One trained run by (recipe, seed).
 Results = Mapping[tuple[str, int], Result]
@@ -21,31 +29,22 @@ def summarise(results: Results) -> dict[str, Any]:
 
     The interval over seeds is Student's t on the seeds' means, so one seed gives no interval.
     """
-    recipes = list(dict.fromkeys(recipe for recipe, _ in results))
-    seeds = list(dict.fromkeys(seed for _, seed in results))
-    languages = languages_of(next(iter(results.values())).after)
-    summary: dict[str, Any] = {"seeds": seeds, "recipes": {}, "differences": {}}
+    recipes, seeds = recipes_and_seeds(results)
+    languages = next(iter(results.values())).after.languages
+    summary: dict[str, Any] = {"seeds": seeds, "recipes": {}}
     for recipe in recipes:
         own = [results[recipe, seed] for seed in seeds]
         summary["recipes"][recipe] = {
-            "before": _over_seeds([result.before.accuracy().mean for result in own]),
-            "after": _over_seeds([result.after.accuracy().mean for result in own]),
-            "gain": _over_seeds([gain(result) for result in own]),
+            "before": over_seeds([result.before.accuracy().mean for result in own]),
+            "after": over_seeds([result.after.accuracy().mean for result in own]),
+            "gain": over_seeds([gain(result) for result in own]),
             "seeds": {str(seed): gain(result) for seed, result in zip(seeds, own, strict=True)},
-            "languages": {name: _over_seeds([gain(result, name) for result in own]) for name in languages},
-            "alarms": [
-                f"seed {seed}: {alarm['kind']}" for seed, r in zip(seeds, own, strict=True) for alarm in r.run.alarms()
-            ],
+            "languages": {name: over_seeds([gain(result, name) for result in own]) for name in languages},
+            "alarms": alarm_kinds({seed: results[recipe, seed].run for seed in seeds}),
         }
-    first = recipes[0]
-    for other in recipes[1:]:
-        gaps = [gain(results[first, seed]) - gain(results[other, seed]) for seed in seeds]
-        summary["differences"][f"{first} - {other}"] = _over_seeds(gaps)
+    gains = {recipe: list(found["seeds"].values()) for recipe, found in summary["recipes"].items()}
+    summary["differences"] = differences(gains)
     return summary
-
-
-def _over_seeds(values: list[float]) -> dict[str, Any]:
-    return mean_interval_over_seeds(values).to_dict()
 
 
 def _table(summary: Mapping[str, Any]) -> tuple[str, tuple[str, ...], list[tuple[Any, ...]], str]:
@@ -94,20 +93,16 @@ def write_comparison_report(results: Results, summary: Mapping[str, Any], folder
     report.figure(bars(languages, series, "gain in points", 100), "Gain in held-out execution accuracy, by language")
     report.section("Learning curves")
     curves = {
-        recipe: [_curve(result) for (name, _), result in results.items() if name == recipe] for recipe in recipes
+        recipe: [
+            curve(result.run, "execution_accuracy", result.before.accuracy().mean)
+            for (name, _), result in results.items()
+            if name == recipe
+        ]
+        for recipe in recipes
     }
     report.figure(lines(curves, "step", "held-out execution accuracy, %"), "During GRPO; one line a seed")
-    for (recipe, seed), result in results.items():
-        for alarm in result.run.alarms():
-            report.alarm(f"{recipe}, seed {seed}: {alarm['message']}")
+    add_alarms(report, results)
     return report.save(folder / "report.html")
-
-
-def _curve(result: Result) -> list[tuple[float, float]]:
-    """Held-out accuracy over the steps, from before training to its end."""
-    key = "heldout/execution_accuracy"
-    start = (0.0, 100 * result.before.accuracy().mean)
-    return [start, *((float(row["step"]), 100 * row[key]) for row in result.run.rows("grpo") if key in row)]
 
 
 TRAINING = Training("apps.text2sql", Text2SqlConfig, train_one, show, summarise, write_comparison_report, _table)

@@ -7,7 +7,7 @@ from typing import Literal
 
 from apps.text2sql.data_config import DataConfig, PromptConfig
 from apps.text2sql.reward_config import RewardConfig
-from common.config import GrpoConfig, LanguageModelConfig, SftConfig
+from common.config import CompareConfig, GrpoConfig, LanguageModelConfig, SftConfig
 
 
 @dataclass
@@ -56,19 +56,6 @@ class PretrainConfig:
     examples: int = 56_000
     sft: SftConfig = field(default_factory=SftConfig)
     encoder_steps: int = 1200
-
-
-@dataclass
-class CompareConfig:
-    """Several runs of one recipe, side by side; empty lists mean one run with the settings above.
-
-    Args:
-        recipes: reward recipes to train with.
-        seeds: seeds to train with.
-    """
-
-    recipes: list[str] = field(default_factory=list)
-    seeds: list[int] = field(default_factory=list)
 
 
 @dataclass

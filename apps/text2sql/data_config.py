@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, get_args
 
-FORMATS = ("pocket", "jsonl", "spider", "multispider", "machine_spider", "bird")
+Format = Literal["pocket", "jsonl", "spider", "multispider", "machine_spider", "bird"]
+#: Data sets on disk.
+FORMATS: tuple[Format, ...] = tuple(name for name in get_args(Format) if name != "pocket")
 
 
 @dataclass
@@ -23,7 +25,7 @@ class DataConfig:
         seed: which questions: `pocket` asks others for each seed; else a limit keeps the first ones for 0, or a draw.
     """
 
-    format: Literal["pocket", "jsonl", "spider", "multispider", "machine_spider", "bird"] = "pocket"
+    format: Format = "pocket"
     path: str = ""
     databases: str = ""
     split: str = ""

@@ -17,6 +17,7 @@ from apps.text2sql.workbench import (
     upload_name,
 )
 from common import ui
+from common.demo import failed, html_update, notice, serve
 from common.errors import TouchstoneError
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ DESCRIPTION = (
     "Then change the query and see what it would earn in training."
 )
 EARN = "Change the query, hold it against a reference, and see the verdict and the reward that training would give it."
-HINT = view.notice("", "Edit the query and press Check:", "verdict, reward and result appear here.")
+HINT = notice("", "Edit the query and press Check:", "verdict, reward and result appear here.")
 FROM_MODEL, FROM_GOLD = "the model's query", "the gold query"
 #: What the page is served with, alone or beside others.
 PAGE: dict[str, Any] = {"css": view.CSS, "max_file_size": LARGEST_UPLOAD}
@@ -47,10 +48,7 @@ def run_demo(config: Text2SqlConfig, port: int = 7860, share: bool = False) -> i
         assistant.load()
     blocks = build_page(workbench)
     with workbench.judge:
-        address = launch(blocks, port, share)
-        ui.say(f"open {address} in a browser; Ctrl-C stops")
-        blocks.block_thread()
-    return 0
+        return serve(blocks, port, share, **PAGE)
 
 
 def build_demo(config: Text2SqlConfig) -> gradio.Blocks:
@@ -71,11 +69,6 @@ def build_workbench(config: Text2SqlConfig) -> Workbench:
     databases: dict[str, Path] = build_databases(default_folder())
     examples = [example for split in ("dev", "heldout_databases") for example in load_pocket(split, limit=1050)]
     return Workbench(assistant, judge, build_reward(config.reward), databases, one_of_each_language(examples))
-
-
-def launch(blocks: gradio.Blocks, port: int, share: bool = False) -> str:
-    """Serve the page and come back; returns its address."""
-    return ui.launch(blocks, port, share, **PAGE, prevent_thread_lock=True, quiet=True)
 
 
 def build_page(workbench: Workbench) -> gradio.Blocks:
@@ -182,7 +175,7 @@ class Handlers:
             tables = [table.name for table in schema.tables]
             rows = self.workbench.rows_of(database, tables[0])
         except TouchstoneError as error:
-            return None, _failed(error), gr.update(choices=[], value=None), _rows(None), dataset, *nothing
+            return None, failed(error), gr.update(choices=[], value=None), _rows(None), dataset, *nothing
         listed = gr.update(choices=tables, value=tables[0])
         return database, view.schema_html(schema), listed, _rows(rows, label=False), dataset, *nothing
 
@@ -194,10 +187,10 @@ class Handlers:
         try:
             accepted = accept_upload(path, get_upload_folder())
         except TouchstoneError as error:
-            return uploaded, name, _html(_failed(error))
+            return uploaded, name, html_update(failed(error))
         shown = upload_name(accepted)
         choices = [*self.workbench.databases, shown]
-        return accepted, gr.update(choices=choices, value=shown), _html(view.notice("good", "Opened read-only."))
+        return accepted, gr.update(choices=choices, value=shown), html_update(notice("good", "Opened read-only."))
 
     def sample(self, name: str, uploaded: str | None, table: str) -> Any:
         """The first rows of a table."""
@@ -215,7 +208,7 @@ class Handlers:
         try:
             answer = self.workbench.ask(question, self.workbench.resolve(name, uploaded))
         except TouchstoneError as error:
-            return *self._answer("", _failed(error), None, ""), (question, "", "")
+            return *self._answer("", failed(error), None, ""), (question, "", "")
         gold, best = self.workbench.gold(name, question), answer.best
         sql = best.sql if best is not None else ""
         shown = self._answer(sql, view.agreement_html(answer), best.execution if best is not None else None, gold)
@@ -232,9 +225,9 @@ class Handlers:
         try:
             assay = self.workbench.assay(query, reference, asked[0], self.workbench.resolve(name, uploaded))
         except TouchstoneError as error:
-            return _failed(error), _html(""), _rows(None)
+            return failed(error), html_update(""), _rows(None)
         verdict = view.verdict_html(assay.verdict, assay.reason)
-        return verdict, _html(view.parts_html(assay.reward, assay.parts, assay.bounds)), _rows(assay.execution)
+        return verdict, html_update(view.parts_html(assay.reward, assay.parts, assay.bounds)), _rows(assay.execution)
 
     def _answer(self, sql: str, agreement: str, execution: Execution | None, gold: str) -> tuple[Any, ...]:
         """Values for everything below the question but the state."""
@@ -243,14 +236,17 @@ class Handlers:
         choices = [FROM_MODEL, FROM_GOLD] if gold else [FROM_MODEL]
         source = gr.update(choices=choices, value=choices[-1])
         shown = gr.update(value=sql, visible=bool(sql))
-        return shown, _html(agreement), _rows(execution), sql, source, gold or sql, HINT, _html(""), _rows(None)
-
-
-def _html(text: str) -> Any:
-    """HTML that takes no room while it is empty."""
-    import gradio as gr
-
-    return gr.update(value=text, visible=bool(text))
+        return (
+            shown,
+            html_update(agreement),
+            _rows(execution),
+            sql,
+            source,
+            gold or sql,
+            HINT,
+            html_update(""),
+            _rows(None),
+        )
 
 
 def _rows(execution: Execution | None, label: bool = True) -> Any:
@@ -261,7 +257,3 @@ def _rows(execution: Execution | None, label: bool = True) -> Any:
         return gr.update(value=None, visible=False)
     shown = {"label": view.result_label(execution)} if label else {}
     return gr.update(value=view.grid(execution), visible=True, **shown)
-
-
-def _failed(error: TouchstoneError) -> str:
-    return view.notice("bad", "That did not work:", f"{error}.")

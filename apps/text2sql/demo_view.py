@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import html
 import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from apps.text2sql.ask import cell, row_note
 from apps.text2sql.assistant import Answer
+from common.demo import escape, notice, sentence
 
 if TYPE_CHECKING:
     from apps.text2sql.execution.database import Execution, Schema
@@ -27,7 +27,6 @@ CSS = """
   margin: 0; }
 .schema .kind { color: var(--body-text-color-subdued); font-size: 0.74rem; }
 .schema .mark { color: var(--color-accent); font-weight: 600; }
-.notice strong { margin-right: 0.35rem; }
 .notice details { margin-top: 0.4rem; } .notice li { margin: 0.15rem 0; }
 .notice code { font-family: var(--font-mono); font-size: 0.84rem; overflow-wrap: anywhere; }
 .parts { width: 100%; border-collapse: collapse; font-size: 0.92rem; font-variant-numeric: tabular-nums; }
@@ -56,13 +55,6 @@ VERDICTS = {
 }
 
 
-def notice(kind: str, title: str, text: str = "", more: str = "") -> str:
-    """A coloured box: `good`, `caution`, `bad` or plain; `more` is HTML that this module made."""
-    body = f"<p><strong>{_escape(title)}</strong>{_escape(text)}</p>"
-    # A screen reader reads out what appears here.
-    return f'<div class="notice {kind}" role="status">{body}{more}</div>'
-
-
 def schema_html(schema: Schema) -> str:
     """Tables with their columns, types, primary keys and where foreign keys lead."""
     keys = {(key.table.lower(), key.column.lower()): key for key in schema.foreign_keys}
@@ -74,10 +66,10 @@ def schema_html(schema: Schema) -> str:
             marks = ' <span class="mark" title="primary key">PK</span>' if column.primary_key else ""
             if key is not None:
                 target = f"{key.ref_table}.{key.ref_column}" if key.ref_column else key.ref_table
-                marks += f' <span class="mark" title="foreign key">→ {_escape(target)}</span>'
-            kind = f' <span class="kind">{_escape(column.type.lower())}</span>' if column.type else ""
-            items.append(f"<li>{_escape(column.name)}{kind}{marks}</li>")
-        sections.append(f"<section><h4>{_escape(table.name)}</h4><ul>{''.join(items)}</ul></section>")
+                marks += f' <span class="mark" title="foreign key">→ {escape(target)}</span>'
+            kind = f' <span class="kind">{escape(column.type.lower())}</span>' if column.type else ""
+            items.append(f"<li>{escape(column.name)}{kind}{marks}</li>")
+        sections.append(f"<section><h4>{escape(table.name)}</h4><ul>{''.join(items)}</ul></section>")
     return f'<div class="schema" tabindex="0">{"".join(sections)}</div>'
 
 
@@ -93,7 +85,7 @@ def agreement_html(answer: Answer) -> str:
         text = f"All {answer.samples} samples return this result." if answer.samples > 1 else "One sample was drawn."
         return notice("good" if answer.samples > 1 else "", text)
     others = "".join(
-        f"<li>{other.votes} × <code>{_escape(other.sql)}</code>{'' if other.execution.ok else ' (does not run)'}</li>"
+        f"<li>{other.votes} × <code>{escape(other.sql)}</code>{'' if other.execution.ok else ' (does not run)'}</li>"
         for other in answer.candidates[1:]
     )
     more = f"<details><summary>The other queries</summary><ul>{others}</ul></details>" if others else ""
@@ -103,7 +95,7 @@ def agreement_html(answer: Answer) -> str:
 def verdict_html(verdict: str, reason: str) -> str:
     """A verdict in words, with its reason."""
     kind, title, meaning = VERDICTS[verdict]
-    return notice(kind, f"{title}.", f"{meaning} {_sentence(reason)}".strip())
+    return notice(kind, f"{title}.", f"{meaning} {sentence(reason)}".strip())
 
 
 def parts_html(value: float, parts: Mapping[str, float], bounds: tuple[float, float]) -> str:
@@ -131,13 +123,4 @@ def _bar(name: str, value: float, span: float, kind: str) -> str:
     sign = " negative" if known and value < 0 else ""
     bar = f'<div class="track"><div class="bar{sign}" style="width:{share:.1%}"></div></div>'
     number = f"{value:.3f}" if known else "–"
-    return f'<tr class="{kind}"><th scope="row">{_escape(name)}</th><td class="value">{number}</td><td>{bar}</td></tr>'
-
-
-def _sentence(text: str) -> str:
-    text = text.strip()
-    return f"{text[:1].upper()}{text[1:]}{'' if text.endswith(('.', '!', '?')) else '.'}" if text else ""
-
-
-def _escape(text: str) -> str:
-    return html.escape(text, quote=True)
+    return f'<tr class="{kind}"><th scope="row">{escape(name)}</th><td class="value">{number}</td><td>{bar}</td></tr>'

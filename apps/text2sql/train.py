@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,8 +18,6 @@ if TYPE_CHECKING:
 
     from apps.text2sql.evaluate import Evaluation
     from common.training.run import Run
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -75,9 +71,7 @@ def train_one(
     from common.training.run import Run, seed_everything
     from common.training.sft import run_sft
 
-    folder = resume or Path(config.runs) / (name or f"{datetime.now():%Y%m%d-%H%M%S}")
-    command = command or f"python -m apps.text2sql train --resume {folder}"
-    run = Run.resume(folder) if resume else Run.create(folder.parent, folder.name, config, config.seed, command)
+    run = Run.open("python -m apps.text2sql", config, name, resume, command)
     train, heldout = load_examples(config.train), load_examples(config.heldout)
     refuse_overlap(train, heldout)
     seed_everything(run.seed)
@@ -89,7 +83,7 @@ def train_one(
         if config.sft.steps:
             model = run_sft(run, model, tokenizer, rows, config.sft, quick, config.model.lora, resume is not None)
         before = measured(run, "before", model, tokenizer, heldout, judge, config)
-        sft_check(before, config)
+        check_start(before, config)
         if config.grpo.steps:
             reward = build_reward(config.reward, gold_pool(train))
             model = run_grpo(
@@ -163,7 +157,7 @@ def measured(
     return evaluation
 
 
-def sft_check(before: Evaluation, config: Text2SqlConfig) -> None:
+def check_start(before: Evaluation, config: Text2SqlConfig) -> None:
     """GRPO reinforces what the model already does sometimes; a model that is never right stays so."""
     accuracy = before.accuracy()
     if accuracy.mean < config.minimum_accuracy:

@@ -26,11 +26,6 @@ CURVES = {
 }
 
 
-def languages_of(evaluation: Evaluation) -> list[str]:
-    """Languages that were measured."""
-    return evaluation.languages
-
-
 def gain(result: Result, language: str | None = None) -> float:
     """Gain in held-out execution accuracy, as a share of 1."""
     return change(result, "", lambda item: language in (None, item.language)).difference.mean  # type: ignore[union-attr]

@@ -7,13 +7,17 @@ from copy import deepcopy
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from common import ui
 from common.config import load
 from common.errors import UsageError
 from common.files import write_json, write_text
-from common.training.run import plain, set_threads
+from common.stats import mean_interval_over_seeds
+from common.training.run import Run, plain, set_threads
+
+if TYPE_CHECKING:
+    from common.report import Report
 
 SETTINGS = "comparison.yaml"
 
@@ -89,6 +93,43 @@ def reopen(folder: Path, kind: type[ConfigT]) -> tuple[ConfigT, bool]:
     config = load(kind, folder / (SETTINGS if whole else "config.yaml"))
     set_threads(config.threads)
     return config, whole
+
+
+def recipes_and_seeds(results: Mapping[tuple[str, int], Any]) -> tuple[list[str], list[int]]:
+    """The recipes and the seeds of a comparison, in the order they were trained in."""
+    return list(dict.fromkeys(recipe for recipe, _ in results)), list(dict.fromkeys(seed for _, seed in results))
+
+
+def over_seeds(values: Sequence[float]) -> dict[str, Any]:
+    """Mean and Student's t interval over seeds as plain values; one seed gives no interval."""
+    return mean_interval_over_seeds(values).to_dict()
+
+
+def differences(gains: Mapping[str, Sequence[float]]) -> dict[str, Any]:
+    """How much more the first recipe gained than each other one: means over seeds, of recipes' gains by seed."""
+    first, *others = gains
+    return {
+        f"{first} - {other}": over_seeds([a - b for a, b in zip(gains[first], gains[other], strict=True)])
+        for other in others
+    }
+
+
+def alarm_kinds(runs: Mapping[int, Run]) -> list[str]:
+    """A line for each alarm of one recipe's runs, by seed."""
+    return [f"seed {seed}: {alarm['kind']}" for seed, run in runs.items() for alarm in run.alarms()]
+
+
+def add_alarms(report: Report, results: Mapping[tuple[str, int], Any]) -> None:
+    """Add every run's alarms to a comparison's page."""
+    for (recipe, seed), result in results.items():
+        for alarm in result.run.alarms():
+            report.alarm(f"{recipe or 'run'}, seed {seed}: {alarm['message']}")
+
+
+def curve(run: Run, figure: str, start: float) -> list[tuple[float, float]]:
+    """A held-out figure in % over the steps of `grpo`, from before training (`start`, a share) to its end."""
+    key = f"heldout/{figure}"
+    return [(0.0, 100 * start), *((float(row["step"]), 100 * row[key]) for row in run.rows("grpo") if key in row)]
 
 
 @dataclass(frozen=True)

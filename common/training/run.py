@@ -84,6 +84,28 @@ class Run:
         return run
 
     @classmethod
+    def open(
+        cls, program: str, config: Any, name: str | None = None, resume: Path | None = None, command: str | None = None
+    ) -> Run:
+        """A run of an application's `train`: the one that was interrupted, or a new one in `config.runs`.
+
+        Args:
+            program: what starts the application, such as `python -m apps.medvqa`.
+            config: its settings, with `runs` and `seed`.
+            name: of a new run's folder; date and time where not given.
+            resume: folder of the interrupted run.
+            command: what a user types to go on with a new run, where that is not `PROGRAM train --resume FOLDER`.
+
+        Raises:
+            UsageError: the folder to go on with is no run's, or there is a run of that name.
+        """
+        if resume is not None:
+            return cls.resume(resume)
+        folder = Path(config.runs) / (name or f"{datetime.now():%Y%m%d-%H%M%S}")
+        command = command or f"{program} train --resume {folder}"
+        return cls.create(folder.parent, folder.name, config, config.seed, command)
+
+    @classmethod
     def resume(cls, folder: Path | str) -> Run:
         """Open the folder of an earlier run.
 

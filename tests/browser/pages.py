@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import socket
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from selenium.webdriver.support.ui import WebDriverWait
 
 from apps.text2sql.assistant import Answer, vote
 from apps.text2sql.workbench import Workbench
+from common import ui
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 DRIVER = shutil.which("chromedriver")
@@ -92,19 +93,19 @@ class Scripted:
 @contextmanager
 def served(workbench: Workbench) -> Iterator[str]:
     """The text-to-SQL page on a free port of this machine; yields its address."""
-    from apps.text2sql.demo import build_page, launch
+    from apps.text2sql.demo import PAGE, build_page
 
-    with serving(build_page(workbench), launch) as address:
+    with serving(build_page(workbench), PAGE) as address:
         yield address
 
 
 @contextmanager
-def serving(blocks: Any, launch: Callable[[Any, int], str]) -> Iterator[str]:
-    """A demo's page on a free port of this machine, served by the demo's own `launch`; yields its address."""
+def serving(blocks: Any, settings: Mapping[str, Any]) -> Iterator[str]:
+    """A demo's page on a free port of this machine, served with the demo's own `PAGE`; yields its address."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    address = launch(blocks, port)
+    address = ui.launch(blocks, port, prevent_thread_lock=True, quiet=True, **settings)
     try:
         yield address
     finally:

@@ -98,13 +98,13 @@ def captioning(path: Path) -> None:
 
 def take_captioning(workbench: Any, path: Path, scene: Any, sentence: str, own: str) -> None:
     """Draw a scene, check a caption of the visitor's, and photograph the page."""
-    from apps.captioning.demo import build_page, launch
+    from apps.captioning.demo import PAGE, build_page
     from tests.browser.test_captioning_demo import Page
 
     # The page draws a sentence in a new way each time; the photograph is of one certain picture.
     workbench.scene_of = lambda _: scene
     blocks = build_page(workbench)
-    with serving(blocks, launch) as address, tempfile.TemporaryDirectory() as folder, chromium(Path(folder)) as driver:
+    with serving(blocks, PAGE) as address, tempfile.TemporaryDirectory() as folder, chromium(Path(folder)) as driver:
         page = Page(driver, address)
         page.draw(sentence)
         page.wait_text("captions", "Exactly right")
@@ -120,7 +120,7 @@ def medvqa(path: Path) -> None:
     The visitor's reference says the same in other words.
     """
     from apps.medvqa.config import MedVqaConfig
-    from apps.medvqa.demo import build_page, build_workbench, launch
+    from apps.medvqa.demo import PAGE, build_page, build_workbench
     from apps.medvqa.workbench import make_phantom, random_wish
     from tests.browser.test_medvqa_demo import Page
 
@@ -138,7 +138,7 @@ def medvqa(path: Path) -> None:
     else:
         sys.exit("the model places the finding of none of the held-out chest films exactly right")
     blocks = build_page(workbench)
-    with serving(blocks, launch) as address, tempfile.TemporaryDirectory() as folder, chromium(Path(folder)) as driver:
+    with serving(blocks, PAGE) as address, tempfile.TemporaryDirectory() as folder, chromium(Path(folder)) as driver:
         page = Page(driver, address)
         page.wish(wish)
         page.example(question)
@@ -154,14 +154,14 @@ def medvqa(path: Path) -> None:
 def driving(path: Path) -> None:
     """Photograph a drive through the town among others, at the moment that its own goals find most dangerous."""
     from apps.driving.config import DrivingConfig
-    from apps.driving.demo import build_page, build_workbench, launch
+    from apps.driving.demo import PAGE, build_page, build_workbench
     from tests.browser.test_driving_demo import DemoPage
 
     workbench = build_workbench(load(DrivingConfig, ROOT / "configs" / "driving" / "pocket.yaml"))
     if workbench.sight is None:
         sys.exit(f"the language goals are off: {workbench.blind}")
     blocks = build_page(workbench)
-    with serving(blocks, launch) as address, tempfile.TemporaryDirectory() as folder, chromium(Path(folder)) as driver:
+    with serving(blocks, PAGE) as address, tempfile.TemporaryDirectory() as folder, chromium(Path(folder)) as driver:
         page = DemoPage(driver, address)
         page.number("vehicles", 25)
         page.drive()
@@ -176,7 +176,7 @@ def driving(path: Path) -> None:
 def text3d(path: Path) -> None:
     """Photograph a scene that the shipped configuration shapes, whole: about two minutes on a free core."""
     from apps.text3d.config import Text3dConfig
-    from apps.text3d.demo import build_page, launch
+    from apps.text3d.demo import PAGE, build_page
     from apps.text3d.wishes import EXAMPLES
     from apps.text3d.workbench import Workbench
     from common.training.run import set_threads
@@ -185,7 +185,7 @@ def text3d(path: Path) -> None:
     config = load(Text3dConfig, ROOT / "configs" / "text3d" / "pocket.yaml")
     set_threads(config.threads)
     blocks = build_page(Workbench(config))
-    with serving(blocks, launch) as address, tempfile.TemporaryDirectory() as folder, chromium(Path(folder)) as driver:
+    with serving(blocks, PAGE) as address, tempfile.TemporaryDirectory() as folder, chromium(Path(folder)) as driver:
         page = DemoPage(driver, address, 3600)
         page.fill("prompt", EXAMPLES[0])
         page.shape()

@@ -17,7 +17,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import WebDriverWait
 
-from apps.captioning.demo import build_page, launch
+from apps.captioning.demo import PAGE, build_page
 from apps.captioning.workbench import INITIAL, TRAINED, Workbench
 from tests.apps.captioning.scripted import scripted_workbench
 from tests.browser.pages import serving
@@ -98,7 +98,7 @@ def workbench(tmp_path_factory: pytest.TempPathFactory) -> Workbench:
 
 @pytest.fixture(scope="module")
 def address(workbench: Workbench) -> Iterator[str]:
-    with serving(build_page(workbench, 100.0), launch) as url:
+    with serving(build_page(workbench, 100.0), PAGE) as url:
         yield url
 
 

@@ -12,7 +12,7 @@ pytest.importorskip("selenium")
 
 from selenium.webdriver.common.by import By
 
-from apps.driving.demo import build_page, launch
+from apps.driving.demo import PAGE, build_page
 from tests.apps.driving.demo_parts import SHORT, blind_workbench, seeing_workbench
 from tests.browser.pages import Page, serving
 
@@ -85,7 +85,7 @@ class DemoPage(Page):
 
 @pytest.fixture(scope="module")
 def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with serving(build_page(seeing_workbench(tmp_path_factory.mktemp("sees"))), launch) as url:
+    with serving(build_page(seeing_workbench(tmp_path_factory.mktemp("sees"))), PAGE) as url:
         yield url
 
 
@@ -243,7 +243,7 @@ def test_the_script_made_no_mistake(page: DemoPage) -> None:
 
 
 def test_without_a_clip_all_else_works_and_the_page_says_how_to_make_one(driver: Any, tmp_path: Any) -> None:
-    with serving(build_page(blind_workbench(tmp_path)), launch) as address:
+    with serving(build_page(blind_workbench(tmp_path)), PAGE) as address:
         page = DemoPage(driver, address)
         assert "python -m apps.driving pretrain" in page.text("blind")
         assert "vlm_rl_no_clip paid" in page.text("curves")

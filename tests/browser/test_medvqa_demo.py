@@ -22,7 +22,7 @@ from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import WebDriverWait
 
 from apps.medvqa.assistant import DISCLAIMER, Answer
-from apps.medvqa.demo import build_page, launch
+from apps.medvqa.demo import PAGE, build_page
 from apps.medvqa.demo_handlers import Handlers
 from apps.medvqa.pocket import LABEL
 from apps.medvqa.workbench import Wish, Workbench, make_phantom
@@ -167,7 +167,7 @@ def address(assistant: Slow, settled: list[bool]) -> Iterator[str]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Handlers, "settle", noted)
         blocks = build_page(Workbench(assistant))
-    with serving(blocks, launch) as url:
+    with serving(blocks, PAGE) as url:
         yield url
 
 

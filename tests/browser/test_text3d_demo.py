@@ -17,7 +17,7 @@ import numpy as np
 from PIL import Image
 from selenium.webdriver.common.by import By
 
-from apps.text3d.demo import build_page, launch
+from apps.text3d.demo import PAGE, build_page
 from apps.text3d.demo_handlers import FILES
 from apps.text3d.workbench import Workbench
 from tests.apps.text3d.demo_parts import PROMPT, STEPS, small_workbench, vlm_folder
@@ -77,7 +77,7 @@ def workbench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workbench]:
 
 @pytest.fixture(scope="module")
 def address(workbench: Workbench) -> Iterator[str]:
-    with serving(build_page(workbench, 0.0), launch) as url:
+    with serving(build_page(workbench, 0.0), PAGE) as url:
         yield url
 
 

@@ -25,6 +25,7 @@ from apps.captioning.pocket.scene import sample_scene
 from apps.captioning.rewards import ClipAgg, ClipCos
 from apps.captioning.train_config import RewardConfig
 from apps.captioning.workbench import INITIAL, TRAINED, Paid, Workbench, accept_upload, initial_path
+from common.demo import notice
 from common.errors import DataError, UsageError
 from tests.apps.captioning.scripted import scripted_workbench
 from tests.apps.captioning.tiny import tiny_captioner
@@ -186,7 +187,7 @@ def test_hostile_texts_are_escaped_everywhere(bench, seen):
         demo_view.attention_html(bench.attend(seen, 0.0, 100)),
         demo_view.rewards_html([(HOSTILE, Paid(1.0, -3.0))]),
         demo_view.picture_html(draw(scene), HOSTILE),
-        demo_view.notice(HOSTILE, HOSTILE, HOSTILE),
+        notice(HOSTILE, HOSTILE, HOSTILE),
     ]
     for page in pages:
         assert "&lt;img src=x" in page

@@ -26,6 +26,7 @@ from apps.medvqa.pocket.catalogue import HELD_OUT, KINDS, ORGANS, SIDES, places_
 from apps.medvqa.pocket.phrasings import PHRASINGS
 from apps.medvqa.viewer import AS_STORED, View, open_view
 from apps.medvqa.workbench import Truth, Wish, Workbench, accept_upload, make_phantom, menu, random_wish
+from common.demo import notice
 from common.errors import DataError, UsageError
 from tests.apps.medvqa.scripted import Scripted, tiny_config
 from tests.common.dicoms import dicom
@@ -425,7 +426,7 @@ def test_hostile_texts_are_escaped_everywhere() -> None:
         *(demo_view.answer_html(answer, HOSTILE) for answer in answers),
         demo_view.score_html(AnswerScore(0.1, HOSTILE, HOSTILE, HOSTILE, {HOSTILE: 0.5})),
         demo_view.truth_html(Truth(HOSTILE, True), study, answers[0]),
-        demo_view.notice(HOSTILE, HOSTILE, HOSTILE),
+        notice(HOSTILE, HOSTILE, HOSTILE),
     ]
     for page in pages:
         assert "&lt;img src=x" in page

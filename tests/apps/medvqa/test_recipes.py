@@ -73,7 +73,8 @@ def data(folder: Path, name: str) -> str:
 def options(name: str, folder: Path) -> list[str]:
     """What a user with the weights and the data on disk adds to a recipe's command."""
     if name not in SHAPES:
-        return []
+        # Drawing all phantoms takes half a minute.
+        return ["--train.limit=60", "--heldout.limit=20", "--demonstrations.limit=60"]
     paths = [
         f"--{part}.path={data(folder / 'data', split)}" for part, split in (("train", "train"), ("heldout", "test"))
     ]
@@ -111,7 +112,9 @@ def test_recipe_says_how_to_run_it_on_what_how_long_and_with_what_figure(file):
 
 
 def test_dry_run_fails_with_exit_code_2_and_says_what_is_wrong(tmp_path, capsys):
-    config = load(MedVqaConfig, CONFIGS / "pocket.yaml", [f"--model.path={tmp_path / 'nothing'}", "--train.limit=20"])
+    config = load(
+        MedVqaConfig, CONFIGS / "pocket.yaml", [f"--model.path={tmp_path / 'nothing'}", *options("", tmp_path)]
+    )
     assert run_train(config, dry_run=True) == 2
     assert "no such model folder" in " ".join(capsys.readouterr().out.split())
 
