@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-import math
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from apps.captioning.auditing.result import CaptionAudit, RewardAssay
 from apps.captioning.train_config import RewardConfig
 from common.errors import UsageError
 
 if TYPE_CHECKING:
-    from apps.captioning.assay import SceneAgreement, Subjects
+    from apps.captioning.auditing.assay import Subjects
     from apps.captioning.config import CaptioningConfig
     from apps.captioning.data import Example
     from common.models.clip import Clip
-    from common.rewards.audit import AuditReport
-    from common.rewards.audit.measures import Latency, MutationResult
     from common.rewards.base import Reward
-    from common.stats import Interval
 
 #: Wording that pays this much (rank correlation within a picture) teaches length, not content.
 STEEPEST = 0.5
@@ -28,61 +25,6 @@ STEEPEST = 0.5
 LEAST_AGREEMENT = 0.7
 #: What may be a part of the reward and is no subject of the audit by itself.
 PARTS = ("grammar", "repetition", "bleu", "similarity")
-
-
-@dataclass(frozen=True)
-class RewardAssay:
-    """What was found of one reward.
-
-    Attributes:
-        general: controls, shuffle AUC, repeatability and so on.
-        kills: by mutation and hack, how often the true caption scores higher.
-        facts: the same over all mutations.
-        hacks: over all hacks.
-        slope: rank correlation of score and words among true captions of one picture.
-        padding: mean change of the score by words of filler.
-        batch: greatest change of a row's score with the rows beside it.
-        agreement: with the exact scene; None outside the pocket world.
-        cost: seconds a caption.
-        flags: what to look into before training.
-    """
-
-    general: AuditReport
-    kills: Mapping[str, MutationResult]
-    facts: Interval
-    hacks: Interval
-    slope: Interval
-    padding: Mapping[int, Interval]
-    batch: float
-    agreement: SceneAgreement | None
-    cost: Latency
-    flags: Sequence[str]
-
-
-@dataclass(frozen=True)
-class CaptionAudit:
-    """Everything the audit found.
-
-    Attributes:
-        rewards: by name.
-        configured: the name of the reward that the config pays for.
-        subjects: the pictures it was found with.
-        notes: what could not be looked at, and why.
-    """
-
-    rewards: Mapping[str, RewardAssay]
-    configured: str
-    subjects: Subjects
-    notes: Sequence[str]
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain values for a file; NaN and infinity are None."""
-        return {
-            "configured": self.configured,
-            "pictures": len(self.subjects),
-            "rewards": {name: _json(one) for name, one in self.rewards.items()},
-            "notes": list(self.notes),
-        }
 
 
 def run_audit(config: CaptioningConfig, rows: int = 140, out: str | None = None, json_output: bool = False) -> int:
@@ -103,23 +45,15 @@ def run_audit(config: CaptioningConfig, rows: int = 140, out: str | None = None,
     """
     if config.reward.own:
         raise UsageError("reward.own: assay it by python -m apps audit --app captioning --reward FILE")
-    from apps.captioning.audit_page import print_audit, write_report
+    from apps.captioning.auditing.page import print_audit, write_report
     from apps.captioning.data import load_examples
-    from common.files import write_json
+    from common.rewards.audit.report import hand_over
     from common.training.run import set_threads
-    from common.ui import print_json, say
 
     set_threads(config.threads)
     found = audit_rewards(config, load_examples(config.heldout), rows, json_output)
     folder = Path(out) if out else Path(config.runs) / "audit"
-    write_json(folder / "audit.json", found.to_json())
-    write_report(found, config).save(folder / "report.html")
-    if json_output:
-        print_json(found.to_json())
-    else:
-        print_audit(found)
-        say(f"report: {folder / 'report.html'}")
-    return 0
+    return hand_over(found.to_json(), write_report(found, config), folder, lambda: print_audit(found), json_output)
 
 
 def audit_rewards(
@@ -141,7 +75,7 @@ def audit_rewards(
         own: rewards that are not the config's, by name; they get pictures as `images`, not their features, and as
             `caption` one of the others that are true.
     """
-    from apps.captioning import assay
+    from apps.captioning.auditing import assay
     from apps.captioning.features import open_clip_model, picture_features
     from common.ui import progress
 
@@ -209,7 +143,7 @@ def assay_reward(reward: Reward, fresh: Reward, those: Subjects, seed: int = 0) 
         those: pictures with true captions.
         seed: of what is drawn.
     """
-    from apps.captioning import assay
+    from apps.captioning.auditing import assay
     from common.rewards.audit import audit
 
     hacks = assay.controls(those, seed)
@@ -328,28 +262,3 @@ def _plain_clip(config: CaptioningConfig) -> Clip:
     described = config.clip
     device = str(torch_device(described.device))
     return Clip(described.name, described.pretrained or None, device, batch_size=described.batch_size)
-
-
-def _json(one: RewardAssay) -> dict[str, Any]:
-    seen = one.agreement
-    kills = {
-        name: {
-            "killed": kill.killed.to_dict(),
-            "drop": kill.drop.to_dict(),
-            "failed": kill.failed,
-            "survivors": [text for _, text in kill.survivors],
-        }
-        for name, kill in one.kills.items()
-    }
-    return {
-        "killed_facts": one.facts.to_dict(),
-        "beaten_hacks": one.hacks.to_dict(),
-        "mutations": kills,
-        "length_slope": one.slope.to_dict(),
-        "padding": {str(words): change.to_dict() for words, change in one.padding.items()},
-        "batch_change": one.batch if math.isfinite(one.batch) else None,
-        "agreement": seen and {"pairwise": seen.pairwise.to_dict(), "auc": seen.auc.to_dict()},
-        "seconds_a_caption": {"mean": one.cost.mean, "p50": one.cost.p50, "p95": one.cost.p95},
-        "flags": list(one.flags),
-        "general": one.general.to_json(),
-    }

@@ -74,7 +74,7 @@ def build_demo(config: CaptioningConfig) -> gradio.Blocks:
 
 def build_workbench(config: CaptioningConfig) -> Workbench:
     """The configured captioner, the initialisation beside it where there is one, and the corpus' features."""
-    from apps.captioning.caption import SHIPPED, CaptionAssistant, captioner_path
+    from apps.captioning.assistant import SHIPPED, CaptionAssistant, captioner_path
     from apps.captioning.data import load_corpus
     from apps.captioning.features import corpus_features
     from common.files import locate

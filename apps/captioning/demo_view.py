@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from io import BytesIO
 from typing import TYPE_CHECKING
 
-from apps.captioning.facts import Fact, Facts, compare, name_of
+from apps.captioning.measures.facts import Fact, Facts, compare, name_of
 from apps.captioning.pocket.scene import Scene
 from apps.captioning.workbench import Attention, Paid
 from common.demo import escape

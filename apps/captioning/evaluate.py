@@ -15,8 +15,8 @@ from common.files import read_json, write_json
 if TYPE_CHECKING:
     from apps.captioning.data import Example
     from apps.captioning.features import Pictures
+    from apps.captioning.measures.measurement import Measurement, MetricResult
     from apps.captioning.measures.metric_suite import Features
-    from apps.captioning.measures.results import Measurement, MetricResult
     from common.models.clip import Clip
 
 T = TypeVar("T")
@@ -127,7 +127,7 @@ def measure_pictures(
 
 def spoken(config: CaptioningConfig, clip: Clip, pictures: Pictures) -> dict[str, str]:
     """What the captioner says of every picture."""
-    from apps.captioning.caption import captioner_path
+    from apps.captioning.assistant import captioner_path
     from apps.captioning.data import load_corpus
     from apps.captioning.features import corpus_features
     from apps.captioning.measures.evaluation import say
@@ -172,7 +172,7 @@ def ours(config: CaptioningConfig, captions: Sequence[str], examples: Sequence[E
     """What the pocket world knows of its scenes, and how a second CLIP likes the captions."""
     from apps.captioning.features import picture_features
     from apps.captioning.measures.evaluation import second_clip
-    from apps.captioning.measures.results import MetricResult
+    from apps.captioning.measures.measurement import MetricResult
     from apps.captioning.measures.scenes import ATTRIBUTES, score_caption
     from common.stats import bootstrap
 
@@ -215,7 +215,7 @@ def read_measurement(path: str) -> Measurement:
     Raises:
         DataError: it is none.
     """
-    from apps.captioning.measures.results import Measurement
+    from apps.captioning.measures.measurement import Measurement
 
     try:
         return Measurement.from_dict(read_json(path))
@@ -229,6 +229,6 @@ def _by_id(values: Mapping[str, T]) -> dict[str | int, T]:
 
 
 def _results(columns: Mapping[str, list[float]], bootstrap: Any) -> list[MetricResult]:
-    from apps.captioning.measures.results import MetricResult
+    from apps.captioning.measures.measurement import MetricResult
 
     return [MetricResult(name, bootstrap(values), each=values) for name, values in columns.items()]

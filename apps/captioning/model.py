@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from apps.captioning.alignment import transport
 from apps.captioning.mapper import Shape, build_mapper
 from apps.captioning.model_config import CaptionerConfig
+from apps.captioning.transport import transport
 from common.errors import DataError, TouchstoneError, UsageError
 from common.files import locate, read_json, write_json
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from apps.captioning.audit import RewardAssay
+from apps.captioning.auditing.result import RewardAssay
 from apps.captioning.config import CaptioningConfig
 from common.assays import NONE, Assay, Overview, Request
 from common.config import load

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from apps.captioning.evaluate import read_measurement
-from apps.captioning.measures.comparison import paired_tests
 from apps.captioning.measures.evaluation import SCALES, WORDS, Evaluation, compare
 from apps.captioning.measures.evaluation_report import NAMES
-from apps.captioning.measures.results import Measurement
+from apps.captioning.measures.measurement import Measurement
+from apps.captioning.measures.paired import paired_tests
 from common.errors import DataError
 from common.results import Figure, Result, first_item
 from common.stats import PairedTest

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from apps.captioning.batches import check_processes
 from apps.captioning.config import CaptioningConfig
-from apps.captioning.stages import initial_captioner, reinforce
+from apps.captioning.learning.stages import initial_captioner, reinforce
 from common.errors import DataError, UsageError
 from common.files import read_json, write_json
 from common.training.run import Interrupted, set_threads

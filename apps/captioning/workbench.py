@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from PIL.Image import Image
     from torch import Tensor
 
+    from apps.captioning.assistant import CaptionAssistant
     from apps.captioning.beam import NBest
-    from apps.captioning.caption import CaptionAssistant
     from apps.captioning.pocket.scene import Scene
     from common.models.clip import Clip
 

@@ -75,7 +75,7 @@ APP = App(
         Verb(
             "pairs",
             "preference pairs, right answers against wrong ones, to train a reward on",
-            "apps.medvqa.preferences:run_pairs",
+            "apps.medvqa.pairs:run_pairs",
             (
                 Flag("--out", "folder for pairs.jsonl and the pictures", {"required": True}),
                 Flag("--rows", "questions to make pairs of; 0 takes all", {"type": int, "default": 400}),

@@ -54,9 +54,8 @@ def run_audit(
     if config.reward.own:
         raise UsageError("reward.own: assay it by python -m apps audit --app medvqa --reward FILE")
     from apps.medvqa.auditing.page import kill_map, kill_title, print_audit, write_report
-    from common.files import write_json
+    from common.rewards.audit.report import hand_over
     from common.training.run import set_threads
-    from common.ui import print_json, say
 
     if rows < 0:
         raise UsageError(f"--rows {rows}: how many questions to assay, or 0 for all of them")
@@ -65,15 +64,10 @@ def run_audit(
     pool = load_pool(config, rows)
     found = audit_rewards(config, drawn(pool, rows, config.seed), pool, names, recipes is not None, json_output)
     folder = Path(out) if out else Path(config.runs) / "audit"
-    write_json(folder / "audit.json", found.to_json())
-    write_report(found, config).save(folder / "report.html")
+    folder.mkdir(parents=True, exist_ok=True)
     kill_map(found, kill_title(found, config)).savefig(folder / "kills.png", dpi=160, facecolor="white")
-    if json_output:
-        print_json(found.to_json())
-    else:
-        print_audit(found)
-        say(f"report: {folder / 'report.html'}, picture: {folder / 'kills.png'}")
-    return 0
+    report, picture = write_report(found, config), f", picture: {folder / 'kills.png'}"
+    return hand_over(found.to_json(), report, folder, lambda: print_audit(found), json_output, picture)
 
 
 def load_pool(config: MedVqaConfig, rows: int) -> list[Example]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from apps.medvqa.data_config import DataConfig
-from apps.medvqa.model_config import PretrainConfig
+from apps.medvqa.pretrain_config import PretrainConfig
 from apps.medvqa.reward_config import RewardConfig
 from apps.medvqa.train_config import EvaluateConfig, PictureConfig, PromptConfig
 from common.config import CompareConfig, GrpoConfig, LanguageModelConfig, SftConfig

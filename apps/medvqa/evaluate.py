@@ -44,7 +44,7 @@ def run_evaluate(
     if without:
         raise UsageError(f"{without} of {len(examples)} questions have no answer; nothing can be measured on them")
     if predictions is not None:
-        from apps.medvqa.predictions import read_predictions
+        from apps.medvqa.measures.predictions import read_predictions
 
         found = read_predictions(predictions, examples)
         evaluation = evaluate_predictions(examples, found.answers, config, details=True)

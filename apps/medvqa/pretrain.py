@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from apps.medvqa.config import MedVqaConfig
 from apps.medvqa.data import Example
-from apps.medvqa.model_config import PretrainConfig
+from apps.medvqa.pretrain_config import PretrainConfig
 from common.errors import UsageError
 from common.files import write_json, write_text
 

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 from apps.medvqa.answers import AnswerScorer
 from apps.medvqa.assistant import Answer, Assistant
-from apps.medvqa.inquiries import find_inquiry, to_try
 from apps.medvqa.pocket import Study, draw, is_right, phantom
 from apps.medvqa.pocket.catalogue import HELD_OUT, ORGANS, SIDES, kind_of, kinds_of, places_of
+from apps.medvqa.pocket.inquiries import find_inquiry, to_try
 from apps.medvqa.viewer import View, check_format, open_view
 from common.errors import UsageError
 from common.uploads import take_upload

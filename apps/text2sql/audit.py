@@ -3,49 +3,23 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from apps.text2sql.auditing.result import SqlAudit
 from common.errors import UsageError
 
 if TYPE_CHECKING:
-    from apps.text2sql.assay import LanguageSpread, OperatorStrength, TriedMutant
+    from apps.text2sql.auditing.assay import TriedMutant
     from apps.text2sql.config import Text2SqlConfig
     from apps.text2sql.data import Example
     from common.rewards.audit import AuditReport
     from common.rewards.base import Reward
-    from common.stats import Interval
 
 #: A reward that scores one query this differently by language (share of its range) teaches languages, not queries.
 LARGEST_SPREAD = 0.1
-
-
-@dataclass(frozen=True)
-class Assay:
-    """Everything the audit found.
-
-    Attributes:
-        general: controls, mutation kill rate, length, latency of the reward as a whole.
-        strengths: kill rates by operator, of execution and of each part on its own.
-        spreads: cross-language spread of the reward and of the contrastive part.
-        flags: what to look into before training.
-    """
-
-    general: AuditReport
-    strengths: Sequence[OperatorStrength]
-    spreads: Mapping[str, LanguageSpread]
-    flags: Sequence[str]
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain values for a file."""
-        return {
-            "general": self.general.to_json(),
-            "operators": [_operator_json(one) for one in self.strengths],
-            "language_spread": {name: _spread_json(one) for name, one in self.spreads.items()},
-            "flags": list(self.flags),
-        }
 
 
 def run_audit(config: Text2SqlConfig, rows: int = 140, out: str | None = None, json_output: bool = False) -> int:
@@ -59,23 +33,18 @@ def run_audit(config: Text2SqlConfig, rows: int = 140, out: str | None = None, j
     """
     if config.reward.own:
         raise UsageError("reward.own: assay it by python -m apps audit --app text2sql --reward FILE")
+    from apps.text2sql.auditing.page import print_audit, write_report
     from apps.text2sql.data import limited, load_examples
-    from common.files import write_json
-    from common.ui import print_json, progress, say
+    from common.rewards.audit.report import hand_over
+    from common.ui import progress
 
     everything = load_examples(config.heldout)
     examples = limited(everything, rows, config.seed + 1)
     with progress("audit", quiet=json_output):
-        assay = audit_reward(config, examples, everything)
+        found = audit_reward(config, examples, everything)
     folder = Path(out) if out else Path(config.runs) / f"audit-{config.reward.recipe}"
-    write_json(folder / "audit.json", assay.to_json())
-    _report(assay, config, examples).save(folder / "report.html")
-    if json_output:
-        print_json(assay.to_json())
-    else:
-        _print(assay, config)
-        say(f"report: {folder / 'report.html'}")
-    return 0
+    report = write_report(found, config, examples)
+    return hand_over(found.to_json(), report, folder, lambda: print_audit(found, config), json_output)
 
 
 @dataclass(frozen=True)
@@ -99,7 +68,7 @@ class Material:
 
 def make_material(config: Text2SqlConfig, examples: Sequence[Example]) -> Material:
     """Mutate the golds and execute the mutants; one row stands for all translations of its query."""
-    from apps.text2sql import assay
+    from apps.text2sql.auditing import assay
     from apps.text2sql.parts.grading import Grader
 
     columns = assay.columns_of(examples, config.reward.style)
@@ -111,7 +80,7 @@ def make_material(config: Text2SqlConfig, examples: Sequence[Example]) -> Materi
 
 def audit_general(reward: Reward, material: Material) -> AuditReport:
     """Controls, mutants, length, cost, and agreement with execution, of any reward that reads these columns."""
-    from apps.text2sql import assay
+    from apps.text2sql.auditing import assay
     from apps.text2sql.parts.grading import NO_VERDICT
     from apps.text2sql.verdicts.verdict import Verdict
     from common.rewards.audit import Mutant, audit
@@ -141,7 +110,7 @@ def audit_general(reward: Reward, material: Material) -> AuditReport:
     )
 
 
-def audit_reward(config: Text2SqlConfig, examples: Sequence[Example], everything: Sequence[Example]) -> Assay:
+def audit_reward(config: Text2SqlConfig, examples: Sequence[Example], everything: Sequence[Example]) -> SqlAudit:
     """Assay a reward.
 
     Args:
@@ -149,7 +118,7 @@ def audit_reward(config: Text2SqlConfig, examples: Sequence[Example], everything
         examples: reference questions with their golds.
         everything: questions whose golds form the pool of contrastive neighbours.
     """
-    from apps.text2sql import assay
+    from apps.text2sql.auditing import assay
     from apps.text2sql.parts.contrastive import gold_pool
     from apps.text2sql.rewards import build_reward
 
@@ -166,118 +135,4 @@ def audit_reward(config: Text2SqlConfig, examples: Sequence[Example], everything
     spread, span = spreads.get(config.reward.recipe), reward.bounds[1] - reward.bounds[0]
     if spread is not None and spread.mean.mean > LARGEST_SPREAD * span:
         flags.append(f"the same query scores {spread.mean.mean:.2f} apart from language to language")
-    return Assay(general, assay.strengths(mutants, material.columns, parts, style), spreads, flags)
-
-
-def _operator_json(one: OperatorStrength) -> dict[str, Any]:
-    return {
-        "operator": one.operator,
-        "tried": one.tried,
-        "equivalent": one.equivalent,
-        "unjudged": one.unjudged,
-        "execution": one.execution.to_dict(),
-        "parts": {name: value.to_dict() for name, value in one.parts.items()},
-    }
-
-
-def _spread_json(one: LanguageSpread) -> dict[str, Any]:
-    return {
-        "mean": one.mean.to_dict(),
-        "largest": one.largest,
-        "queries": one.queries,
-        "by_language": {language: value.to_dict() for language, value in one.by_language.items()},
-    }
-
-
-def _operator_rows(assay: Assay, digits: Callable[[Interval], str]) -> tuple[list[str], list[list[Any]]]:
-    parts = [name for name in assay.strengths[-1].parts if name != "execution"]
-    headers = ["operator", "tried", "same", "open", "execution", *parts]
-    rows = [
-        [one.operator, one.tried, one.equivalent, one.unjudged, digits(one.execution)]
-        + [digits(one.parts[name]) for name in parts]
-        for one in assay.strengths
-    ]
-    return headers, rows
-
-
-def _percent(value: Interval) -> str:
-    return "–" if math.isnan(value.mean) else f"{value.mean:.0%}".rstrip("%")
-
-
-def _percent_interval(value: Interval) -> str:
-    return value.text(100, 0)
-
-
-def _control_rows(assay: Assay) -> list[list[Any]]:
-    reference = assay.general.reference
-    return [
-        ["gold", reference.text(1, 3), "–", "–"],
-        *([one.name, one.mean.text(1, 3), one.beaten.text(100, 0), one.failed] for one in assay.general.controls),
-    ]
-
-
-def _spread_rows(assay: Assay) -> list[list[Any]]:
-    return [[name, one.queries, one.mean.text(1, 4), round(one.largest, 4)] for name, one in assay.spreads.items()]
-
-
-_MUTANTS = (
-    "same: same result as the gold on this data; open: not to be judged; execution: % of the rest that it kills; "
-    "parts: % of the killed that each scores below the gold on its own"
-)
-_CONTROLS = ("completion", "mean score", "gold scores higher %", "not scored")
-_SPREADS = ("reward", "queries", "mean spread", "largest spread")
-
-
-def _print(assay: Assay, config: Text2SqlConfig) -> None:
-    from common.ui import table, warn
-
-    table(f"Controls, {config.reward.recipe}", _CONTROLS, _control_rows(assay))
-    headers, rows = _operator_rows(assay, _percent)
-    table("Mutants of the gold that are told from it", headers, rows, _MUTANTS)
-    if assay.spreads:
-        table("The same query asked in several languages", _SPREADS, _spread_rows(assay))
-    for flag in assay.flags:
-        warn(flag)
-
-
-def _report(assay: Assay, config: Text2SqlConfig, examples: Sequence[Example]) -> Any:
-    from common.report import Report, bars
-
-    recipe, general = config.reward.recipe, assay.general
-    report = Report(
-        f"Audit of the reward {recipe!r}", f"{general.rows} questions, {general.latency.mean * 1000:.2f} ms a row"
-    )
-    for flag in assay.flags:
-        report.alarm(flag)
-    if not assay.flags:
-        report.text("Nothing was found that speaks against training with this reward.")
-    report.section("Controls").text(
-        "Completions that a lazy, a broken or a hostile policy would write. Each must score below the gold."
-    )
-    names = ["gold", *(one.name.replace("_", "\n") for one in general.controls)]
-    means = [general.reference, *(one.mean for one in general.controls)]
-    report.figure(bars(names, {"mean score": means}, "score")).table(_CONTROLS, _control_rows(assay))
-    headers, rows = _operator_rows(assay, _percent_interval)
-    operators = assay.strengths
-    killed = {"execution": [one.execution for one in operators]}
-    killed |= {name: [one.parts[name] for one in operators] for name in operators[-1].parts if name != "execution"}
-    report.section("Mutants").text("The gold with one change. One with the same result may mean the same.")
-    report.figure(bars([one.operator for one in operators], killed, "killed, %", 100)).table(headers, rows, _MUTANTS)
-    if assay.spreads:
-        report.section("Languages").text("One query, asked in several languages, must score alike.")
-        languages = sorted({language for one in assay.spreads.values() for language in one.by_language})
-        shown = {name: [one.by_language[language] for language in languages] for name, one in assay.spreads.items()}
-        report.figure(bars(languages, shown, "mean score")).table(_SPREADS, _spread_rows(assay))
-    report.section("Length and cost")
-    report.facts(
-        {
-            "rank correlation of score and length": general.length.slope.text(1, 2),
-            "references that gain by padding": general.length.gaining.text(100, 0) + " %",
-            "greatest change when scored again": general.repeatability,
-            "references that could not be scored": f"{general.failed:.0%}",
-            "questions": len(examples),
-            "encoder": config.reward.encoder,
-            "comparison": config.reward.preset,
-        }
-    )
-    return report
+    return SqlAudit(general, assay.strengths(mutants, material.columns, parts, style), spreads, flags)

@@ -44,7 +44,7 @@ def run_evaluate(
 ) -> int:
     """Measure the configured model, or a file of predictions, on the held-out questions."""
     from apps.text2sql.measures.evaluation_report import print_tables, write_report
-    from apps.text2sql.predictions import read_predictions
+    from apps.text2sql.measures.predictions import read_predictions
 
     for preset in config.evaluate.presets:
         find_preset(preset)

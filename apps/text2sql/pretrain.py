@@ -81,7 +81,7 @@ def pretrain_model(config: Text2SqlConfig, out: Path, command: str, resume: Path
 
 def pocket_tokenizer(rows: Any, config: PretrainConfig) -> PreTrainedTokenizerFast:
     """The tokenizer, trained on the prompts and queries themselves."""
-    from apps.text2sql.tokenizer import train_tokenizer
+    from apps.text2sql.pretraining.tokenizer import train_tokenizer
 
     def texts() -> Any:
         for row in rows:
@@ -116,7 +116,7 @@ def pocket_model(tokenizer: PreTrainedTokenizerFast, config: PretrainConfig) -> 
 def pretrain_encoder(config: Text2SqlConfig, out: Path, command: str) -> dict[str, Any]:
     """Train the encoder of the contrastive reward; returns its held-out figures."""
     from apps.text2sql.data import load_examples
-    from apps.text2sql.parts.encoder_training import train_encoder
+    from apps.text2sql.pretraining.encoder import train_encoder
     from common.training.run import set_threads
     from common.ui import progress
 

@@ -11,8 +11,8 @@ import pytest
 from apps import table
 from apps.__main__ import main
 from apps.captioning.measures import evaluation as trained
-from apps.captioning.measures.results import Measurement as Measured
-from apps.captioning.measures.results import mean_of
+from apps.captioning.measures.measurement import Measurement as Measured
+from apps.captioning.measures.measurement import mean_of
 from apps.driving.measures.tables import groups
 from apps.medvqa.measures import evaluation as medvqa
 from apps.text2sql.measures import evaluation as text2sql

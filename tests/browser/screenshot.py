@@ -75,7 +75,7 @@ def captioning(path: Path) -> None:
     """
     from apps.captioning.config import CaptioningConfig
     from apps.captioning.demo import build_workbench
-    from apps.captioning.facts import compare
+    from apps.captioning.measures.facts import compare
     from apps.captioning.pocket.grammar import write
     from apps.captioning.pocket.mutations import mutate
     from apps.captioning.pocket.render import draw

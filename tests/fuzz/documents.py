@@ -108,7 +108,7 @@ def _reader(name: str, call: Callable[[Path], Any], inputs: st.SearchStrategy[by
 def text2sql_rows() -> Target:
     """Every row reader of text2sql, one after the other, on the same kind of rows."""
     from apps.text2sql.data import read_jsonl_examples
-    from apps.text2sql.predictions import read_predictions
+    from apps.text2sql.measures.predictions import read_predictions
     from apps.text2sql.schemas.descriptions import read_bird_descriptions, read_spider_descriptions
     from apps.text2sql.score import _read as read_pairs
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from apps.captioning.measures.results import RESAMPLES, MetricResult, mean_of
+from apps.captioning.measures.measurement import RESAMPLES, MetricResult, mean_of
 from common.errors import UsageError
 from common.stats import bootstrap
 

@@ -6,7 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-from apps.captioning.measures.results import MetricResult, mean_of
+from apps.captioning.measures.measurement import MetricResult, mean_of
 from common.ptb import tokenize
 from common.rewards.text.ngrams import Tokens, ngrams
 from common.stats import Interval

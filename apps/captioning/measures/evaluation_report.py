@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from apps.captioning.measures.comparison import lowest, paired_tests
+from apps.captioning.measures.measurement import Measurement, MetricResult
 from apps.captioning.measures.metric_suite import METRICS
-from apps.captioning.measures.results import Measurement, MetricResult
+from apps.captioning.measures.paired import lowest, paired_tests
 from common import ui
 from common.stats import PairedTest
 

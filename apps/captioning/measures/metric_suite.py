@@ -12,7 +12,7 @@ from typing import Any
 
 from apps.captioning.measures import text_metrics
 from apps.captioning.measures.align import Aligned, Id, Predictions, align
-from apps.captioning.measures.results import Measurement, MetricResult
+from apps.captioning.measures.measurement import Measurement, MetricResult
 from common.errors import TouchstoneError, UsageError
 from common.ptb import tokenize
 from common.rewards.text.cider import DocumentFrequency

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from apps.captioning.measures import java as programs
-from apps.captioning.measures.results import MetricResult, bootstrap_sums, mean_of
+from apps.captioning.measures.measurement import MetricResult, bootstrap_sums, mean_of
 from common.rewards.text import ngrams
 from common.rewards.text.cider import UNDEFINED, DocumentFrequency, corpus_cider_d
 from common.rewards.text.ngrams import Tokens

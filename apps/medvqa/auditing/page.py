@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from apps.medvqa.auditing.assay import MARGIN
 from apps.medvqa.auditing.mutations import FACTS
 from common.heat_map import Line, heat_map
-from common.rewards.audit.report import percent, percent_interval
+from common.rewards.audit.report import add_flags, percent, percent_interval
 from common.stats import Interval
 
 if TYPE_CHECKING:
@@ -64,10 +64,7 @@ def write_report(found: AnswerAudit, config: MedVqaConfig) -> Report:
 
     report = Report(f"Audit of the answer reward {found.configured!r}", _subtitle(found, config))
     own = found.rewards[found.configured]
-    for flag in own.flags:
-        report.alarm(flag)
-    if not own.flags:
-        report.text("Nothing was found that speaks against training with this reward.")
+    add_flags(report, own.flags)
     report.section("Overview").table(_OVERVIEW, _overview(found, percent_interval)).text(_OVERVIEW_NOTE)
     report.text("\n".join(f"- {note}" for note in found.notes))
     report.section("Wrong facts").text(f"The right answer with one fact changed. {_HOW}")

@@ -1,1 +1,1 @@
-"""The parts that recipes are composed of, and the encoder of the contrastive one."""
+"""The parts that recipes are composed of."""

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+from common import ui
+from common.files import write_json
 from common.rewards.audit import measures as measure
 from common.stats import Interval
+
+if TYPE_CHECKING:
+    from common.report import Report
 
 
 @dataclass(frozen=True)
@@ -151,6 +157,42 @@ def _plain(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return [_plain(one) for one in value]
     return value
+
+
+def hand_over(
+    content: Mapping[str, Any],
+    report: Report,
+    folder: Path,
+    show: Callable[[], None],
+    json_output: bool,
+    note: str = "",
+) -> int:
+    """What an `audit` verb ends with; the exit code.
+
+    Args:
+        content: plain values, for `audit.json`.
+        report: saved as `report.html`.
+        folder: of both.
+        show: prints the tables.
+        json_output: print the content as JSON instead.
+        note: said behind the report's place.
+    """
+    write_json(folder / "audit.json", content)
+    report.save(folder / "report.html")
+    if json_output:
+        ui.print_json(content)
+    else:
+        show()
+        ui.say(f"report: {folder / 'report.html'}{note}")
+    return 0
+
+
+def add_flags(report: Report, flags: Sequence[str]) -> None:
+    """What to look into before training, at the head of an audit's page."""
+    for flag in flags:
+        report.alarm(flag)
+    if not flags:
+        report.text("Nothing was found that speaks against training with this reward.")
 
 
 def folded(name: str) -> str:

@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 import torch
 
-from apps.captioning import assay
 from apps.captioning import audit as module
 from apps.captioning.audit import RewardAssay, assay_reward, audit_rewards, run_audit
+from apps.captioning.auditing import assay
+from apps.captioning.auditing.mutations import FACTS, HACKS
 from apps.captioning.config import CaptioningConfig
 from apps.captioning.data import Example
 from apps.captioning.features import Pictures
-from apps.captioning.mutations import FACTS, HACKS
 from apps.captioning.pocket.grammar import says
 from apps.captioning.pocket.mutations import MUTATIONS
 from apps.captioning.pocket.world import load_pocket

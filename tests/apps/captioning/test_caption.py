@@ -10,10 +10,11 @@ import pytest
 import torch
 from PIL import Image
 
-from apps.captioning import caption
+from apps.captioning import assistant, caption
 from apps.captioning.__main__ import APP
 from apps.captioning.aggregation import aggregate
-from apps.captioning.caption import CaptionAssistant, find, run_caption
+from apps.captioning.assistant import SHIPPED, CaptionAssistant, captioner_path
+from apps.captioning.caption import find, run_caption
 from apps.captioning.config import CaptioningConfig
 from apps.captioning.data_config import CorpusConfig
 from apps.captioning.model_config import CaptionerConfig, ClipConfig
@@ -108,6 +109,7 @@ def test_captions_do_not_depend_on_the_batch_or_on_bad_neighbours(config, folder
     found = []
     for batch in (1, 2, 64):
         monkeypatch.setattr(caption, "BATCH", batch)
+        monkeypatch.setattr(assistant, "BATCH", batch)
         run_caption(config, [str(folder)], beam=2, json_output=True)
         found.append([(row["image"], row.get("caption")) for row in rows(capsys.readouterr().out)])
     assert found[0] == found[1] == found[2]
@@ -151,7 +153,7 @@ def test_a_captioner_of_another_clip_is_refused(config, tmp_path):
 
 
 def test_the_shipped_captioner_is_the_default():
-    assert caption.captioner_path(CaptioningConfig()).as_posix().endswith(caption.SHIPPED)
+    assert captioner_path(CaptioningConfig()).as_posix().endswith(SHIPPED)
 
 
 def test_projection_is_decaps_weighted_mean_of_the_corpus(config):

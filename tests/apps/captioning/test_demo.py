@@ -16,7 +16,7 @@ from apps.captioning.aggregation import nearest
 from apps.captioning.config import CaptioningConfig
 from apps.captioning.data_config import CorpusConfig
 from apps.captioning.demo import Handlers, Shown
-from apps.captioning.facts import compare
+from apps.captioning.measures.facts import compare
 from apps.captioning.measures.scenes import score_caption
 from apps.captioning.model_config import CaptionerConfig, ClipConfig
 from apps.captioning.pocket.grammar import read, says, write

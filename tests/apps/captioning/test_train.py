@@ -296,7 +296,7 @@ def test_what_cannot_stand_beside_an_own_reward_is_refused(config):
 
 def test_selection_by_reward_reads_no_caption(quick, config, monkeypatch):
     """Captions that cannot be looked at without an error: an unpaired run must not touch them after the guard."""
-    from apps.captioning import watch
+    from apps.captioning.learning import watch
 
     seen = []
     values = watch.Watch._values

@@ -14,8 +14,8 @@ from apps.medvqa.__main__ import APP
 from apps.medvqa.answer import parse_window, run_answer, split_images
 from apps.medvqa.assistant import DISCLAIMER, Answer, ModelAssistant, reasoning_of
 from apps.medvqa.config import MedVqaConfig
-from apps.medvqa.inquiries import find_inquiry
 from apps.medvqa.pocket import draw, is_right, phantom
+from apps.medvqa.pocket.inquiries import find_inquiry
 from common.config import LanguageModelConfig
 from common.errors import DataError, TouchstoneError, UsageError
 from common.windowing import HOUNSFIELD

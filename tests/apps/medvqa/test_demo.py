@@ -20,9 +20,9 @@ from apps.medvqa import demo, demo_view, workbench
 from apps.medvqa.answers import AnswerScore, AnswerScorer
 from apps.medvqa.assistant import DISCLAIMER, Answer
 from apps.medvqa.demo_handlers import Handlers, Said, Shown
-from apps.medvqa.inquiries import find_inquiry, inquiries, to_try
 from apps.medvqa.pocket import LABEL, Study, is_right, phantom
 from apps.medvqa.pocket.catalogue import HELD_OUT, KINDS, ORGANS, SIDES, places_of
+from apps.medvqa.pocket.inquiries import find_inquiry, inquiries, to_try
 from apps.medvqa.pocket.phrasings import PHRASINGS
 from apps.medvqa.viewer import AS_STORED, View, open_view
 from apps.medvqa.workbench import Truth, Wish, Workbench, accept_upload, make_phantom, menu, random_wish

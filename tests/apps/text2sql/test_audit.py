@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from apps.text2sql.assay import column_values, controls, language_spread, try_mutants
 from apps.text2sql.audit import audit_reward, run_audit
+from apps.text2sql.auditing.assay import column_values, controls, language_spread, try_mutants
 from apps.text2sql.config import Text2SqlConfig
 from apps.text2sql.data import Example
 from apps.text2sql.parts.grading import Grader

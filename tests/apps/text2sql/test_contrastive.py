@@ -14,8 +14,8 @@ from apps.text2sql.meaning.mutations import mutate
 from apps.text2sql.meaning.verbalise import verbalise
 from apps.text2sql.parts.components import ContrastiveSemantic
 from apps.text2sql.parts.contrastive import contrastive_scores, gold_pool, reading
-from apps.text2sql.parts.encoder_training import collect, measure_encoder, train_encoder
 from apps.text2sql.parts.grading import Grader, schema_of
+from apps.text2sql.pretraining.encoder import collect, measure_encoder, train_encoder
 from common.errors import DataError
 from common.models.text import load_encoder
 from tests.apps.text2sql.reward_world import GOLD, QUESTION, RIGHT, WRONG, build, rows

@@ -7,7 +7,7 @@ import pytest
 
 from apps.text2sql.data import Example, load_examples
 from apps.text2sql.data_config import DataConfig
-from apps.text2sql.predictions import read_predictions
+from apps.text2sql.measures.predictions import read_predictions
 from common.errors import DataError, UsageError
 from tests.apps.text2sql.data_folders import QUERIES, bird_folder, spider_folder
 

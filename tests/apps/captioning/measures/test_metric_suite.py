@@ -14,9 +14,9 @@ import pytest
 
 from apps.captioning.measures import metric_suite
 from apps.captioning.measures.java import CannotRun, meteor, meteor_statistics
+from apps.captioning.measures.measurement import Measurement, bootstrap_sums
 from apps.captioning.measures.metric_suite import METRICS, Features, Options, measure
 from apps.captioning.measures.predictions import read_predictions, read_references
-from apps.captioning.measures.results import Measurement, bootstrap_sums
 from common.errors import DataError, UsageError
 from common.ptb import tokenize
 from common.rewards.text.cider import DocumentFrequency

@@ -11,9 +11,9 @@ import pytest
 import torch
 
 from apps.medvqa.data import Example
-from apps.medvqa.model_config import PretrainConfig
 from apps.medvqa.pocket import load_pocket, study_of
 from apps.medvqa.pretrain import shape
+from apps.medvqa.pretrain_config import PretrainConfig
 from apps.medvqa.pretraining.pictures import Pictures
 from apps.medvqa.pretraining.truth import truth_table
 from apps.medvqa.prompts import messages, target

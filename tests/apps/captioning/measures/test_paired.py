@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from apps.captioning.measures.comparison import lowest, paired_tests
 from apps.captioning.measures.evaluation_report import comparison, print_tables, write_report
+from apps.captioning.measures.measurement import Measurement
 from apps.captioning.measures.metric_suite import Options, measure
-from apps.captioning.measures.results import Measurement
+from apps.captioning.measures.paired import lowest, paired_tests
 from common.errors import DataError
 from common.rewards.text import ngrams
 

@@ -233,7 +233,7 @@ def _card(figures: dict[str, Any], command: str) -> str:
         "Hashed n-grams, embedding table, small projection (`common.models.text.NgramEncoder`), trained from nothing",
         "on question–query pairs. It knows the databases it was trained on; for others train it anew or use XLM-R.",
         "",
-        f"- made by: `{command or 'apps.text2sql.parts.encoder_training.train_encoder'}`, seed {figures['seed']}",
+        f"- made by: `{command or 'apps.text2sql.pretraining.encoder.train_encoder'}`, seed {figures['seed']}",
         f"- {figures['queries']} queries, {figures['steps']} steps, {figures['seconds']} s on one CPU thread",
     ]
     if "recall_at_1" in figures:

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import TYPE_CHECKING
 
-from apps.captioning.mutation_words import (
+from apps.captioning.auditing.mutation_words import (
     ALIKE,
     ATTRIBUTES,
     DIRECTED,

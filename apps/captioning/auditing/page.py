@@ -6,11 +6,11 @@ import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from common.rewards.audit.report import folded, percent, percent_interval
+from common.rewards.audit.report import add_flags, folded, percent, percent_interval
 from common.stats import Interval
 
 if TYPE_CHECKING:
-    from apps.captioning.audit import CaptionAudit
+    from apps.captioning.auditing.result import CaptionAudit
     from apps.captioning.config import CaptioningConfig
     from common.report import Report
 
@@ -57,10 +57,7 @@ def write_report(found: CaptionAudit, config: CaptioningConfig) -> Report:
         f"Audit of the caption reward {found.configured!r}",
         f"{len(found.subjects)} pictures of {config.heldout.format}, CLIP {config.clip.name}",
     )
-    for flag in assay.flags:
-        report.alarm(flag)
-    if not assay.flags:
-        report.text("Nothing was found that speaks against training with this reward.")
+    add_flags(report, assay.flags)
     report.section("Overview").table(_OVERVIEW, _overview(found, percent_interval), _OVERVIEW_NOTE)
     report.text("\n".join(f"- {note}" for note in found.notes[:20]))
     report.section("Mutants and hacks").text(

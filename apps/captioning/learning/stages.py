@@ -58,8 +58,8 @@ def reinforce(
 ) -> Captioner:
     """The reinforcement stage; returns the captioner with the weights that `rl.select` keeps."""
     from apps.captioning.learning.reinforce import Reinforcer
+    from apps.captioning.learning.watch import Watch
     from apps.captioning.model import SHAPE, load_captioner
-    from apps.captioning.watch import Watch
     from common.rewards.check import check_reward
     from common.rewards.state import stateful_parts
     from common.training.run import seed_everything

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from apps.captioning import mutations
-from apps.captioning.mutations import FACTS, HACKS, Told, exact, lengthened
+from apps.captioning.auditing import mutations
+from apps.captioning.auditing.mutations import FACTS, HACKS, Told, exact, lengthened
 from apps.captioning.pocket.grammar import read, says, write
 from apps.captioning.pocket.mutations import MUTATIONS
 from apps.captioning.pocket.world import load_pocket

@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 
 from apps.captioning.config import CaptioningConfig
-from apps.captioning.watch import Watch, pleasing
+from apps.captioning.learning.watch import Watch, pleasing
 from common.training.run import Run
 
 

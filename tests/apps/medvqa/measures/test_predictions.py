@@ -8,7 +8,7 @@ import pytest
 
 from apps.medvqa.data import Example, load_examples
 from apps.medvqa.data_config import DataConfig
-from apps.medvqa.predictions import read_predictions
+from apps.medvqa.measures.predictions import read_predictions
 from common.errors import DataError
 from tests.apps.medvqa.data_folders import jsonl, table, write
 

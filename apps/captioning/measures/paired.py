@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from apps.captioning.measures.java import meteor
-from apps.captioning.measures.results import RESAMPLES, Measurement, MetricResult
+from apps.captioning.measures.measurement import RESAMPLES, Measurement, MetricResult
 from common.errors import DataError
 from common.rewards.text.ngrams import bleu
 from common.stats import CHUNK, Interval, PairedTest, paired_bootstrap

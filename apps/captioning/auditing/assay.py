@@ -12,8 +12,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from apps.captioning.auditing.mutations import FACTS, HACKS, Told, exact, lengthened
 from apps.captioning.data import Example
-from apps.captioning.mutations import FACTS, HACKS, Told, exact, lengthened
 from common.errors import DataError
 from common.rewards.audit import Mutant
 from common.rewards.audit import measures as measure

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from apps.captioning.alignment import transport
+from apps.captioning.transport import transport
 
 
 def cloud(rows: int, width: int, seed: int) -> Tensor:

@@ -1,0 +1,1 @@
+"""What `audit` does to a caption, measures of it, and shows."""

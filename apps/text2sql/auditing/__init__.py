@@ -1,0 +1,1 @@
+"""What `audit` does to a query, measures of it, and shows."""

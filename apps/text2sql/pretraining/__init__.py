@@ -1,0 +1,1 @@
+"""How the pocket model and the encoder of the contrastive reward are made from nothing."""
