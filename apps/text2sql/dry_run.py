@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import cache
+
 from apps.text2sql.config import Text2SqlConfig
-from apps.text2sql.data_config import DataConfig
+from apps.text2sql.data import Example, load_examples
 from common.training import dry_run
 from common.training.dry_run import Check, show
 
@@ -12,12 +15,17 @@ __all__ = ["Check", "check", "show"]
 
 def check(config: Text2SqlConfig) -> list[Check]:
     """Look at the data, the model (on the meta device), the batch arithmetic and the reward."""
+
+    @cache
+    def read(name: str) -> list[Example]:
+        return load_examples(getattr(config, name))
+
     return dry_run.checks(
         (
-            ("training data", lambda: _data(config.train)),
-            ("held-out data", lambda: _data(config.heldout)),
-            ("no overlap", lambda: _overlap(config)),
-            ("prompt", lambda: _prompt(config)),
+            ("training data", lambda: _data(read("train"))),
+            ("held-out data", lambda: _data(read("heldout"))),
+            ("no overlap", lambda: _overlap(read("train"), read("heldout"))),
+            ("prompt", lambda: _prompt(read("train")[0], config)),
             ("model", lambda: dry_run.model(config.model)),
             ("batches", lambda: dry_run.batches(config.sft, config.grpo)),
             ("reward", lambda: _reward(config)),
@@ -26,28 +34,23 @@ def check(config: Text2SqlConfig) -> list[Check]:
     )
 
 
-def _data(data: DataConfig) -> str:
-    from apps.text2sql.data import load_examples
-
-    examples = load_examples(data)
+def _data(examples: Sequence[Example]) -> str:
     languages = sorted({example.language for example in examples})
     databases = {example.path for example in examples}
     return f"{len(examples):,} questions, {len(databases)} databases, {', '.join(languages)}"
 
 
-def _overlap(config: Text2SqlConfig) -> str:
-    from apps.text2sql.data import load_examples
+def _overlap(train: Sequence[Example], heldout: Sequence[Example]) -> str:
     from apps.text2sql.train import refuse_overlap
 
-    refuse_overlap(load_examples(config.train), load_examples(config.heldout))
+    refuse_overlap(train, heldout)
     return "no query of a database is both trained on and held out"
 
 
-def _prompt(config: Text2SqlConfig) -> str:
-    from apps.text2sql.data import load_examples
+def _prompt(example: Example, config: Text2SqlConfig) -> str:
     from apps.text2sql.prompts import prompt_for
 
-    message = prompt_for(load_examples(config.train)[0], config.prompt)[-1]["content"]
+    message = prompt_for(example, config.prompt)[-1]["content"]
     return f"style {config.prompt.style}, the first one has {len(message):,} characters"
 
 

@@ -235,9 +235,9 @@ def test_the_batch_is_judged_by_a_clip_that_remembers_nothing(
     """A remembered text is the same in any batch, and costs nothing."""
     asked = []
 
-    def watched(reward: Reward, fresh: Reward, *rest: Any) -> RewardAssay:
+    def watched(reward: Reward, fresh: Reward, *rest: Any) -> RewardAssay | None:
         asked.append((reward, fresh))
-        return assay_reward(reward, fresh, *rest)
+        return None if isinstance(reward, PictureReward) else assay_reward(reward, fresh, *rest)
 
     monkeypatch.setattr(module, "assay_reward", watched)
     config.reward.clip_cos, config.reward.repetition = 0.0, 1.0

@@ -29,6 +29,7 @@ from common.demo import notice
 from common.errors import DataError, UsageError
 from tests.apps.captioning.scripted import scripted_workbench
 from tests.apps.captioning.tiny import tiny_captioner
+from tests.common.headers import png_header
 from tests.common.models.tiny_clip import tiny_clip_folder
 
 POSTSCRIPT = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\n"
@@ -171,10 +172,7 @@ def test_nothing_but_uploads_is_read_or_removed(tmp_path):
 
 
 def test_a_picture_that_would_fill_the_memory_is_refused_by_its_header(tmp_path):
-    file = BytesIO()
-    Image.new("1", (60_000, 20_000)).save(file, "PNG")
-    path = uploaded(tmp_path, "bomb.png", file.getvalue())
-    assert path.stat().st_size < workbench.LARGEST_UPLOAD
+    path = uploaded(tmp_path, "bomb.png", png_header(60_000, 20_000))
     with pytest.raises(DataError, match=r"^bomb\.png: more than 50 million pixels"):
         accept_upload(path, tmp_path)
 

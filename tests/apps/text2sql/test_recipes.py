@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from apps.text2sql.config import Text2SqlConfig
-from apps.text2sql.dry_run import check
+from apps.text2sql.dry_run import check, show
 from apps.text2sql.train import run_train
 from common.config import load
 from tests.apps.text2sql.data_folders import bird_folder, multispider_folder, row, write
@@ -134,7 +134,8 @@ def test_real_shapes_have_the_published_sizes(tmp_path, capsys):
 def test_a_recipe_that_cannot_run_says_why(change, name, message, tmp_path):
     file = CONFIGS / "llama3-3b-multispider.yaml"
     config = load(Text2SqlConfig, file, [*options("llama3-3b-multispider", tmp_path), *change])
-    found = {looked.name: looked for looked in check(config)}
+    looks = check(config)
+    found = {looked.name: looked for looked in looks}
     assert not found[name].passed
     assert message in found[name].detail
-    assert run_train(config, dry_run=True) == 2
+    assert show(looks, json_output=False) == 2

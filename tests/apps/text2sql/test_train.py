@@ -109,20 +109,14 @@ def test_held_out_questions_may_not_be_trained_on():
         train.refuse_overlap(load_examples(config.train), load_examples(config.heldout))
 
 
-def test_the_default_splits_share_nothing():
-    config = load(Text2SqlConfig, POCKET)
-    train.refuse_overlap(load_examples(config.train), load_examples(config.heldout))
-
-
 def test_resuming_a_folder_that_is_no_run_says_so(tmp_path):
     with pytest.raises(UsageError, match="no run to go on with"):
         comparison.TRAINING.resume(tmp_path, json_output=True)
 
 
 def test_comparison_trains_every_recipe_and_seed_and_goes_on_where_it_stopped(tmp_path, capsys):
-    config = settings(
-        tmp_path, "--comparison.recipes=[execution, arctic]", "--comparison.seeds=[0, 1]", "--grpo.steps=2"
-    )
+    short = ["--grpo.steps=1", "--grpo.eval_every=0", "--heldout.limit=7"]
+    config = settings(tmp_path, "--comparison.recipes=[execution, arctic]", "--comparison.seeds=[0, 1]", *short)
     assert train.run_train(config, name="compare", json_output=True) == 0
     summary = json.loads(capsys.readouterr().out)
     assert list(summary["recipes"]) == ["execution", "arctic"]
