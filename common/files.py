@@ -109,6 +109,28 @@ def parse_jsonl(text: str, path: Path | str, first: int = 1) -> Iterator[tuple[i
         yield number, row
 
 
+def text_lines(path: Path) -> Iterator[tuple[int, str]]:
+    r"""Yield `(line number from 1, line)`; only LF and CR LF end a line, so that U+2028 or a form feed splits none.
+
+    Raises:
+        DataError: the file cannot be read, or a line is not UTF-8; names the line.
+    """
+    try:
+        with path.open("rb") as file:
+            for number, line in enumerate(file, start=1):
+                try:
+                    yield number, line.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\r\n")
+                except UnicodeDecodeError as error:
+                    reason = f"not UTF-8 (byte {error.start + 1} of the line); save the file as UTF-8"
+                    raise DataError(reason, path=path, line=number) from error
+    except FileNotFoundError as error:
+        raise DataError("no such file", path=path) from error
+    except IsADirectoryError as error:
+        raise DataError("this is a folder; a file is needed", path=path) from error
+    except OSError as error:
+        raise DataError(f"cannot be read: {error.strerror or error}", path=path) from error
+
+
 def locate(path: Path | str) -> Path:
     """A relative path as it is or, where nothing lies there, in the checkout: shipped files work from any folder."""
     path = Path(path)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from datetime import datetime
 from pathlib import Path
@@ -209,7 +209,3 @@ def settings_of(config: MedVqaConfig, source: str) -> dict[str, Any]:
         "max_new_tokens": config.evaluate.max_new_tokens,
         "seed": config.seed,
     }
-
-
-#: Measures a model on held-out questions during training; the first value is the metric.
-Quick = Callable[[Any], dict[str, float]]

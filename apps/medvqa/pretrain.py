@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import shlex
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -23,8 +22,6 @@ if TYPE_CHECKING:
     from common.models.small_vlm import SmallVlmSettings
     from common.stats import Interval
     from common.training.run import Run
-
-logger = logging.getLogger(__name__)
 
 #: The stages, in order; names in a run's log and checkpoints.
 SEE, SAY = "see", "say"

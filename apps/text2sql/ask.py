@@ -18,7 +18,6 @@ def run_ask(
     question: str,
     database: str,
     samples: int = 5,
-    show_sql: bool = True,
     json_output: bool = False,
 ) -> int:
     """Print the query, its result, and a warning where the samples disagree.
@@ -28,7 +27,6 @@ def run_ask(
         question: in any language the model knows.
         database: SQLite or DuckDB file, or a PostgreSQL or MySQL URL.
         samples: answers to compare.
-        show_sql: print the query above the result.
         json_output: print JSON instead.
 
     Raises:
@@ -44,7 +42,7 @@ def run_ask(
     with Judge(workers=1, limits=Limits(seconds=config.evaluate.seconds)) as judge:
         assistant = ModelAssistant(config, judge, samples)
         answer = _ask(assistant, question, database, json_output)
-    return show(answer, show_sql, json_output)
+    return show(answer, json_output)
 
 
 def _ask(assistant: Assistant, question: str, database: str, quiet: bool) -> Answer:
@@ -52,7 +50,7 @@ def _ask(assistant: Assistant, question: str, database: str, quiet: bool) -> Ans
         return assistant.ask(question, database)
 
 
-def show(answer: Answer, show_sql: bool = True, json_output: bool = False) -> int:
+def show(answer: Answer, json_output: bool = False) -> int:
     """Print an answer; the exit code.
 
     Raises:
@@ -64,8 +62,7 @@ def show(answer: Answer, show_sql: bool = True, json_output: bool = False) -> in
     best = answer.best
     if best is None:
         raise TouchstoneError(f"the model wrote no query; it said: {answer.completion[:300]!r}")
-    if show_sql:
-        ui.sql(best.sql)
+    ui.sql(best.sql)
     execution = best.execution
     if not execution.ok:
         raise TouchstoneError(f"the query does not run ({execution.status}): {execution.reason}")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from apps.text2sql.assistant import SHOWN_ROWS, Answer, Assistant, inspect_database
 from apps.text2sql.data import LANGUAGES, Example
+from apps.text2sql.execution.sql_words import quoted_always
 from common.errors import DataError, UsageError
 from common.uploads import check_size, inside
 
@@ -99,7 +100,7 @@ class Workbench:
 
     def rows_of(self, database: str, table: str) -> Execution:
         """The first rows of a table, read in a worker."""
-        query = f'SELECT * FROM "{table.replace(chr(34), chr(34) * 2)}" LIMIT {SAMPLE_ROWS}'
+        query = f"SELECT * FROM {quoted_always(table)} LIMIT {SAMPLE_ROWS}"
         with self._lock:
             return self.judge.execute(database, [query])[0]
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from abc import ABC, abstractmethod
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from common.training.rate import cosine
 from common.training.sampler import CyclicSampler
 
 #: Steps in which the learning rate rises.
@@ -67,8 +67,7 @@ class ScheduledLearner(ABC):
 
     def rate(self) -> float:
         """The learning rate of the next step."""
-        warmup = min(1.0, (self.steps + 1) / WARMUP)
-        return self.learning_rate * warmup * 0.5 * (1 + math.cos(math.pi * self.steps / self.whole))
+        return cosine(self.steps, self.whole, self.learning_rate, WARMUP)
 
     def state(self) -> dict[str, Any]:
         """All that a checkpoint needs."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
@@ -10,6 +9,7 @@ from torch import Tensor, nn
 
 from common.models.qwen_tower import tokens
 from common.training.heads import Heads, figure_accuracies, figure_losses
+from common.training.rate import cosine
 from common.training.sampler import CyclicSampler
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ class TowerLearner:
     def step(self) -> dict[str, float]:
         """One optimiser step; returns the loss of each figure and how often it was right."""
         settings = self.settings
-        rate = cosine(self.steps, settings.vision_steps, settings.vision_learning_rate)
+        rate = cosine(self.steps, settings.vision_steps, settings.vision_learning_rate, WARMUP)
         rows = self.sampler.next()
         self.tower.train()
         logits = self.heads(tokens(self.tower, self.pictures, rows))
@@ -111,8 +111,3 @@ def apply(loss: Tensor, optimizers: dict[torch.optim.Optimizer, float]) -> None:
     nn.utils.clip_grad_norm_([value for group in groups for value in group["params"]], 1.0)
     for optimizer in optimizers:
         optimizer.step()
-
-
-def cosine(step: int, steps: int, highest: float) -> float:
-    """The learning rate of a step: up along a line, then down to 0 along a cosine."""
-    return highest * min(1.0, (step + 1) / WARMUP) * 0.5 * (1 + math.cos(math.pi * min(1.0, step / steps)))

@@ -10,7 +10,8 @@ from torch.nn import functional
 
 from common.models.qwen_tower import tokens
 from common.training.heads import IGNORED
-from common.training.tower import apply, cosine, optimizer
+from common.training.rate import cosine
+from common.training.tower import WARMUP, apply, optimizer
 from common.training.visual_rows import LengthBatches, Rows
 
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ class LanguageLearner:
         """One optimiser step; returns loss and the share of completion tokens that are likeliest."""
         settings = self.settings
         schedule = settings.language_schedule or settings.language_steps
-        rate = cosine(self.steps, schedule, settings.language_learning_rate)
+        rate = cosine(self.steps, schedule, settings.language_learning_rate, WARMUP)
         chosen = self.batches.next()
         self.model.train()
         ids, mask, labels = self.rows.take(chosen)

@@ -165,13 +165,6 @@ def word_salad(told: Told, rng: random.Random) -> str | None:
     return " ".join(shuffled) + end
 
 
-def other_picture(told: Told, rng: random.Random) -> str | None:
-    """The caption of another picture. Applies where there is one that no caption of this picture equals."""
-    own = {text.lower() for text in (told.caption, *told.said)}
-    others = [text for text in told.others if text.lower() not in own]
-    return rng.choice(others) if others else None
-
-
 def empty(told: Told, rng: random.Random) -> str:
     """Nothing at all."""
     return ""

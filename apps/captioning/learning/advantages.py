@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from common.errors import UsageError
+from common.training.rate import cosine
 
 
 def advantages(rewards: Tensor, baseline: str, greedy: Tensor | None = None) -> Tensor:
@@ -144,10 +145,4 @@ def ramp(step: int, start: int, length: int, top: float) -> float:
 
 def rate(step: int, peak: float, warmup: int, total: int, schedule: str) -> float:
     """Learning rate at a step from 0: up over `warmup` steps, then constant, or down a cosine to a tenth."""
-    import math
-
-    rising = min(1.0, (step + 1) / max(1, warmup))
-    if schedule == "constant":
-        return peak * rising
-    share = min(1.0, step / max(1, total))
-    return peak * rising * (0.1 + 0.9 * 0.5 * (1 + math.cos(math.pi * share)))
+    return cosine(step, total, peak, warmup, lowest=1.0 if schedule == "constant" else 0.1)

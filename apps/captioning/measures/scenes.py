@@ -12,7 +12,6 @@ from itertools import permutations
 
 from apps.captioning.pocket.grammar import read
 from apps.captioning.pocket.scene import Group, Scene
-from common.stats import Interval, bootstrap
 
 ATTRIBUTES = ("kind", "colour", "size", "texture", "count", "relation", "background")
 
@@ -43,19 +42,6 @@ def score_caption(caption: str, scene: Scene) -> SceneScore:
     looks = {(group.kind, group.colour) for group in scene.groups}
     invented = any((group.kind, group.colour) not in looks for group in told.groups)
     return SceneScore(told == scene.facts, True, _right(told, best_order(told, scene), scene), invented)
-
-
-def scene_measures(captions: Sequence[str], scenes: Sequence[Scene]) -> dict[str, Interval]:
-    """Means over pictures with 95 % bootstrap intervals: `exact`, `grammatical`, `invented`, and each attribute."""
-    scores = [score_caption(caption, scene) for caption, scene in zip(captions, scenes, strict=True)]
-    columns: dict[str, list[float]] = {
-        "exact": [float(score.exact) for score in scores],
-        "grammatical": [float(score.grammatical) for score in scores],
-        "invented": [float(score.invented) for score in scores],
-    }
-    for name in ATTRIBUTES:
-        columns[name] = [score.attributes[name] for score in scores if name in score.attributes]
-    return {name: bootstrap(values) for name, values in columns.items()}
 
 
 def _asked(scene: Scene) -> list[str]:

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from apps.captioning.reading.annotations import only_file
-from apps.captioning.reading.records import Record, text_lines, unique
+from apps.captioning.reading.records import Record, unique
 from common.errors import DataError
+from common.files import text_lines
 
 _TOKEN = re.compile(r"(?P<name>[^\t]+)#(?P<number>\d+)\t(?P<caption>.*)")
 # One line of Kaggle's results.csv lacks its second bar: `2199200615.jpg| 4   A dog runs across the grass .`

@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from pathlib import Path, PurePath
 from typing import Any
 
-from apps.captioning.reading.records import PICTURE_SUFFIXES, Record, text_lines, unique
+from apps.captioning.reading.records import PICTURE_SUFFIXES, Record, unique
 from common.errors import DataError
-from common.files import read_jsonl
+from common.files import read_jsonl, text_lines
 
 #: Texts of a whole folder, in the folder itself.
 SIDECARS = ("captions.jsonl", "metadata.jsonl", "captions.txt", "captions.tsv", "captions.csv")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -53,29 +53,6 @@ class Record:
     def plain_captions(self) -> tuple[str, ...]:
         """The captions, each one line (see `plain`), without empty ones."""
         return tuple(caption for caption in map(plain, self.captions) if caption)
-
-
-def text_lines(path: Path) -> Iterator[tuple[int, str]]:
-    r"""Yield `(line number from 1, line)`; only LF and CR LF end a line, so that U+2028 or a form feed splits none.
-
-    Raises:
-        DataError: the file is absent or a folder, or a line is not UTF-8; names the line.
-    """
-    try:
-        with path.open("rb") as file:
-            for number, line in enumerate(file, start=1):
-                try:
-                    yield number, line.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\r\n")
-                except UnicodeDecodeError as error:
-                    raise DataError(
-                        f"not UTF-8 (byte {error.start + 1} of the line); save the file as UTF-8",
-                        path=path,
-                        line=number,
-                    ) from error
-    except FileNotFoundError as error:
-        raise DataError("no such file", path=path) from error
-    except IsADirectoryError as error:
-        raise DataError("this is a folder; a file is needed", path=path) from error
 
 
 def unique(records: list[Record], file: Path) -> list[Record]:

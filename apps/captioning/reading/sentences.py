@@ -7,9 +7,8 @@ from pathlib import Path
 
 from apps.captioning.corpus import NO_PICTURE, Sentence
 from apps.captioning.reading.folder import captions_of
-from apps.captioning.reading.records import text_lines
 from common.errors import DataError
-from common.files import read_json, read_jsonl
+from common.files import read_json, read_jsonl, text_lines
 
 _MARKS = ("<S>", "</S>", "<s>", "</s>")
 

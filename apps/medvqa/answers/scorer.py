@@ -137,13 +137,12 @@ class AnswerScorer:
         right = self._meaning(self._completed(reference, question), context)
         said = self._meaning(self._completed(text, question), context | right.concepts)
         if said.refused and not right.refused and not said.said and not said.facts:
-            return AnswerScore(0.0, text, "the answer says that it does not know", "", _parts(recall=0.0))
+            return _worthless(text, "the answer says that it does not know")
         if right.refused and not right.facts:
             score = 1.0 if said.refused else 0.0
             return AnswerScore(score, text, "the reference says that it cannot be told", "", _parts(recall=score))
         if says_several(right, said, asked):
-            reason = "takes several of the alternatives"
-            return AnswerScore(0.0, text, reason, "contradiction", _parts(recall=0.0, consistent=0.0))
+            return _worthless(text, "takes several of the alternatives", "contradiction")
         factor = _language(right, asked, said, question)
         if right.said or (asks_yes_or_no(question) and not picks_alternative(right, asked)):
             closed = self._closed(text, right, said, asked)
@@ -177,32 +176,23 @@ class AnswerScorer:
         if not said:
             return None
         if len(said) > 1:
-            return AnswerScore(0.0, text, "several options", "contradiction", _parts(recall=0.0, consistent=0.0))
-        return AnswerScore(0.0, text, "another option", "finding", _parts(recall=0.0, consistent=0.0))
+            return _worthless(text, "several options", "contradiction")
+        return _worthless(text, "another option", "finding")
 
     def _named(self, text: str, listed: dict[str, str]) -> set[str]:
         letters = picked(text, listed)
         exact = {letter for letter, option in listed.items() if _plain(option) == _plain(text)}
         if exact:
             return exact
-        scored = {
-            letter: self._open(
-                text, option, self._meaning(option, frozenset()), self._meaning(text, frozenset()), Meaning()
-            ).score
-            for letter, option in listed.items()
-            if option
-        }
         bare = re.sub(r"^\W*(?:option|choice|answer)?\s*\(?[A-H]\s*[).:,-]?\s*", "", text) if letters else text
         if letters and not _has_content(bare):
             return letters
-        if letters:
-            scored = {
-                letter: self._open(
-                    bare, option, self._meaning(option, frozenset()), self._meaning(bare, frozenset()), Meaning()
-                ).score
-                for letter, option in listed.items()
-                if option
-            }
+        said = self._meaning(bare, frozenset())
+        scored = {
+            letter: self._open(bare, option, self._meaning(option, frozenset()), said, Meaning()).score
+            for letter, option in listed.items()
+            if option
+        }
         best = max(scored.values(), default=0.0)
         named = {letter for letter, value in scored.items() if value >= max(0.5, best - 0.05)}
         return letters | named
@@ -214,16 +204,14 @@ class AnswerScorer:
             return None
         value, contradiction = truth_of(said, asked)
         if contradiction or contradictory(said):
-            reason = "the answer contradicts itself"
-            return AnswerScore(0.0, text, reason, "contradiction", _parts(recall=0.0, consistent=0.0))
+            return _worthless(text, "the answer contradicts itself", "contradiction")
         if value is None:
             if said.facts and not right.said:
                 return None
-            reason = "neither yes nor no"
-            return AnswerScore(0.0, text, reason, "", _parts(recall=0.0))
+            return _worthless(text, "neither yes nor no")
         if value != truth:
             reason = f"{'yes' if value else 'no'} where {'yes' if truth else 'no'} is right"
-            return AnswerScore(0.0, text, reason, "polarity", _parts(recall=0.0, consistent=0.0))
+            return _worthless(text, reason, "polarity")
         certainty = _closed_certainty(right, said, asked)
         rest = without_given(right, asked)
         if not rest.facts:
@@ -260,7 +248,7 @@ class AnswerScorer:
         if nought and _says_none(right) and _says_none(said):
             return AnswerScore(1.0, text, "none", "", _parts())
         if said.empty or not said.facts:
-            return AnswerScore(0.0, text, "the answer says nothing of what is asked", "", _parts(recall=0.0))
+            return _worthless(text, "the answer says nothing of what is asked")
         found = compare(right, said, asked)
         return AnswerScore(
             found.score, text, _reason(found, found.score), _veto(found.conflicts),
@@ -331,6 +319,10 @@ def _parts(
     consistent: float = 1.0, form: float = 1.0,
 ) -> dict[str, float]:  # fmt: skip
     return dict(zip(PARTS, (form, recall, precision, certainty, language, consistent), strict=True))
+
+
+def _worthless(text: str, reason: str, veto: str = "") -> AnswerScore:
+    return AnswerScore(0.0, text, reason, veto, _parts(recall=0.0, consistent=float(not veto)))
 
 
 def _scaled(score: AnswerScore, language: float) -> AnswerScore:

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from apps.medvqa.data import Example
-from apps.medvqa.reading.records import Fields, Reading, text_lines
+from apps.medvqa.reading.records import Fields, Reading
 from apps.medvqa.reading.tables import read_table
 from common import ui
 from common.errors import DataError
-from common.files import read_json
+from common.files import read_json, text_lines
 from common.rewards.functional import normalise
 
 #: Fields (see `records.Fields`) that may hold a question's id, and those that may hold what a model said.

@@ -11,7 +11,7 @@ from pathlib import Path
 from apps.medvqa.data import Example
 from apps.medvqa.data_config import DataConfig
 from apps.medvqa.reading.radiology import spread
-from apps.medvqa.reading.records import Reading, plain, text_lines
+from apps.medvqa.reading.records import Reading, plain
 from apps.medvqa.reading.tables import find_tables
 from apps.medvqa.reading.vocabulary import (
     kind_of,
@@ -21,6 +21,7 @@ from apps.medvqa.reading.vocabulary import (
     typed,
 )
 from common.errors import DataError, UsageError
+from common.files import text_lines
 
 _CATEGORY = r"c[1-4]_(modality|plane|organ|abnormality)_(train|val|test)\.txt"
 #: Of 2019, the best first: a split is read from the files of the first pattern that it has any of.

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from apps.medvqa.data import Example
-from common.errors import DataError
 
 #: Problems that leave a row in; all others leave it out.
 KEPT = frozenset(["renamed", "without_picture", "answer_differs"])
@@ -166,21 +165,3 @@ class Fields(Mapping[str, Any]):
     def text(self, *names: str) -> str:
         """The first of these fields that is not empty, as text."""
         return next(filter(None, (plain(self._row.get(name)) for name in names)), "")
-
-
-def text_lines(path: Path) -> Iterator[tuple[int, str]]:
-    r"""Yield `(line number from 1, line)` of UTF-8 text, with or without a byte order mark; LF or CR LF end a line.
-
-    Raises:
-        DataError: the file is absent, or a line is not UTF-8; names the line.
-    """
-    try:
-        with path.open("rb") as file:
-            for number, line in enumerate(file, start=1):
-                try:
-                    yield number, line.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\r\n")
-                except UnicodeDecodeError as error:
-                    reason = f"not UTF-8 (byte {error.start + 1} of the line); save the file as UTF-8"
-                    raise DataError(reason, path=path, line=number) from error
-    except OSError as error:
-        raise DataError(f"cannot be read: {error.strerror or error}", path=path) from error

@@ -9,10 +9,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from apps.medvqa.reading.records import Reading, text_lines
+from apps.medvqa.reading.records import Reading
 from apps.medvqa.reading.vocabulary import SPLITS, split_name
 from common.errors import DataError, MissingDependency, UsageError
-from common.files import read_json, read_jsonl
+from common.files import read_json, read_jsonl, text_lines
 
 SUFFIXES = (".json", ".jsonl", ".csv", ".tsv", ".parquet", ".txt")
 #: Lists in a JSON object that hold a data set's rows.

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+from apps.text2sql.execution.sql_words import quoted_always
 from apps.text2sql.execution.statement import Refused
 from apps.text2sql.meaning.mutations import Values, mutate
 from apps.text2sql.parts.components import ContrastiveSemantic, Execution, Ngram, PartialResult, SchemaLinking
@@ -81,7 +82,7 @@ def _text(text: str) -> str:
 
 
 def _name(text: str) -> str:
-    return '"' + _line(text).replace('"', '""') + '"'
+    return quoted_always(_line(text))
 
 
 def _first_table(database: str) -> str:
@@ -140,8 +141,9 @@ def _values(path: str, _modified: int, most: int) -> Values:
         found: dict[tuple[str, str], list[str]] = {}
         for table in database.schema().tables:
             for column in table.columns:
-                name, source = (part.replace('"', '""') for part in (column.name, table.name))
-                result = database.run(f'SELECT DISTINCT "{name}" FROM "{source}" LIMIT {most}')
+                result = database.run(
+                    f"SELECT DISTINCT {quoted_always(column.name)} FROM {quoted_always(table.name)} LIMIT {most}"
+                )
                 texts = [row[0] for row in result.rows if isinstance(row[0], str) and len(row[0]) <= 60]
                 if texts:
                     found[(table.name.lower(), column.name.lower())] = texts

@@ -1,10 +1,15 @@
-"""Names the gate knows: what starts a query, what starts anything else, and the functions it refuses."""
+"""Words the gate knows: what starts a query, what starts anything else, the functions it refuses; quoted names."""
 
 from __future__ import annotations
 
 
 def _words(text: str) -> frozenset[str]:
     return frozenset(text.split())
+
+
+def quoted_always(name: str) -> str:
+    """A name in double quotes, since a schema may use keywords as names."""
+    return '"' + name.replace('"', '""') + '"'
 
 
 QUERY_STARTS = _words("select with values")

@@ -21,7 +21,7 @@ from apps.text2sql.execution.database import (
     collect,
     gated,
 )
-from apps.text2sql.execution.sql_words import REFUSED_FUNCTIONS
+from apps.text2sql.execution.sql_words import REFUSED_FUNCTIONS, quoted_always
 from apps.text2sql.execution.statement import Statement
 from common.errors import DataError
 
@@ -111,7 +111,7 @@ class SqliteDatabase:
         functions = [*(f"pragma_{name}('x')" for name in sorted(SCHEMA_PRAGMAS)), "json_each('[]')", "json_tree('[]')"]
         with contextlib.suppress(sqlite3.DatabaseError):
             functions += [
-                '"' + name.replace('"', '""') + '"'
+                quoted_always(name)
                 for (name,) in connection.execute(
                     "SELECT name FROM sqlite_master WHERE type = 'table' AND sql LIKE 'create virtual table%'"
                 )
@@ -217,22 +217,18 @@ class SqliteDatabase:
 
 def read_schema(connection: sqlite3.Connection) -> Schema:
     """Tables, views and foreign keys in the order they were created; SQLite's own tables left out."""
-
-    def quote(name: str) -> str:
-        return '"' + name.replace('"', '""') + '"'
-
     tables, keys = [], []
     names = connection.execute(
         "SELECT name FROM sqlite_master WHERE type IN ('table', 'view') AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\'"
     ).fetchall()
     for (name,) in names:
         try:
-            info = connection.execute(f"PRAGMA table_info({quote(name)})").fetchall()
+            info = connection.execute(f"PRAGMA table_info({quoted_always(name)})").fetchall()
         except sqlite3.OperationalError:
             continue  # a view of something that is gone
         columns = tuple(Column(row[1], row[2] or "", bool(row[5]), bool(row[3])) for row in info)
         tables.append(Table(name, columns))
-        for row in connection.execute(f"PRAGMA foreign_key_list({quote(name)})").fetchall():
+        for row in connection.execute(f"PRAGMA foreign_key_list({quoted_always(name)})").fetchall():
             keys.append((name, row[3], row[2], row[4]))
     primary = {table.name.lower(): [column.name for column in table.columns if column.primary_key] for table in tables}
     foreign_keys = []

@@ -150,13 +150,6 @@ def fill(connection: sqlite3.Connection, database: Database) -> None:
     connection.commit()
 
 
-def open_in_memory(name: str) -> sqlite3.Connection:
-    """A fresh in-memory copy of a pocket database."""
-    connection = sqlite3.connect(":memory:")
-    fill(connection, DATABASES[name])
-    return connection
-
-
 def _signature(database: Database) -> int:
     """What the file must hold: kept in SQLite's `user_version`, so that a file of an older world is rebuilt."""
     text = creation_script(database) + repr(table_rows(database))

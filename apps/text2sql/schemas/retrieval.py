@@ -17,7 +17,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from apps.text2sql.schemas.schema import quoted
+from apps.text2sql.execution.sql_words import quoted_always
 
 if TYPE_CHECKING:
     from apps.text2sql.execution.database import Column, Database, Schema
@@ -181,9 +181,3 @@ def distinct_values(database: Database, table: str, column: str, limit: int) -> 
         if execution.status == "ok":
             return [row[0] for row in execution.rows]
     return []
-
-
-def quoted_always(name: str) -> str:
-    """An identifier in double quotes, since a schema may use keywords as names."""
-    text = quoted(name)
-    return text if text.startswith('"') else f'"{text}"'

@@ -9,6 +9,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from apps.text2sql.execution.sql_words import quoted_always
+
 if TYPE_CHECKING:
     from apps.text2sql.execution.database import Column, Schema, Table
 
@@ -174,7 +176,7 @@ def _bracket(column: Column, values: Sequence[object]) -> str:
 def quoted(name: str) -> str:
     """An identifier as SQL reads it: in double quotes where it is no plain word, or a reserved one."""
     plain = _PLAIN.fullmatch(name) and name.lower() not in RESERVED
-    return name if plain else '"' + name.replace('"', '""') + '"'
+    return name if plain else quoted_always(name)
 
 
 def show(value: object, quote: str = "'") -> str:

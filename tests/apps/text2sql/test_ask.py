@@ -101,8 +101,6 @@ def test_output_is_the_query_the_rows_and_no_markup(judge, database, capsys):
     assert "x'00ff'" in printed.out
     assert "3 rows" in printed.out
     assert printed.err == ""
-    ask.show(found, show_sql=False)
-    assert "SELECT" not in capsys.readouterr().out
 
 
 def test_disagreement_is_a_warning_on_stderr_with_the_other_queries(judge, database, capsys):

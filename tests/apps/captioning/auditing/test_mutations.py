@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from apps.captioning.auditing import mutations
 from apps.captioning.auditing.mutations import FACTS, HACKS, Told, exact, lengthened
 from apps.captioning.pocket.grammar import read, says, write
 from apps.captioning.pocket.mutations import MUTATIONS
@@ -120,12 +119,6 @@ def test_hacks_apply_to_every_caption() -> None:
     assert said["keywords"] == "A picture of bus, red, car."
     assert said["end token"].startswith("A dog runs fast. <end_of_text> ")
     assert len(said["over-long"].split()) >= 200
-
-
-def test_another_pictures_caption() -> None:
-    told = Told("A dog.", ("One dog.",), ("A dog.", "one dog.", "A cat."))
-    assert {mutations.other_picture(told, random.Random(seed)) for seed in range(20)} == {"A cat."}
-    assert mutations.other_picture(Told("A dog.", (), ("A dog.",)), random.Random(0)) is None
 
 
 def test_lengthened() -> None:

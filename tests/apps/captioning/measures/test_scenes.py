@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from apps.captioning.measures.scenes import ATTRIBUTES, scene_measures, score_caption
+from apps.captioning.measures.scenes import ATTRIBUTES, score_caption
 from apps.captioning.pocket.grammar import write
 from apps.captioning.pocket.mutations import MUTATIONS
 from apps.captioning.pocket.scene import Group, Scene, sample_scene
@@ -115,13 +115,3 @@ def test_own_captions_are_exact_and_mutants_are_not():
                 score = score_caption(write(mutant, rng), scene)
                 assert not score.exact
                 assert wrong(score)
-
-
-def test_means_over_pictures():
-    found = scene_measures([TRUE, "A red heart.", "nonsense"], [PAIR, ALONE, ALONE])
-    assert found["exact"].mean == pytest.approx(1 / 3)
-    assert found["grammatical"].mean == pytest.approx(2 / 3)
-    assert found["invented"].mean == pytest.approx(1 / 3)
-    assert found["kind"].mean == pytest.approx(2 / 3)
-    assert found["relation"].n == 1
-    assert found["colour"].n == 3

@@ -12,7 +12,8 @@ from apps.medvqa.pocket.catalogue import KINDS
 from apps.medvqa.pocket.study import Finding, make_study
 from apps.medvqa.pretraining.truth import FIGURES, IGNORED, PLACES, truth_heads, truth_table
 from common.training.heads import figure_accuracies, figure_losses
-from common.training.tower import TowerLearner, cosine
+from common.training.rate import cosine
+from common.training.tower import TowerLearner
 from common.training.visual_language import LanguageLearner
 from tests.apps.medvqa.pretraining.conftest import SMALL
 
@@ -114,7 +115,7 @@ def test_heads_tell_every_figure_and_what_is_not_told_costs_nothing(tiny):
 
 
 def test_the_learning_rate_rises_and_falls_to_nothing():
-    rates = [cosine(step, 1000, 2.0) for step in (0, 24, 49, 500, 1000, 2000)]
+    rates = [cosine(step, 1000, 2.0, 50) for step in (0, 24, 49, 500, 1000, 2000)]
     assert rates[0] == pytest.approx(0.04)
     assert rates[1] == pytest.approx(1.0, abs=0.01)
     assert rates[2] == pytest.approx(2.0, abs=0.02)
