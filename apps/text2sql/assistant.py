@@ -137,14 +137,14 @@ class ModelAssistant:
     def _completions(self, question: str, database: str, dialect: str) -> list[str]:
         import torch
 
-        from apps.text2sql.prompts import prompt_for
+        from apps.text2sql.prompts import messages
         from common.models.language import generate
 
         model, tokenizer = self._model
         # A server's address is no path: Path would swallow one of its slashes.
         path: Any = database if "://" in database else Path(database)
         example = Example("", question, "", Path(database).stem, path, "", dialect=dialect)
-        prompt = prompt_for(example, self.config.prompt)
+        prompt = messages(example, self.config.prompt)
         settings = self.config.evaluate
         greedy = generate(model, tokenizer, [prompt], settings.max_new_tokens)[0]
         if self.samples == 1:

@@ -48,9 +48,9 @@ def _overlap(train: Sequence[Example], heldout: Sequence[Example]) -> str:
 
 
 def _prompt(example: Example, config: Text2SqlConfig) -> str:
-    from apps.text2sql.prompts import prompt_for
+    from apps.text2sql.prompts import messages
 
-    message = prompt_for(example, config.prompt)[-1]["content"]
+    message = messages(example, config.prompt)[-1]["content"]
     return f"style {config.prompt.style}, the first one has {len(message):,} characters"
 
 

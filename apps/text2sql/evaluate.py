@@ -170,11 +170,11 @@ def _answers_of_model(config: Text2SqlConfig, examples: Sequence[Example], quiet
 def _answers(
     model: Any, tokenizer: Any, examples: Sequence[Example], config: Text2SqlConfig, progress: bool
 ) -> list[list[str]]:
-    from apps.text2sql.prompts import build_prompts
+    from apps.text2sql.prompts import messages
     from common.models.language import generate
 
     settings = config.evaluate
-    prompts = build_prompts(examples, config.prompt)
+    prompts = [messages(example, config.prompt) for example in examples]
     with ui.progress("asking the model", total=len(prompts), quiet=not progress) as bar:
         return generate(
             model,

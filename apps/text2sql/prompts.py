@@ -40,32 +40,42 @@ your query
 </answer>"""
 
 
-def build_prompt(
-    example: Example,
-    schema: Schema,
-    style: PromptConfig | str = "pocket",
-    hits: Sequence[Hit] = (),
-    values: Values | None = None,
-) -> list[Message]:
+def messages(example: Example, style: PromptConfig | str = "pocket") -> list[Message]:
     """One conversation that ends with the user's turn.
+
+    Schema, example values and value index are read once for each database.
 
     Args:
         example: the question; its gold query is not looked at.
-        schema: of the example's database.
         style: what to show; a style's name means its default settings.
-        hits: values that the question mentions (`reasoning` only).
-        values: example values of columns (`reasoning` only).
     """
+    from apps.text2sql.schemas.schema_cache import database_view
+
     settings = PromptConfig(style=style) if isinstance(style, str) else style  # type: ignore[arg-type]
-    if settings.style == "pocket":
-        return [{"role": "user", "content": f"{compact(schema)}\n{' '.join(example.question.split())}"}]
+    plain = settings.style == "pocket"
+    path: Path | str = example.path
+    view = database_view(path, example.database, 0 if plain or settings.schema == "compact" else settings.values)
+    if plain:
+        return [{"role": "user", "content": f"{compact(view.schema)}\n{' '.join(example.question.split())}"}]
+    hits: Sequence[Hit] = ()
+    if settings.hits:
+        from apps.text2sql.schemas.retrieval import value_index
+
+        hits = value_index(path).search(f"{example.question} {example.evidence}", settings.hits)
     text = _INSTRUCTIONS.format(
         engine=ENGINES.get(example.dialect, example.dialect),
-        schema=schema_text(schema, example.database, settings.schema, values),
+        schema=schema_text(view.schema, example.database, settings.schema, view.values),
         hints=_hints(example.evidence, hits),
         question=example.question,
     )
     return [{"role": "user", "content": text}]
+
+
+def target(sql: str, style: str = "pocket") -> str:
+    """The answer a model is taught in this style; the gold comes without reasoning, so `<think>` is empty."""
+    if style == "pocket":
+        return sql
+    return f"<think>\n\n</think>\n<answer>\n```sql\n{sql}\n```\n</answer>"
 
 
 def schema_text(schema: Schema, database: str, kind: str = "ddl", values: Values | None = None) -> str:
@@ -83,31 +93,3 @@ def _hints(evidence: str, hits: Sequence[Hit]) -> str:
     if evidence:
         parts.append(f"Hint: {evidence}")
     return "".join(f"{part}\n\n" for part in parts)
-
-
-def build_completion(sql: str, style: str = "pocket") -> str:
-    """The answer a model is taught in this style; the gold comes without reasoning, so `<think>` is empty."""
-    if style == "pocket":
-        return sql
-    return f"<think>\n\n</think>\n<answer>\n```sql\n{sql}\n```\n</answer>"
-
-
-def prompt_for(example: Example, style: PromptConfig | str = "pocket") -> list[Message]:
-    """The conversation for one example; schema, example values and value index are read once for each database."""
-    from apps.text2sql.schemas.schema_cache import database_view
-
-    settings = PromptConfig(style=style) if isinstance(style, str) else style  # type: ignore[arg-type]
-    plain = settings.style == "pocket"
-    path: Path | str = example.path
-    view = database_view(path, example.database, 0 if plain or settings.schema == "compact" else settings.values)
-    hits: Sequence[Hit] = ()
-    if not plain and settings.hits:
-        from apps.text2sql.schemas.retrieval import value_index
-
-        hits = value_index(path).search(f"{example.question} {example.evidence}", settings.hits)
-    return build_prompt(example, view.schema, settings, hits, view.values)
-
-
-def build_prompts(examples: Sequence[Example], style: PromptConfig | str = "pocket") -> list[list[Message]]:
-    """`prompt_for` each example."""
-    return [prompt_for(example, style) for example in examples]

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from common.config import JudgeConfig
 
-RECIPE_NAMES = ("execution", "arctic", "sql_r1", "skyrl", "reasoning_sql", "qatch", "contrastive")
+Recipe = Literal["execution", "arctic", "sql_r1", "skyrl", "reasoning_sql", "qatch", "contrastive"]
+RECIPE_NAMES: tuple[Recipe, ...] = get_args(Recipe)
 
 
 @dataclass
@@ -28,7 +29,7 @@ class RewardConfig:
             the recipe; see common/rewards/README.md.
     """
 
-    recipe: Literal["execution", "arctic", "sql_r1", "skyrl", "reasoning_sql", "qatch", "contrastive"] = "contrastive"
+    recipe: Recipe = "contrastive"
     weights: dict[str, float] = field(default_factory=dict)
     cap: float = 0.3
     preset: Literal["strict", "bird", "spider_testsuite", "spider2", "defog"] = "strict"

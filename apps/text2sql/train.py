@@ -101,15 +101,13 @@ def training_rows(examples: Sequence[Example], config: Text2SqlConfig) -> Datase
     """Prompts, gold completions and the columns that rewards read, one row an example."""
     from datasets import Dataset
 
-    from apps.text2sql.prompts import build_completion, build_prompts
+    from apps.text2sql.prompts import messages, target
 
     style = config.prompt.style
     return Dataset.from_dict(
         {
-            "prompt": build_prompts(examples, config.prompt),
-            "completion": [
-                [{"role": "assistant", "content": build_completion(example.sql, style)}] for example in examples
-            ],
+            "prompt": [messages(example, config.prompt) for example in examples],
+            "completion": [[{"role": "assistant", "content": target(example.sql, style)}] for example in examples],
             "question": [example.question for example in examples],
             "language": [example.language for example in examples],
             "database": [str(example.path) for example in examples],

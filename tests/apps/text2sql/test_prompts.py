@@ -12,7 +12,7 @@ from apps.text2sql.data_config import DataConfig, PromptConfig
 from apps.text2sql.execution.database import Column, ForeignKey, Schema, Table
 from apps.text2sql.execution.statement import extract_sql, parse_query
 from apps.text2sql.parts.partial import is_well_formed
-from apps.text2sql.prompts import build_completion, build_prompts, prompt_for
+from apps.text2sql.prompts import messages, target
 from apps.text2sql.schemas.retrieval import value_index
 from apps.text2sql.schemas.schema import compact, ddl, mschema
 from apps.text2sql.schemas.schema_cache import database_view
@@ -41,7 +41,7 @@ def test_compact_is_one_line_a_table_with_keys(tmp_path: Path) -> None:
 
 
 def test_the_pocket_prompt_is_the_schema_and_the_question_on_one_line(tmp_path: Path) -> None:
-    (message,) = prompt_for(example(write_database(tmp_path / "music.sqlite"), "How\nmany ?"))
+    (message,) = messages(example(write_database(tmp_path / "music.sqlite"), "How\nmany ?"))
     assert message["role"] == "user"
     assert message["content"].splitlines() == [
         "country: id name",
@@ -115,7 +115,7 @@ def test_mschema_follows_xiyans_layout(tmp_path: Path) -> None:
 def test_the_reasoning_prompt_holds_schema_hint_values_and_question(tmp_path: Path, schema: str) -> None:
     path = write_database(tmp_path / "music.sqlite")
     asked = example(path, "How old is Rose White?", "old means age")
-    text = prompt_for(asked, PromptConfig("reasoning", schema=schema))[0]["content"]  # type: ignore[arg-type]
+    text = messages(asked, PromptConfig("reasoning", schema=schema))[0]["content"]  # type: ignore[arg-type]
     for part in (
         "SQLite",
         "singer",
@@ -128,23 +128,23 @@ def test_the_reasoning_prompt_holds_schema_hint_values_and_question(tmp_path: Pa
     assert "- singer.name = 'Rose White'" in text
     assert "SELECT 1" not in text  # the gold
     plain = PromptConfig("reasoning", schema=schema, hits=0)  # type: ignore[arg-type]
-    assert "may mean" not in prompt_for(asked, plain)[0]["content"]
+    assert "may mean" not in messages(asked, plain)[0]["content"]
 
 
 @pytest.mark.parametrize("style", ["pocket", "reasoning"])
 def test_the_taught_completion_is_well_formed_and_holds_the_query(style: str) -> None:
-    completion = build_completion("SELECT 1", style)
+    completion = target("SELECT 1", style)
     assert extract_sql(completion) == "SELECT 1"
     assert is_well_formed(completion, style)
 
 
 def test_a_changed_database_is_read_again(tmp_path: Path) -> None:
     path = write_database(tmp_path / "music.sqlite")
-    before = prompt_for(example(path))[0]["content"]
+    before = messages(example(path))[0]["content"]
     write_database(
         path, "CREATE TABLE album (id INTEGER PRIMARY KEY, title TEXT); INSERT INTO album VALUES (1, 'Thriller');"
     )
-    after = prompt_for(example(path))[0]["content"]
+    after = messages(example(path))[0]["content"]
     assert "album: id title" in after
     assert "album" not in before
     assert [hit.value for hit in value_index(path).search("who sang thriller")] == ["Thriller"]
@@ -193,7 +193,7 @@ def test_short_values_count_as_whole_words_only(tmp_path: Path) -> None:
 def test_most_values_that_spiders_questions_name_are_shown_and_fast(shared: Path) -> None:
     examples = load_examples(DataConfig(format="spider", path=str(shared / "data/spider_dev_en")))
     start = time.process_time()
-    prompts = [prompt[0]["content"] for prompt in build_prompts(examples, PromptConfig("reasoning"))]
+    prompts = [prompt[0]["content"] for prompt in (messages(one, PromptConfig("reasoning")) for one in examples)]
     assert time.process_time() - start < 30
     named = shown = 0
     for text, asked in zip(prompts, examples, strict=True):

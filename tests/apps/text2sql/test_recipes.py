@@ -17,55 +17,31 @@ from tests.apps.text2sql.data_folders import bird_folder, multispider_folder, ro
 CONFIGS = Path(__file__).resolve().parents[3] / "configs" / "text2sql"
 
 
-def llama(folder: Path) -> Path:
-    """The published shape of Llama-3.2-3B."""
-    from transformers import LlamaConfig
+#: Published shapes of Llama-3.2-3B, Qwen2.5-Coder-7B and SmolLM2-135M: class, vocabulary, width, inner width, layers,
+#: heads, key-value heads, tied embeddings.
+SHAPES = {
+    "llama3-3b": ("Llama", 128256, 3072, 8192, 28, 24, 8, True),
+    "qwen2.5-coder-7b": ("Qwen2", 152064, 3584, 18944, 28, 28, 4, False),
+    "smollm2-135m": ("Llama", 49152, 576, 1536, 30, 9, 3, True),
+}
 
-    LlamaConfig(
-        vocab_size=128256,
-        hidden_size=3072,
-        intermediate_size=8192,
-        num_hidden_layers=28,
-        num_attention_heads=24,
-        num_key_value_heads=8,
-        tie_word_embeddings=True,
-        architectures=["LlamaForCausalLM"],
+
+def model(folder: Path, name: str) -> str:
+    """A folder with a config.json of one of `SHAPES`."""
+    import transformers
+
+    kind, vocabulary, width, inner, layers, heads, key_values, tied = SHAPES[name]
+    getattr(transformers, f"{kind}Config")(
+        vocab_size=vocabulary,
+        hidden_size=width,
+        intermediate_size=inner,
+        num_hidden_layers=layers,
+        num_attention_heads=heads,
+        num_key_value_heads=key_values,
+        tie_word_embeddings=tied,
+        architectures=[f"{kind}ForCausalLM"],
     ).save_pretrained(folder)
-    return folder
-
-
-def qwen(folder: Path) -> Path:
-    """The published shape of Qwen2.5-Coder-7B."""
-    from transformers import Qwen2Config
-
-    Qwen2Config(
-        vocab_size=152064,
-        hidden_size=3584,
-        intermediate_size=18944,
-        num_hidden_layers=28,
-        num_attention_heads=28,
-        num_key_value_heads=4,
-        tie_word_embeddings=False,
-        architectures=["Qwen2ForCausalLM"],
-    ).save_pretrained(folder)
-    return folder
-
-
-def smollm(folder: Path) -> Path:
-    """The published shape of SmolLM2-135M."""
-    from transformers import LlamaConfig
-
-    LlamaConfig(
-        vocab_size=49152,
-        hidden_size=576,
-        intermediate_size=1536,
-        num_hidden_layers=30,
-        num_attention_heads=9,
-        num_key_value_heads=3,
-        tie_word_embeddings=True,
-        architectures=["LlamaForCausalLM"],
-    ).save_pretrained(folder)
-    return folder
+    return str(folder)
 
 
 def multispider(folder: Path) -> Path:
@@ -90,11 +66,11 @@ def options(name: str, folder: Path) -> list[str]:
     """What a user with the weights and the data on disk adds to a recipe's command."""
     if name == "llama3-3b-multispider":
         data = str(multispider(folder / "data"))
-        return ["--model.path", str(llama(folder / "model")), "--train.path", data, "--heldout.path", data]
+        return ["--model.path", model(folder / "model", "llama3-3b"), "--train.path", data, "--heldout.path", data]
     if name.startswith("qwen2.5-coder-7b-bird"):
-        return ["--model.path", str(qwen(folder / "model")), *bird(folder / "data")]
+        return ["--model.path", model(folder / "model", "qwen2.5-coder-7b"), *bird(folder / "data")]
     if name == "smollm2-135m-spider":
-        return ["--model.path", str(smollm(folder / "model")), "--model.gguf_file", "null"]
+        return ["--model.path", model(folder / "model", "smollm2-135m"), "--model.gguf_file", "null"]
     return []
 
 
