@@ -22,7 +22,7 @@ POCKET = Path(__file__).resolve().parents[3] / "configs" / "medvqa" / "pocket.ya
 
 @pytest.mark.parametrize("recipe", ["adaptive", pytest.param("exact_match", marks=pytest.mark.slow)])
 def test_reinforcement_raises_accuracy_on_the_questions_practised(recipe, tmp_path):
-    options = ["--grpo.steps=40", "--grpo.prompts_per_step=8", "--grpo.learning_rate=5e-4", "--grpo.eval_every=0"]
+    options = ["--grpo.steps=28", "--grpo.prompts_per_step=8", "--grpo.learning_rate=5e-4", "--grpo.eval_every=0"]
     config = load(MedVqaConfig, POCKET, [*options, f"--reward.recipe={recipe}", "--train.limit=600"])
     examples = [one for one in load_examples(config.train) if one.question_type in ("size", "count")][:48]
     model, processor = open_model(config, training=True)
