@@ -5,6 +5,6 @@ against each other, `scorer` puts it together.
 """
 
 from apps.medvqa.answers.extraction import Extracted, extract
-from apps.medvqa.answers.scorer import CORRECT, PARTS, AnswerScore, AnswerScorer, score_answer
+from apps.medvqa.answers.scorer import CORRECT, PARTS, AnswerScore, AnswerScorer
 
-__all__ = ["CORRECT", "PARTS", "AnswerScore", "AnswerScorer", "Extracted", "extract", "score_answer"]
+__all__ = ["CORRECT", "PARTS", "AnswerScore", "AnswerScorer", "Extracted", "extract"]

@@ -285,16 +285,6 @@ class AnswerScorer:
         return AnswerScore(score, text, "words in common", "", _parts(recall=score))
 
 
-def score_answer(answer: object, reference: str | Sequence[str], question: str = "") -> AnswerScore:
-    """`AnswerScorer.score` with the shipped words."""
-    return _shipped().score(answer, reference, question)
-
-
-@lru_cache(maxsize=1)
-def _shipped() -> AnswerScorer:
-    return AnswerScorer()
-
-
 def _says_none(meaning: Meaning) -> bool:
     """Whether a text says that there is none: "none", "0", "neither kidney", "no fractures"."""
     if meaning.denied or meaning.said == {False}:

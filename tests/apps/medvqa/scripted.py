@@ -8,10 +8,13 @@ from typing import Any
 
 from PIL.Image import Image
 
+from apps.medvqa.answers import AnswerScorer
 from apps.medvqa.assistant import Answer
 from apps.medvqa.config import MedVqaConfig
 from common.config import LanguageModelConfig
 
+#: With the shipped words.
+score_answer = AnswerScorer().score
 TEXTS = ["Is there a nodule? yes no", "<think>The lung is clear.</think><answer>no</answer>"] * 20
 
 

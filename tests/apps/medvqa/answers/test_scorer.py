@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from apps.medvqa.answers import PARTS, AnswerScorer, score_answer
+from apps.medvqa.answers import PARTS, AnswerScorer
 from common.errors import DataError, RewardError
+from tests.apps.medvqa.scripted import score_answer
 
 RIGHT, WRONG = 0.8, 0.2
 

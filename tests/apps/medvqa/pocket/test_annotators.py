@@ -6,9 +6,9 @@ import re
 
 import pytest
 
-from apps.medvqa.answers import score_answer
 from apps.medvqa.pocket import is_right, load_pocket
 from apps.medvqa.pocket.annotators import TURNED, annotated, terse, viewers_side
+from tests.apps.medvqa.scripted import score_answer
 
 EXAMPLES = load_pocket("demonstrations", 600, pictures=False)
 SIDED = [one for one in EXAMPLES if viewers_side(one) is not one]
