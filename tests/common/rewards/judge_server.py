@@ -24,6 +24,7 @@ class JudgeServer(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), Handler)
         self.answer: Callable[[dict[str, Any]], Answer] = lambda body: chat('{"score": 1}')
         self.bodies: list[dict[str, Any]] = []
+        self.headers: list[Any] = []
 
     @property
     def url(self) -> str:
@@ -41,6 +42,7 @@ class Handler(JsonHandler):
     def do_POST(self) -> None:
         body = self.read()
         self.server.bodies.append(body)
+        self.server.headers.append(self.headers)
         self.send(*self.server.answer(body))
 
 
