@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, is_dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_type_hints
 
@@ -201,11 +202,13 @@ def load(kind: type[ConfigT], file: Path | str | None, overrides: Sequence[str] 
         UsageError: unknown key (names the nearest known one), wrong type, or unreadable file.
     """
     given = [*(["--config", str(file)] if file is not None else []), *overrides]
-    return parse(config_parser(kind), kind, given)[0]
+    parser = config_parser(kind)  # type: ignore[arg-type]  # mypy calls no type of a type variable hashable
+    return parse(parser, kind, given)[0]
 
 
+@cache  # building it takes as long as reading a file by it
 def config_parser(kind: type) -> ArgumentParser:
-    """A jsonargparse parser with `--config FILE` and one dotted option for every field of `kind`."""
+    """A jsonargparse parser with `--config FILE` and one dotted option for every field of `kind`; callers share it."""
     from jsonargparse import ArgumentParser
 
     parser = ArgumentParser(exit_on_error=False, default_env=False)
@@ -258,6 +261,15 @@ def typed(kind: type, arguments: Sequence[str]) -> list[str]:
 def to_dict(config: Any) -> dict[str, Any]:
     """A config dataclass as plain nested dictionaries, for YAML and JSON."""
     return asdict(config)
+
+
+def flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Dotted names and values of nested dictionaries, such as `to_dict` gives."""
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            yield from flat(value, f"{prefix}{name}.")
+        else:
+            yield prefix + name, value
 
 
 def nearest(name: str, known: Sequence[str]) -> str:

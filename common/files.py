@@ -54,6 +54,13 @@ def append_jsonl(path: Path | str, rows: Iterable[Mapping[str, Any]]) -> None:
         file.write("".join(_line(row) for row in rows))
 
 
+def cut_unfinished(path: Path | str) -> None:
+    """Drop a JSON Lines file's last line where a killed writer did not end it."""
+    text = Path(path).read_text(encoding="utf-8", errors="replace")
+    if not text.endswith("\n"):
+        write_text(path, text[: text.rfind("\n") + 1])
+
+
 def parse_json(text: str | bytes) -> Any:
     """One JSON document.
 

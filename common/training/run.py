@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, is_dataclass
 from datetime import datetime
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -305,6 +306,7 @@ def undisturbed_rng() -> Iterator[None]:
         set_rng_state(state)
 
 
+@cache
 def versions() -> dict[str, str]:
     """Installed versions of the packages that decide a run's numbers."""
     found = {}
@@ -316,7 +318,11 @@ def versions() -> dict[str, str]:
 
 def git_commit() -> str | None:
     """The checkout's commit, with "+changes" where files differ from it; None outside a checkout."""
-    root = Path(__file__).resolve().parents[2]
+    return _commit(Path(__file__).resolve().parents[2])
+
+
+@cache  # a process has loaded its code once, and git takes a tenth of a second
+def _commit(root: Path) -> str | None:
     if not (root / ".git").exists():
         return None
     try:
