@@ -8,7 +8,7 @@ from apps.driving import demo_player as player
 from apps.driving import demo_view as view
 from apps.driving.config import DrivingConfig
 from apps.driving.demo_handlers import Handlers
-from apps.driving.sight import LONGEST_GOAL, open_sight, to_try
+from apps.driving.demo_sight import LONGEST_GOAL, open_sight, to_try
 from apps.driving.workbench import MOST_VEHICLES, MOST_WALKERS, Workbench
 from common import ui
 

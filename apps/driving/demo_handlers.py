@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from apps.driving import demo_view as view
-from apps.driving.filming import Film
-from apps.driving.sight import MAKE, to_try
+from apps.driving.demo_film import Film
+from apps.driving.demo_sight import MAKE, to_try
 from apps.driving.workbench import Wish, Workbench
 from common.errors import TouchstoneError
 

@@ -11,12 +11,12 @@ from collections.abc import Sequence
 import numpy as np
 
 from apps.driving import demo_plots
+from apps.driving.demo_film import SIDE, Film, Moment
 from apps.driving.demo_plots import Line, Plot, key_of, plots_html
+from apps.driving.demo_sight import Likeness
 from apps.driving.env_config import KMH
-from apps.driving.filming import SIDE, Film, Moment
 from apps.driving.measures.episodes import Episode
 from apps.driving.measures.scores import driving_score
-from apps.driving.sight import Likeness
 from apps.driving.workbench import Paid
 
 #: Recipes whose parts are VLM-RL's factors; what they are called here. Parts of other recipes keep their names.

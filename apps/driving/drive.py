@@ -15,7 +15,7 @@ from common.errors import UsageError
 
 if TYPE_CHECKING:
     from apps.driving.drivers.base import Driver
-    from apps.driving.env import DrivingEnv
+    from apps.driving.environment.env import DrivingEnv
     from apps.driving.measures.episodes import Episode
     from apps.driving.roads.network import RoadNetwork
     from apps.driving.roads.routes import Route
@@ -76,13 +76,13 @@ def run_drive(
         0; 1 where the simulator broke the drive off; 130 after Ctrl-C, with everything closed and the film kept.
     """
     from apps.driving.backends.base import Traffic
+    from apps.driving.backends.choose import chosen
     from apps.driving.drivers.base import env_of
     from apps.driving.drivers.load import load_driver
-    from apps.driving.env import DrivingEnv
+    from apps.driving.environment.env import DrivingEnv
     from apps.driving.measures.episodes import LOST
     from apps.driving.recording import open_recorder
     from apps.driving.roads.library import load_roads
-    from apps.driving.simulators import chosen
 
     seed = config.seed
     if seed < 0:
@@ -131,10 +131,10 @@ def drive(
         quiet: show no status line.
     """
     from apps.driving.drivers.base import begin
-    from apps.driving.measures import vlm_rl
-    from apps.driving.measures.episodes import Case, Episode
+    from apps.driving.environment.termination import Ending
+    from apps.driving.measures.episodes import Case
+    from apps.driving.measures.vlm_rl import episode_of
     from apps.driving.recording import Recording
-    from apps.driving.termination import Ending
 
     interrupted, summary = False, None
     with ExitStack() as stack:
@@ -160,13 +160,7 @@ def drive(
                 raise
             summary = env.summary.result(Ending(STOPPED, truncated=True))
     case = Case(route.town, route.name, traffic.vehicles, traffic.walkers, traffic.parked, seed)
-    episode = Episode.of(
-        case,
-        driver.name,
-        summary,
-        vlm_rl_completion=vlm_rl.completion(route, summary["track"]),
-        vlm_rl_success=vlm_rl.success(route, summary["track"]),
-    )
+    episode = episode_of(case, driver.name, summary, route)
     return Drive(episode, None if recording.path is None else str(recording.path), interrupted)
 
 

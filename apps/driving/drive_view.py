@@ -8,14 +8,11 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from apps.driving.env_config import KMH
+from apps.driving.env_config import CLEAR, KMH
 from common import ui
 
 if TYPE_CHECKING:
     from apps.driving.measures.episodes import Episode
-
-#: What `info["state"]` says where nothing lies on the way ahead.
-CLEAR = 1e3
 
 
 def status(state: Mapping[str, float], scores: Mapping[str, float]) -> str:

@@ -51,7 +51,7 @@ def _maps(config: DrivingConfig) -> str:
 
 
 def _heldout(config: DrivingConfig) -> str:
-    from apps.driving.evaluating import cases
+    from apps.driving.measures.evaluation import cases
 
     _here(config, config.evaluate.maps)
     return f"{len(cases(config.evaluate, config.env.routes.folders))} episodes on {', '.join(config.evaluate.maps)}"
@@ -66,7 +66,7 @@ def _overlap(config: DrivingConfig) -> str:
 
 
 def _environment(config: DrivingConfig) -> str:
-    from apps.driving.env import DrivingEnv
+    from apps.driving.environment.env import DrivingEnv
 
     _here(config, config.env.routes.maps)
     env = DrivingEnv(config.env)

@@ -8,6 +8,8 @@ from typing import Literal
 from common.errors import UsageError
 
 KMH = 1 / 3.6
+#: Stands for "nothing on the way ahead" where a number must be finite, in metres.
+CLEAR = 1e3
 
 
 @dataclass

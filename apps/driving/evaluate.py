@@ -14,9 +14,9 @@ from common.errors import DataError, UsageError
 from common.files import read_json, write_json
 
 if TYPE_CHECKING:
-    from apps.driving.evaluating import Course
     from apps.driving.measures.comparison import Comparison
     from apps.driving.measures.episodes import Episode
+    from apps.driving.measures.evaluation import Course
 
 FORMAT = 1
 EVALUATION, REPORT = "evaluation.json", "report.html"
@@ -62,8 +62,8 @@ def run_evaluate(
     Returns:
         0, or 1 where the simulator broke an episode off.
     """
-    from apps.driving.evaluating import cases
     from apps.driving.measures.episodes import LOST
+    from apps.driving.measures.evaluation import cases
     from apps.driving.measures.evaluation_report import print_tables
     from apps.driving.measures.tables import groups, remark
 
@@ -110,9 +110,9 @@ def prepare(
     Raises:
         UsageError: a driver is named twice or unknown, or there is no such simulator.
     """
-    from apps.driving.evaluating import Course, Loader
+    from apps.driving.backends.choose import chosen
+    from apps.driving.measures.evaluation import Course, Loader
     from apps.driving.roads.library import load_roads
-    from apps.driving.simulators import chosen
 
     if len(set(names)) < len(names):
         raise UsageError(f"a policy is named twice in {', '.join(names)}")
@@ -131,8 +131,8 @@ def prepare(
 
 def drive(course: Course, wanted: Sequence[Any], out: str | None, quiet: bool) -> Evaluation:
     """All episodes of one driver, those of an earlier, interrupted call among them."""
-    from apps.driving.evaluating import evaluate
-    from apps.driving.journal import Journal
+    from apps.driving.measures.evaluation import evaluate
+    from apps.driving.measures.journal import Journal
 
     rules = course.rules()
     journal = None if out is None else Journal(Path(out) / "episodes" / _slug(course.label), rules)
@@ -171,9 +171,9 @@ def write(
 ) -> None:
     """Write `evaluation.json` and `report.html`."""
     from apps.driving.measures.evaluation_report import write_report
+    from apps.driving.measures.films import choose, show
     from apps.driving.measures.tables import groups
     from apps.driving.roads.library import load_roads
-    from apps.driving.showing import choose, show
 
     episodes = [episode for one in found for episode in one.episodes]
     write_json(

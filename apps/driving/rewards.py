@@ -41,12 +41,13 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from apps.driving.calibration import read_calibration
+from apps.driving.env_config import KMH
 from apps.driving.goals import VLM_RL_CLIP, WORDINGS
 from apps.driving.parts.factors import FACTORS, driving_factors, events
 from apps.driving.parts.language import Lord, RoboClip, VlmSr
 from apps.driving.parts.progress import CarlProgress, Progress
 from apps.driving.parts.rules import Asap, Chen, Revolve, Roach, Tirl
-from apps.driving.parts.synthesis import KMH, GoalOnly, Synthesis
+from apps.driving.parts.synthesis import GoalOnly, Synthesis
 from apps.driving.reward_config import RECIPE_NAMES, RewardConfig, worded
 from common.config import nearest
 from common.errors import UsageError

@@ -90,9 +90,9 @@ def train_one(
     sees = "images" in reward.needs
     config = replace(config, env=replace(config.env, picture=config.env.picture if sees else ViewConfig()))
     if config.learn.engine == "rllib" and not run.finished(STAGE):
-        from apps.driving import on_rllib
+        from apps.driving import train_rllib
 
-        on_rllib.train(run, STAGE, config, reward, LOGGED)
+        train_rllib.train(run, STAGE, config, reward, LOGGED)
     elif not run.finished(STAGE):
         venv, callbacks = attached(config, reward, encode)
         try:
@@ -199,8 +199,8 @@ class Maker:
     def __call__(self) -> Any:
         """The environment; on a simulator that repeats itself exactly, one that a resumed run can go on with."""
         from apps.driving.backends.backend_config import for_worker
-        from apps.driving.env import DrivingEnv
-        from apps.driving.simulators import Simulator
+        from apps.driving.backends.choose import Simulator
+        from apps.driving.environment.env import DrivingEnv
         from common.training.replayed import Replayed
 
         backend = for_worker(self.config.simulator, self.rank)
@@ -212,9 +212,9 @@ def quick(config: DrivingConfig) -> Callable[[Policy], Mapping[str, float]] | No
     """A measurement on a few held-out routes; None where none is asked for."""
     if not config.control.eval_every:
         return None
+    from apps.driving.backends.choose import Simulator
     from apps.driving.drivers.trained import Trained
-    from apps.driving.evaluating import Course, cases, evaluate
-    from apps.driving.simulators import Simulator
+    from apps.driving.measures.evaluation import Course, cases, evaluate
 
     wanted = cases(config.evaluate, config.env.routes.folders)
     few = wanted[:: max(len(wanted) // QUICK, 1)][:QUICK]
@@ -250,7 +250,7 @@ def keep(run: Run, config: DrivingConfig) -> None:
 def measured(run: Run, config: DrivingConfig) -> list[Evaluation]:
     """The trained driver and those beside it, on the held-out routes; kept in `driven`, and only read where it is."""
     from apps.driving.evaluate import REPORT, drive, prepare, write
-    from apps.driving.evaluating import cases
+    from apps.driving.measures.evaluation import cases
 
     courses = prepare(config, [str(run.folder), *BESIDE])
     wanted = cases(config.evaluate, config.env.routes.folders)

@@ -11,20 +11,20 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from apps.driving import filming
+from apps.driving import demo_film
 from apps.driving.config import DrivingConfig
+from apps.driving.demo_film import EVERY, Film, Moment
 from apps.driving.drivers.load import NAMED
 from apps.driving.env_config import RouteConfig, ViewConfig
-from apps.driving.filming import EVERY, Film, Moment
 from apps.driving.reward_config import RECIPE_NAMES, DecompositionConfig, IntrinsicConfig
 from common.errors import UsageError
 from common.files import locate
 
 if TYPE_CHECKING:
+    from apps.driving.demo_sight import Sight
     from apps.driving.drivers.base import Driver
-    from apps.driving.env import DrivingEnv
+    from apps.driving.environment.env import DrivingEnv
     from apps.driving.roads.routes import Route
-    from apps.driving.sight import Sight
 
 MOST_VEHICLES, MOST_WALKERS, MOST_SEED = 40, 30, 1_000_000
 #: Routes that are planned where a map has no fixed ones.
@@ -154,7 +154,7 @@ class Workbench:
         driver = load_driver(policy, self.config.env)
         env = self._env(driver, wish.town)
         traffic = Traffic(vehicles, walkers)
-        yield from filming.drive(env, driver, route, traffic, seed, policies[policy], self.sight, every)
+        yield from demo_film.drive(env, driver, route, traffic, seed, policies[policy], self.sight, every)
 
     def score(self, film: Film, recipe: str) -> Paid:
         """What a recipe's reward pays for every step of a film.
@@ -188,10 +188,10 @@ class Workbench:
 
     def _env(self, driver: Driver, town: str) -> DrivingEnv:
         """What the driver observes is its own, what ends the episode is the evaluation's."""
+        from apps.driving.backends.choose import Simulator
         from apps.driving.drivers.base import env_of
-        from apps.driving.env import DrivingEnv
+        from apps.driving.environment.env import DrivingEnv
         from apps.driving.pocket.moments import pocket_view
-        from apps.driving.simulators import Simulator
 
         own = env_of(driver, self.config.env)
         view = self.config.env.picture if self.config.env.picture.kind == "rgb" else pocket_view()

@@ -43,7 +43,7 @@ APP = App(
         Verb(
             "export",
             "a finished scene again, as a finer mesh or larger pictures",
-            "apps.text3d.outputs:run_export",
+            "apps.text3d.export.outputs:run_export",
             (
                 Flag("run", "run folder of `generate`, or its scene.safetensors", {"type": str}),
                 Flag("--out", "folder for the files", {"required": True}),

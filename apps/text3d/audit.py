@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 from common.scored_rows import finite
 
 if TYPE_CHECKING:
-    from apps.text3d.answers import Judged
-    from apps.text3d.assay import Line, Steadiness
-    from apps.text3d.audit_cases import Subjects
-    from apps.text3d.audit_truth import FactAgreement
+    from apps.text3d.auditing.assay import Line, Steadiness
+    from apps.text3d.auditing.cases import Subjects
+    from apps.text3d.auditing.truth import FactAgreement
     from apps.text3d.config import Text3dConfig
+    from apps.text3d.reward_answers import Judged
     from apps.text3d.rewards import Text3dReward
     from common.rewards.audit.measures import MutationResult
     from common.stats import Interval
@@ -81,8 +81,8 @@ def run_audit(config: Text3dConfig, rows: int = 16, out: str | None = None, json
         UsageError: a model cannot be opened, or less than two scenes were found.
         GraderFailure: the grader failed on every true row.
     """
-    from apps.text3d.audit_cases import subjects
-    from apps.text3d.audit_page import print_audit, write_report
+    from apps.text3d.auditing.cases import subjects
+    from apps.text3d.auditing.page import print_audit, write_report
     from apps.text3d.rewards import build_reward
     from common.files import write_json
     from common.training.run import set_threads
@@ -114,8 +114,8 @@ def audit_reward(reward: Text3dReward, those: Subjects, config: Text3dConfig, qu
     Raises:
         GraderFailure: the grader failed on every true row.
     """
-    from apps.text3d import assay
-    from apps.text3d.audit_truth import exact, facts, geometry
+    from apps.text3d.auditing import assay
+    from apps.text3d.auditing.truth import exact, facts, geometry
     from common.errors import GraderFailure
     from common.ui import progress
 

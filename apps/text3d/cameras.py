@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from apps.text3d.optimise_config import ViewpointConfig
 from common.errors import UsageError
 
 
@@ -135,3 +136,26 @@ def orbit(
     c2w[:, :3, :3] = rotation
     c2w[:, :3, 3] = torch.tensor(target) + outward * each(distance)[:, None]
     return Cameras(c2w, torch.deg2rad(each(fovy)), size, size)
+
+
+def drawn(config: ViewpointConfig, size: int, generator: torch.Generator) -> Cameras:
+    """The cameras of one step of an optimisation: `config.views` at equal steps of azimuth.
+
+    Args:
+        config: the bounds.
+        size: height and width of the pictures.
+        generator: that draws; every step takes the same number of numbers from it.
+    """
+    turn, front, *unit = torch.rand(5, generator=generator).tolist()
+    first = 0.0 if front < config.front else 360 * turn
+    azimuth = [first + 360 * view / config.views for view in range(config.views)]
+    elevation, distance, fovy = (
+        low + (high - low) * share
+        for (low, high), share in zip((config.elevation, config.distance, config.fovy), unit, strict=True)
+    )
+    return orbit(azimuth, elevation, distance, fovy, size)
+
+
+def around(views: int, size: int, elevation: float = 15.0, first: float = 0.0) -> Cameras:
+    """Fixed cameras all around, for previews, turntables and judges; the first at azimuth `first`."""
+    return orbit([first + 360 * view / views for view in range(views)], elevation, size=size)

@@ -10,13 +10,46 @@ from typing import Any
 import numpy as np
 
 from apps.text3d.config import Text3dConfig
-from apps.text3d.recipes import with_recipe
 from apps.text3d.train import FIGURES, Made, Result, train_one
 from common import ui
+from common.errors import UsageError
 from common.files import write_json
+from common.schedule import read_schedule
 from common.stats import Interval, bootstrap, paired_bootstrap
 
 Results = Mapping[tuple[str, int], Result]
+#: Every guidance that has a weight, as `guidance.…` names it.
+TERMS = ("sds.weight", "clip.weight", "vlm.semantic", "vlm.spatial", "vlm.consistency", "analytic", "own.weight")
+
+RECIPES: dict[str, tuple[str, ...]] = {
+    "sds": ("sds.weight",),
+    "sds-clip": ("sds.weight", "clip.weight"),
+    "sds-vlm-semantic": ("sds.weight", "vlm.semantic"),
+    "sds-vlm": ("sds.weight", "vlm.semantic", "vlm.spatial"),
+    "clip": ("clip.weight",),
+    "vlm": ("vlm.semantic", "vlm.spatial"),
+    "analytic": ("analytic",),
+    "own": ("own.weight",),
+}
+
+
+def with_recipe(config: Text3dConfig, recipe: str) -> Text3dConfig:
+    """The settings with a recipe's guidances alone.
+
+    Raises:
+        UsageError: there is no such recipe, or a guidance of it has no weight to take.
+    """
+    if recipe not in RECIPES:
+        raise UsageError(f"comparison.recipes: there is no {recipe!r}; choose from {', '.join(RECIPES)}")
+    own = deepcopy(config)
+    for term in TERMS:
+        block, _, name = term.rpartition(".")
+        holder = getattr(own.guidance, block) if block else own.guidance
+        if term not in RECIPES[recipe]:
+            setattr(holder, name, 0.0)
+        elif not any(read_schedule(getattr(holder, name), f"guidance.{term}").bounds):
+            raise UsageError(f"the recipe {recipe!r} needs guidance.{term}, whose weight is 0 in the settings")
+    return own
 
 
 def check(config: Text3dConfig) -> None:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 from apps.text3d import demo_view as view
 from apps.text3d.config import Text3dConfig
 from apps.text3d.demo_handlers import FILES, FIRST, PARTS, Handlers
+from apps.text3d.demo_wishes import EXAMPLES, LONGEST_PROMPT, MOST_SEED, MOST_STEPS, kinds, knobs
 from apps.text3d.generate import ANALYTIC
-from apps.text3d.wishes import EXAMPLES, LONGEST_PROMPT, MOST_SEED, MOST_STEPS, kinds, knobs
 from apps.text3d.workbench import EVERY, Workbench
 from common import ui
 
@@ -136,7 +136,7 @@ def _wish_controls(workbench: Workbench) -> tuple[Any, Any, list[Any]]:
 
 
 def _weight_controls(workbench: Workbench) -> list[Any]:
-    """A slider for each weight, in the order of `wishes.PLACES`; locked where its model is missing."""
+    """A slider for each weight, in the order of `demo_wishes.PLACES`; locked where its model is missing."""
     import gradio as gr
 
     found = []

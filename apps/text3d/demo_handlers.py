@@ -9,7 +9,7 @@ from threading import Event
 from typing import Any
 
 from apps.text3d import demo_view as view
-from apps.text3d.wishes import PLACES, Wish
+from apps.text3d.demo_wishes import PLACES, Wish
 from apps.text3d.workbench import EVERY, Made, Moment, Workbench
 from common.errors import TouchstoneError
 

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 from apps.text3d.judging import MEASURES
 
 if TYPE_CHECKING:
+    from apps.text3d.demo_answers import SceneAnswer
     from apps.text3d.export.turntable import Frames
     from apps.text3d.judging.geometry import Verdict
-    from apps.text3d.scene_answers import SceneAnswer
     from apps.text3d.workbench import Moment
 
 #: Points that the loss curve has at most, and its size in the units of its own drawing.

@@ -13,7 +13,7 @@ from pathlib import Path
 from apps.text3d.config import Text3dConfig
 from apps.text3d.dry_run_models import Diffusion, Sight, diffusion, half, scene_numbers, sight
 from apps.text3d.guidance.front import settled
-from apps.text3d.marks import used
+from apps.text3d.guidance.provenance import used
 from apps.text3d.prompts.parser import parse
 from apps.text3d.prompts.prompt import Prompt
 from common.errors import UsageError
@@ -264,9 +264,9 @@ def memory(config: Text3dConfig, found: Found) -> str:
 
 
 def _stand_ins(config: Text3dConfig, found: Found) -> str:
+    from apps.text3d.cameras import around
+    from apps.text3d.dry_run_stand_ins import stand_in_config
     from apps.text3d.generate import learner_of
-    from apps.text3d.stand_ins import stand_in_config
-    from apps.text3d.viewpoints import around
 
     if found.prompt is None:
         raise NotChecked("needs the prompt")

@@ -10,17 +10,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from apps.text3d.config import Text3dConfig
-from apps.text3d.going_on import resumed, taken
-from apps.text3d.marks import untrained, used
-from apps.text3d.timing import time_shares
+from apps.text3d.guidance.provenance import untrained, used
+from apps.text3d.judging import MEASURES
+from apps.text3d.optimisation.timing import time_shares
+from apps.text3d.resume import resumed, taken
+from common import ui
 from common.errors import UsageError
-from common.files import write_json, write_text
+from common.files import read_json, write_json, write_text
 
 if TYPE_CHECKING:
-    from apps.text3d.fronts import Fronts, FrontWatch
     from apps.text3d.guidance.build import Models
     from apps.text3d.judging.geometry import Verdict
-    from apps.text3d.optimise import SceneLearner, SceneModule
+    from apps.text3d.optimisation.fronts import Fronts, FrontWatch
+    from apps.text3d.optimisation.learner import SceneLearner, SceneModule
     from apps.text3d.prompts.prompt import Prompt
     from common.training.run import Run
 
@@ -72,7 +74,7 @@ def run_generate(
         resume: folder of a run, in place of a prompt; its settings are taken.
         name: of the run folder; prompt, date and time where not given.
         json_output: print JSON instead of a table.
-        best_of: scenes of as many seeds, of which the best is taken; see `best`.
+        best_of: scenes of as many seeds, of which the best is taken; see `run_best`.
         dry_run: only look at configuration, prompt, models and memory, and take a step with tiny stand-ins.
         given: settings as they were typed; of a run that is gone on with, they may change its steps and minutes.
 
@@ -80,8 +82,7 @@ def run_generate(
         UsageError: no prompt, one of which nothing was understood, or a run is to go on with other settings.
         SceneFailure: the optimisation went wrong; the last checkpoint is whole.
     """
-    from apps.text3d import best
-    from apps.text3d.shown import show
+    from apps.text3d.best_of import count_in, run_best
     from common.training.run import Run, set_threads
 
     if dry_run:
@@ -93,8 +94,8 @@ def run_generate(
         raise UsageError('give a prompt, such as "a red cube left of a blue sphere", or --resume RUN')
     if best_of < 1:
         raise UsageError(f"--best_of {best_of}: give the number of seeds, 1 or more")
-    if best_of > 1 or (resume is not None and best.count_in(Path(resume))):
-        return best.run_best(config, prompt, best_of, resume, name, json_output, given)
+    if best_of > 1 or (resume is not None and count_in(Path(resume))):
+        return run_best(config, prompt, best_of, resume, name, json_output, given)
     if resume is not None:
         run = Run.resume(resume)
         config, prompt = resumed(run, given, taken(run, STAGE)), (run.folder / "prompt.txt").read_bytes().decode()
@@ -166,9 +167,9 @@ def learner_of(config: Text3dConfig, wanted: Prompt, models: Models | None = Non
         UsageError: no guidance has a weight, or one that has names no model.
     """
     from apps.text3d.guidance.build import build
-    from apps.text3d.optimise import SceneLearner
+    from apps.text3d.optimisation.learner import SceneLearner
+    from apps.text3d.optimisation.regularisers import regularisers
     from apps.text3d.scenes.build import maker
-    from apps.text3d.tidying import regularisers
 
     tidy = regularisers(config.optimise.regularisers)
     guidance = build(config.guidance, wanted, config.seed, models)
@@ -184,13 +185,13 @@ def shape(config: Text3dConfig, prompt: str, run: Run, models: Models | None = N
         run: the scene's folder.
         models: of the guidances, that are open already; more are added.
     """
-    from apps.text3d.clock import Clock
-    from apps.text3d.critics import second_wording
     from apps.text3d.dry_run import sides
+    from apps.text3d.export.outputs import sheet
     from apps.text3d.export.turntable import turn, write_video
-    from apps.text3d.hacking import HackingWatch
     from apps.text3d.judging.geometry import judge, unjudged
-    from apps.text3d.outputs import sheet
+    from apps.text3d.optimisation.clock import Clock
+    from apps.text3d.optimisation.critics import second_wording
+    from apps.text3d.optimisation.hacking import HackingWatch
     from common.training.stage import run_stage
 
     wanted = read(prompt, anything(config))
@@ -239,10 +240,10 @@ def _front_watch(
     config: Text3dConfig, wanted: Prompt, learner: SceneLearner, run: Run, side: int
 ) -> FrontWatch | None:
     """A watch for fronts on several sides; None of things without one, and where no real model can be asked."""
-    from apps.text3d.critics import front_critic
-    from apps.text3d.fronts import FrontWatch
     from apps.text3d.guidance.front import may_have_front, real
-    from apps.text3d.marks import models
+    from apps.text3d.guidance.provenance import models
+    from apps.text3d.optimisation.critics import front_critic
+    from apps.text3d.optimisation.fronts import FrontWatch
 
     if not may_have_front(wanted) or not all(real(name) for _, name in models(config.guidance)):
         return None
@@ -258,8 +259,8 @@ def export(result: Result, config: Text3dConfig, prompt: str) -> None:
 
     from apps.text3d.export.fingerprint import fingerprint
     from apps.text3d.export.kept import SCENE, write_scene
+    from apps.text3d.export.outputs import figures, write_files
     from apps.text3d.guidance.front import settled
-    from apps.text3d.outputs import figures, write_files
     from common.training.run import plain
 
     folder, remark = result.run.folder, note(config)
@@ -280,3 +281,24 @@ def export(result: Result, config: Text3dConfig, prompt: str) -> None:
             "fronts": None if result.fronts is None else result.fronts.told(),
         },
     )
+
+
+def show(folder: Path, remark: str, json_output: bool) -> None:
+    """Print what the judge found and where the files lie, of a run's folder with `result.json`."""
+    told = read_json(folder / "result.json")
+    if json_output:
+        ui.print_json(told | {"folder": str(folder)})
+        return
+    shares = [told["geometry"][name] for name in MEASURES]
+    ui.table(
+        told["prompt"],
+        [*(f"{name}s right, %" for name in MEASURES)],
+        [["–" if share is None else f"{100 * share:.0f}" for share in shares]],
+        "Judged by the field's geometry, which no guidance sees." + (f" The scene is {remark}." if remark else ""),
+    )
+    for reason in told["reasons"]:
+        ui.say(f"- {reason}")
+    if chosen := told.get("best_of"):
+        scores = ", ".join(f"{name} {'–' if one is None else f'{one:.3f}'}" for name, one in chosen["scores"].items())
+        ui.say(f"{chosen['picked']} of {len(chosen['scores'])}, by {chosen['by']}: {scores}")
+    ui.say(f"scene.glb, scene.ply, scene.safetensors, turntable.mp4, sheet.png: {folder}")

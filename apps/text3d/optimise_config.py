@@ -39,7 +39,7 @@ class ViewpointConfig:
 
 @dataclass
 class RegulariserConfig:
-    """What keeps a scene tidy: weights, each a number or a schedule as a guidance's; see `scenes.regularisers`.
+    """What keeps a scene tidy: weights, each a number or a schedule as a guidance's; see `optimisation.regularisers`.
 
     Attributes:
         entropy: of the pictures' opacity, which is to be 0 or 1.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from apps.text3d.assay import EXACT, REWARD, Line, Steadiness
+from apps.text3d.auditing.assay import EXACT, REWARD, Line, Steadiness
 from apps.text3d.config import Text3dConfig
 from common.assays import NONE, Assay, Overview, Request
 from common.config import load
@@ -14,7 +14,7 @@ from common.config import load
 NAMES = (REWARD, "vlm.semantic", "vlm.spatial", "clip")
 #: Scenes of seen combinations, and as many of held-out ones.
 ROWS = 3
-#: What a reward of somebody else finds under usual names: it sees one Pillow picture a row, see `audit_foreign`.
+#: What a reward of somebody else finds under usual names: it sees one Pillow picture a row, see `auditing.foreign`.
 COLUMNS = {"completion": "prompt", "text": "prompt", "caption": "prompt", "image": "images"}
 NOTE = (
     "the truth is what perfect answers to the same questions come to, so that CLIP has none; a row's cost is that of "
@@ -31,8 +31,8 @@ CONFIG = Path(__file__).resolve().parents[2] / "configs" / "text3d" / "pocket.ya
 def assays(request: Request) -> Overview:
     """Assay the reward and its parts, each of which is a line of one audit, and rewards of somebody else."""
     from apps.text3d.audit import audit_reward
-    from apps.text3d.audit_cases import subjects
-    from apps.text3d.audit_foreign import audit_foreign
+    from apps.text3d.auditing.cases import subjects
+    from apps.text3d.auditing.foreign import audit_foreign
     from apps.text3d.rewards import build_reward
     from common.training.run import set_threads
 

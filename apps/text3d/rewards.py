@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from apps.text3d.answers import Answer, Judged, mean, squashed, told
 from apps.text3d.cameras import orbit
 from apps.text3d.guidance.build import KINDS, asked
 from apps.text3d.guidance.vlm import VlmReward, check_scale
+from apps.text3d.reward_answers import Answer, Judged, mean, squashed, told
 from apps.text3d.reward_config import RewardConfig, RewardVlmConfig
 from apps.text3d.reward_rows import Row, read_row
 from common.errors import DataError, UsageError

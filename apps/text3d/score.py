@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from common.errors import DataError, UsageError
-from common.files import append_jsonl, read_jsonl, write_text
+from common.files import append_jsonl, cut_unfinished, read_jsonl, write_text
 from common.scored_rows import finite, tell, to_line
 
 if TYPE_CHECKING:
-    from apps.text3d.answers import Judged
     from apps.text3d.config import Text3dConfig
+    from apps.text3d.reward_answers import Judged
     from apps.text3d.reward_rows import Row
 
 Scored = dict[str, Any]
@@ -97,10 +97,7 @@ class _Journal:
         self.done: dict[int, Scored] = {}
         if not path.exists():
             return
-        text = path.read_text(encoding="utf-8", errors="replace")
-        if not text.endswith("\n"):
-            # A last line that was not written to its end is scored again.
-            write_text(path, text[: text.rfind("\n") + 1])
+        cut_unfinished(path)
         entries = [row for _, row in read_jsonl(path)]
         if entries and entries[0] != {"rules": self.rules}:
             raise UsageError(

@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 from apps.text3d.config import Text3dConfig
 from apps.text3d.judging import MEASURES
+from apps.text3d.train_config import TrainConfig
 from common import ui
+from common.errors import UsageError
 from common.files import read_json, write_json
 
 if TYPE_CHECKING:
@@ -86,8 +88,7 @@ def run_train(
     """
     from apps.text3d import comparison, training_report
     from apps.text3d import dry_run as checks
-    from apps.text3d.going_on import unchanged, widened
-    from apps.text3d.prompt_set import prompt_set
+    from apps.text3d.resume import unchanged, widened
     from common.training.comparison import begin, reopen
     from common.training.run import set_threads
 
@@ -111,6 +112,34 @@ def run_train(
     return 0
 
 
+def prompt_set(config: TrainConfig, seed: int) -> list[str]:
+    """The texts, in the order in which they are made, each once.
+
+    Of the pocket world's levels one prompt after another is drawn, so that the first few already are of all kinds.
+
+    Args:
+        config: where they come from.
+        seed: of those that are drawn; a file has none.
+
+    Raises:
+        UsageError: none are asked for, or the pocket world has not so many.
+        DataError: the file cannot be read, or holds none.
+    """
+    from apps.text3d.measures.prompt_sets import read_prompts
+    from apps.text3d.pocket.prompts import prompts
+
+    if config.prompts:
+        return read_prompts(config.prompts)
+    if config.count < 1 or not config.levels:
+        raise UsageError("train.count must be 1 or more, and train.levels name one at least")
+    rounds = -(-config.count // len(config.levels))
+    each = {
+        level: prompts(config.split, rounds * config.levels.count(level), seed, level)
+        for level in dict.fromkeys(config.levels)
+    }
+    return [each[level].pop(0).text for _ in range(rounds) for level in config.levels][: config.count]
+
+
 def train_one(
     config: Text3dConfig,
     name: str | None = None,
@@ -131,7 +160,6 @@ def train_one(
         UsageError: no prompt, or a guidance without a model.
     """
     from apps.text3d.guidance.build import Models
-    from apps.text3d.prompt_set import prompt_set
     from apps.text3d.training_report import write_report
     from common.training.run import Run
 
@@ -153,7 +181,7 @@ def make(config: Text3dConfig, number: int, prompt: str, folder: Path, command: 
     """One prompt's scene in `folder/NN-slug`, from where it was left."""
     from apps.text3d.export.names import slug
     from apps.text3d.generate import shape
-    from apps.text3d.optimise import Collapsed
+    from apps.text3d.optimisation.learner import Collapsed
     from common.files import write_text
     from common.training.run import Run
 

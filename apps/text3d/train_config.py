@@ -28,7 +28,7 @@ class ComparisonConfig:
     """Recipes and seeds, each a run of its own; none: one run with the settings as they are.
 
     Attributes:
-        recipes: of `recipes.RECIPES`.
+        recipes: of `comparison.RECIPES`.
         seeds: of each.
     """
 

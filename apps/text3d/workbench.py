@@ -12,16 +12,16 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 from apps.text3d.config import Text3dConfig
+from apps.text3d.demo_wishes import Wish, granted
 from apps.text3d.generate import Result, begin, export, learner_of, note
-from apps.text3d.wishes import Wish, granted
 from common.errors import TouchstoneError
 
 if TYPE_CHECKING:
+    from apps.text3d.demo_answers import SceneAnswer
     from apps.text3d.export.turntable import Frames
     from apps.text3d.judging.geometry import Verdict
-    from apps.text3d.optimise import SceneLearner, SceneModule
+    from apps.text3d.optimisation.learner import SceneLearner, SceneModule
     from apps.text3d.prompts.prompt import Prompt
-    from apps.text3d.scene_answers import SceneAnswer
     from common.training.run import Run
 
 #: Seconds of the clock between two looks at a scene that is being shaped.
@@ -121,8 +121,8 @@ class Workbench:
     def _shape(
         self, config: Text3dConfig, wanted: Prompt, run: Run, stop: Event, every: float
     ) -> Iterator[Moment | Made]:
-        from apps.text3d.clock import Clock
         from apps.text3d.judging.geometry import judge
+        from apps.text3d.optimisation.clock import Clock
 
         learner = learner_of(config, wanted, self._models)
         losses: list[tuple[int, float]] = []
@@ -157,7 +157,7 @@ class Workbench:
 
     def _ask(self, learner: SceneLearner, wanted: Prompt, config: Text3dConfig) -> tuple[tuple[SceneAnswer, ...], str]:
         """The VLM's answers, or why there are none."""
-        from apps.text3d.scene_answers import answers, every_reward
+        from apps.text3d.demo_answers import answers, every_reward
 
         try:
             rewards = every_reward(config, wanted, self._models)
@@ -169,8 +169,8 @@ class Workbench:
 def _look(scene: SceneModule) -> Frames:
     import torch
 
+    from apps.text3d.cameras import around
     from apps.text3d.export.turntable import to_bytes
-    from apps.text3d.viewpoints import around
 
     with torch.no_grad():
         return to_bytes(scene.render(around(LOOKS, LOOK_SIZE)).rgb)

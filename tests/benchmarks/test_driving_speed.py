@@ -24,8 +24,8 @@ pytest.importorskip("stable_baselines3")
 from stable_baselines3.common.vec_env import DummyVecEnv
 
 from apps.driving.drivers.rule_based import RuleBased
-from apps.driving.env import DrivingEnv
 from apps.driving.env_config import EnvConfig, RouteConfig, TrafficConfig, ViewConfig
+from apps.driving.environment.env import DrivingEnv
 from apps.driving.rewards import build
 from common.models.clip import Clip
 from common.rewards.base import take_rows

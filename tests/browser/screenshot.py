@@ -177,7 +177,7 @@ def text3d(path: Path) -> None:
     """Photograph a scene that the shipped configuration shapes, whole: about two minutes on a free core."""
     from apps.text3d.config import Text3dConfig
     from apps.text3d.demo import PAGE, build_page
-    from apps.text3d.wishes import EXAMPLES
+    from apps.text3d.demo_wishes import EXAMPLES
     from apps.text3d.workbench import Workbench
     from common.training.run import set_threads
     from tests.browser.test_text3d_demo import DemoPage

@@ -10,14 +10,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from apps.driving.actions import Actions
 from apps.driving.auditing.play import Steps
 from apps.driving.backends.base import Traffic
 from apps.driving.drivers.base import Driver
 from apps.driving.drivers.random_driver import RandomDriver
 from apps.driving.drivers.rule_based import RuleBased
-from apps.driving.env import DrivingEnv
 from apps.driving.env_config import EnvConfig
+from apps.driving.environment.actions import Actions
+from apps.driving.environment.env import DrivingEnv
 from apps.driving.measures.episodes import Case, Episode
 from apps.driving.measures.scores import driving_score
 from apps.driving.pocket.drives import Faulty

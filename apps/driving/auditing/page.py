@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from apps.driving.auditing.assay import MARGIN
+from common.assays import NONE
 from common.heat_map import Line, heat_map
 from common.rewards.audit.report import percent
 from common.stats import Interval
@@ -36,7 +37,6 @@ _HOW = (
     "made wrong; the picture stays, so a reward that looks at nothing else cannot tell. Good driving keeps "
     "`env.target_speed`: a reward that was made for another speed is judged by this one."
 )
-_NONE = Interval(math.nan, math.nan, math.nan, 0)
 Cells = Callable[["RewardAssay"], Mapping[str, "Cell"]]
 
 
@@ -111,7 +111,7 @@ def kill_map(found: DrivingAudit, title: str = "") -> Figure:
     for block, cells in _blocks():
         several = [cells(one) for one in found.rewards.values()]
         lines += [
-            Line(block, name, [one[name].killed if name in one else _NONE for one in several]) for name in several[0]
+            Line(block, name, [one[name].killed if name in one else NONE for one in several]) for name in several[0]
         ]
     whole = list(found.rewards.values())
     lines.append(Line("all together", "played", [one.killed_acts for one in whole]))

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from apps.driving.auditing.acts import GOOD, WRONG, Act, Scene, good
 from apps.driving.backends.base import NOBODY, Actors, Collision, Control, Ego, Frame, Kind, Scenario, Traffic
-from apps.driving.env import DrivingEnv
 from apps.driving.env_config import EnvConfig, TrafficConfig
+from apps.driving.environment.env import DrivingEnv
 
 #: Steps of good driving before an act, at least and at most; 30 fill the window that stability is measured on.
 BEFORE = (32, 45)

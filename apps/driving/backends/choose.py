@@ -1,9 +1,9 @@
-"""The simulator that a configuration asks for."""
+"""The simulator that a configuration, or a command, asks for."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, get_args
 
 from apps.driving.backends.backend_config import BackendConfig, Kind
@@ -15,6 +15,7 @@ from apps.driving.backends.supervisor import Look
 from apps.driving.roads.library import map_folders
 from apps.driving.roads.network import RoadNetwork
 from apps.driving.roads.opendrive import digest_of
+from common import ui
 from common.errors import MissingDependency, UsageError
 
 
@@ -53,6 +54,48 @@ def make_backend(
         text = opendrive or opendrive_of(roads)
         return CarlaBackend(roads, config.carla, config.dt, opendrive=text, carla=carla, look=look, say=say)
     return EmbeddedBackend(roads, config.dt, config.ticks, kerb=config.kerb)
+
+
+@dataclass(frozen=True)
+class Simulator:
+    """Makes a simulator for a road network; can be sent to another process.
+
+    Attributes:
+        config: of the simulator.
+    """
+
+    config: BackendConfig
+
+    def __call__(self, roads: RoadNetwork) -> Backend:
+        """A simulator that is not connected yet."""
+        return make_backend(self.config, roads, say=ui.say)
+
+
+def chosen(
+    config: BackendConfig,
+    roads: RoadNetwork,
+    kind: str | None = None,
+    host: str | None = None,
+    port: int | None = None,
+) -> Simulator:
+    """The configured simulator, with what the command line says instead.
+
+    `auto` is decided here, once: figures of one evaluation never come from two simulators.
+
+    Raises:
+        UsageError: there is no simulator of that kind.
+    """
+    server = replace(
+        config.carla,
+        host=config.carla.host if host is None else host,
+        port=config.carla.port if port is None else port,
+    )
+    wanted = replace(config, kind=config.kind if kind is None else kind, carla=server)  # type: ignore[arg-type]
+    if wanted.kind == "auto":
+        wanted = replace(wanted, kind=Simulator(wanted)(roads).name)  # type: ignore[arg-type]
+    elif wanted.kind not in ("embedded", "carla", "fake"):
+        raise UsageError(f"no simulator {wanted.kind!r}; there are embedded, carla and auto")
+    return Simulator(wanted)
 
 
 def opendrive_of(roads: RoadNetwork) -> str | None:

@@ -30,8 +30,8 @@ def _rule_based(config: EnvConfig) -> Driver:
 
 
 def _random(config: EnvConfig) -> Driver:
-    from apps.driving.actions import Actions
     from apps.driving.drivers.random_driver import RandomDriver
+    from apps.driving.environment.actions import Actions
 
     return RandomDriver(Actions(config.action).space)
 

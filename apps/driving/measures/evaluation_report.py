@@ -14,8 +14,8 @@ from apps.driving.measures.scores import driving_score
 from common import ui
 
 if TYPE_CHECKING:
+    from apps.driving.measures.films import Shown
     from apps.driving.roads.network import RoadNetwork
-    from apps.driving.showing import Shown
     from common.report import Report
 
 #: What a page of another simulator must not be taken for.
@@ -127,7 +127,7 @@ def _bars(report: Report, found: Sequence[tables.Group], note: str) -> None:
 
 
 def _trajectories(report: Report, episodes: Sequence[Episode], roads: Mapping[str, RoadNetwork]) -> None:
-    from apps.driving.trajectories import trajectories
+    from apps.driving.measures.trajectories import trajectories
 
     tracked = [one for one in driven(episodes) if one.track]
     if not tracked:

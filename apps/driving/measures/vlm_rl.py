@@ -8,13 +8,21 @@ that ends near the goal succeeds however it came there, and rates are means of e
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-from apps.driving.measures.episodes import LEAST_DISTANCE, Episode
+from apps.driving.measures.episodes import LEAST_DISTANCE, Case, Episode
 from apps.driving.roads.routes import Route
 
 #: Metres from the last point of the route within which an episode counts as a success.
 NEAR = 5.0
+
+
+def episode_of(case: Case, policy: str, summary: Mapping[str, Any], route: Route) -> Episode:
+    """An episode from the environment's `info["summary"]`, with VLM-RL's completion and success beside ours."""
+    track = summary["track"]
+    own = {"vlm_rl_completion": completion(route, track), "vlm_rl_success": success(route, track)}
+    return Episode.of(case, policy, summary, **own)
 
 
 def completion(route: Route, track: Sequence[Sequence[float]]) -> float:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from apps.driving.backends.base import Actors, Ego
 from apps.driving.env_config import ObservationConfig
-from apps.driving.progress import Place
+from apps.driving.environment.tracker import Place
 from apps.driving.roads.routes import Route
 
 MEASURES = ("steer", "pedals", "speed", "yaw rate", "offset", "heading", "lane width", "left of the route", "free way")

@@ -12,7 +12,7 @@ from apps.driving.observation.measures import MEASURES, NEIGHBOUR
 
 
 def space(config: ObservationConfig, bev: tuple[int, int, int] | None) -> spaces.Dict:
-    """See `apps.driving.env.DrivingEnv`; `bev` is the shape of its view, where there is one."""
+    """See `apps.driving.environment.env.DrivingEnv`; `bev` is the shape of its view, where there is one."""
 
     def numbers(*shape: int) -> spaces.Box:
         return spaces.Box(-np.inf, np.inf, shape, np.float32)

@@ -9,12 +9,12 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from apps.driving.env_config import KMH
 from apps.driving.parts import functional
 from apps.driving.parts.signals import ENDS, missing, read
 from common.errors import RewardError
 from common.rewards.base import Reward, RewardOutput
 
-KMH = 1 / 3.6
 #: Parts of a synthesis beside the goal's own.
 FACTORS = ("speed", "centring", "heading", "stability", "penalty")
 

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from apps.driving.backends.base import Actors, Traffic
 from apps.driving.drivers.rule_based import Habits, RuleBased
-from apps.driving.env import DrivingEnv
 from apps.driving.env_config import EndConfig, EnvConfig, RouteConfig, TrafficConfig
+from apps.driving.environment.env import DrivingEnv
 from apps.driving.pocket.moments import PAST, Drawn, Moment
 
 #: How the driver of an episode drives, and how often. A policy that learns drives like all of them in turn.

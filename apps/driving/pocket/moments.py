@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from apps.driving.backends.base import NOBODY, Actors, Ego, Kind
 from apps.driving.env_config import ViewConfig
+from apps.driving.environment.tracker import Place
 from apps.driving.observation.bev import EGO_EXTENT, View
 from apps.driving.observation.measures import Way
-from apps.driving.progress import Place
 from apps.driving.roads.network import RoadNetwork
 from apps.driving.roads.routes import Route
 

@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from apps.text3d.density import density_of, density_on, opacity_of
 from apps.text3d.scenes.base import BOUND, Scene
+from apps.text3d.scenes.density import density_of, density_on, opacity_of, otsu
 from common.errors import MissingDependency, UsageError
 
 log = logging.getLogger(__name__)
@@ -69,16 +69,14 @@ def automatic_level(field: Field) -> float:
     Raises:
         UsageError: the field is empty.
     """
-    filters = _skimage().filters
     least, most = float(field.inside.min()), float(field.inside.max())
     if density_of(most, LAYER) < 1e-3:
         raise UsageError(
             f"the scene is empty: its density reaches {density_of(most, LAYER):.2g} per metre; train longer, or look "
             "at the previews for a collapsed scene"
         )
-    if most - least < 1e-6:
-        return density_of(0.5 * most, LAYER)  # full everywhere: the surface is that of the cube
-    return density_of(float(filters.threshold_otsu(field.inside)), LAYER)
+    cut = otsu(field.inside, least, most) if most - least >= 1e-6 else None
+    return density_of(0.5 * most if cut is None else cut, LAYER)  # full everywhere: the surface is that of the cube
 
 
 def threshold(field: Field, level: float | None) -> tuple[float, float]:
@@ -138,14 +136,10 @@ def solid(field: Field, opacity: float, fill_cavities: bool, smallest: float) ->
 
 def marching_cubes(values: NDArray[np.float32], opacity: float) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
     """Vertices in voxels and triangles, by scikit-image's marching cubes (Lewiner 2003)."""
-    vertices, faces, _, _ = _skimage().measure.marching_cubes(values, opacity)
-    return vertices, faces.astype(np.int64)
-
-
-def _skimage() -> Any:
     try:
-        import skimage.filters
-        import skimage.measure
+        from skimage import measure
     except ImportError as error:
         raise MissingDependency("scikit-image", "text3d") from error
-    return skimage
+    march: Any = measure.marching_cubes
+    vertices, faces, _, _ = march(values, opacity)
+    return vertices, faces.astype(np.int64)

@@ -7,18 +7,18 @@ which say what the tensors are, its prompt, and the note that must stand on ever
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from apps.text3d.config import SceneConfig
-from common.config import load
+from common.config import flat, load
 from common.errors import DataError, UsageError
 from common.files import write_bytes
 
 if TYPE_CHECKING:
-    from apps.text3d.optimise import SceneModule
+    from apps.text3d.optimisation.learner import SceneModule
 
 #: Name of the file in a run's folder.
 SCENE = "scene.safetensors"
@@ -74,7 +74,9 @@ def read_scene(path: Path | str) -> Kept:
     if texts.get("format") != FORMAT:
         raise DataError(f"a safetensors file, and no scene of `generate`: its format is not {FORMAT!r}", path=path)
     try:
-        config = load(SceneConfig, None, [f"--{key}={value}" for key, value in _flat(json.loads(texts["scene"]))])
+        settings = flat(json.loads(texts["scene"]))
+        options = [f"--{key}={value if isinstance(value, str) else json.dumps(value)}" for key, value in settings]
+        config = load(SceneConfig, None, options)
         return Kept(_opened(config, tensors), config, texts["prompt"], texts["note"])
     except (KeyError, ValueError, AttributeError, RuntimeError, UsageError) as error:
         raise DataError(f"the scene in it is damaged: {error}", path=path) from error
@@ -88,12 +90,3 @@ def _opened(config: SceneConfig, tensors: Mapping[str, Any]) -> SceneModule:
     scene = maker(config)(torch.Generator().manual_seed(0))
     scene.load_state_dict(tensors)
     return scene
-
-
-def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
-    """Dotted names and values, as options are typed."""
-    for name, value in values.items():
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{prefix}{name}.")
-        else:
-            yield prefix + name, value if isinstance(value, str) else json.dumps(value)

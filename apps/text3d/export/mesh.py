@@ -10,11 +10,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from apps.text3d.density import CHUNK, device_of
 from apps.text3d.export import field as fields
 from apps.text3d.export.glb import encode_glb
 from apps.text3d.export.names import comment
 from apps.text3d.scenes.base import BOUND, Scene
+from apps.text3d.scenes.density import CHUNK, device_of
 from common.errors import MissingDependency, UsageError
 from common.files import write_bytes
 

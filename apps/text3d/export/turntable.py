@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from apps.text3d.cameras import orbit
-from apps.text3d.density import device_of
 from apps.text3d.scenes.base import Scene
+from apps.text3d.scenes.density import device_of
 from common.errors import UsageError
 from common.files import write_bytes
 

@@ -17,14 +17,14 @@ import torch
 from torch import Tensor
 
 from apps.text3d.cameras import Cameras, orbit
-from apps.text3d.density import device_of
 from apps.text3d.export.turntable import to_bytes
 from apps.text3d.scenes.base import Scene
+from apps.text3d.scenes.density import device_of
 from common.errors import DataError, UsageError
 from common.files import read_json, write_bytes, write_json
 from common.pictures import load_picture, to_tensor
 
-#: From where, unless `cameras.json` says otherwise; `viewpoints.around` and the turntable look from there too.
+#: From where, unless `cameras.json` says otherwise; `cameras.around` and the turntable look from there too.
 ELEVATION, DISTANCE, FOVY = 15.0, 3.2, 40.0
 CAMERAS = "cameras.json"
 #: Opacity below which a pixel has no depth.

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from copy import deepcopy
 
+from apps.text3d.guidance.provenance import says_pocket, used
 from apps.text3d.guidance_config import GuidanceConfig
-from apps.text3d.marks import says_pocket, used
 from apps.text3d.prompts.prompt import Prompt
 
 #: Weight of Perp-Neg's negatives where it is left to the prompt: the back is held against the front in full.

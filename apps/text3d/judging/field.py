@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from apps.text3d.density import CHUNK, density_of, density_on, device_of, opacity_of
 from apps.text3d.scenes.base import BOUND, Scene
+from apps.text3d.scenes.density import CHUNK, density_of, density_on, device_of, opacity_of, otsu
 from common.errors import TouchstoneError, UsageError
 
 Bools = NDArray[np.bool_]
@@ -96,19 +96,7 @@ def otsu_level(density: NDArray[np.float32]) -> float | None:
     Args:
         density: of any shape, per metre.
     """
-    opacity = opacity_of(density, THICKNESS)
     if density.max(initial=0.0) < FAINT:
         return None
-    counts, edges = np.histogram(opacity, 256, (0.0, 1.0))
-    middles = (edges[1:] + edges[:-1]) / 2
-    below, mass = np.cumsum(counts), np.cumsum(counts * middles)
-    above = below[-1] - below
-    valid = (below > 0) & (above > 0)
-    if not valid.any():
-        return float(density.min()) / 2
-    mean_below, mean_above = mass / np.maximum(below, 1), (mass[-1] - mass) / np.maximum(above, 1)
-    between = np.where(valid, below * above * (mean_above - mean_below) ** 2, -1.0)
-    # Between two clean classes many cuts are equally good: the middle one keeps away from both.
-    best = np.flatnonzero(between >= between.max() * (1 - 1e-9))
-    cut = (edges[best[0] + 1] + edges[best[-1] + 1]) / 2
-    return density_of(float(cut), THICKNESS)
+    cut = otsu(opacity_of(density, THICKNESS))
+    return float(density.min()) / 2 if cut is None else density_of(cut, THICKNESS)

@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from apps.text3d.auditing.mutations import PROMPTS
 from apps.text3d.config import Text3dConfig
-from apps.text3d.mutations import PROMPTS
 from apps.text3d.pretrain_config import ClipPretrainConfig
 from apps.text3d.pretraining.cards import card, interval_table
 from apps.text3d.pretraining.faults import Shown

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from apps.text3d.mutations import PROMPTS
+from apps.text3d.auditing.mutations import PROMPTS
 from apps.text3d.pretraining.pictures import Pictures
 from common.stats import Interval, wilson
 
 if TYPE_CHECKING:
     from apps.text3d.guidance.prior import DiffusionPrior
 
-#: Made-wrong prompts of `apps.text3d.mutations` that are false of the picture.
+#: Made-wrong prompts of `apps.text3d.auditing.mutations` that are false of the picture.
 FACTS = {"colour": "other_colour", "kind": "other_kind", "count": "other_count", "relation": "swapped_relation"}
 #: Amounts of noise, as parts of all timesteps, and draws of noise at each.
 _PARTS, _DRAWS = (0.3, 0.5, 0.7, 0.85), 2

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from apps.text3d.mutations import PROMPTS
+from apps.text3d.auditing.mutations import PROMPTS
 from apps.text3d.pocket.world import World, related
 from apps.text3d.pretraining.pictures import Pictures
 from apps.text3d.prompts.prompt import Prompt

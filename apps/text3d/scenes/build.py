@@ -13,7 +13,7 @@ from apps.text3d.scenes.voxel import VoxelScene
 if TYPE_CHECKING:
     import torch
 
-    from apps.text3d.optimise import SceneModule
+    from apps.text3d.optimisation.learner import SceneModule
 
 
 def maker(config: SceneConfig) -> Callable[[torch.Generator], SceneModule]:

@@ -40,7 +40,7 @@ class GsplatScene(GaussianScene):
         except ImportError as error:
             raise MissingDependency("gsplat", "gsplat") from error
         if self.means.device.type != "cuda":
-            raise UsageError("gsplat renders on CUDA only: move the scene there, or use the backend 'torch'")
+            raise UsageError("gsplat renders on CUDA only: move the scene there, or render a GaussianScene")
         return rasterized(rasterization, self, cameras, background)
 
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import torch
 
 from apps.driving.config import DrivingConfig
+from apps.driving.demo_sight import Sight, open_sight, pocket_words
 from apps.driving.env_config import EndConfig
 from apps.driving.evaluate_config import EvaluateConfig
-from apps.driving.sight import Sight, open_sight, pocket_words
 from apps.driving.workbench import Workbench
 from tests.common.models.tiny_clip import tiny_clip_folder
 

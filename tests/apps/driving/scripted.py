@@ -7,8 +7,8 @@ import math
 import numpy as np
 
 from apps.driving.backends.base import NOBODY, Actors, Ego, Frame, Kind
-from apps.driving.env import DrivingEnv
 from apps.driving.env_config import EnvConfig, RouteConfig, TrafficConfig, ViewConfig
+from apps.driving.environment.env import DrivingEnv
 
 
 def settings(vehicles=0, bev="none", picture="none", **end):

@@ -31,8 +31,9 @@ SCENES = 4
 GOALS = ["the road is clear", "two cars have collided", "the car keeps its lane and the road is clear", "a car"]
 
 
-def environment() -> EnvConfig:
-    return EnvConfig(routes=RouteConfig(maps=["town", "hills"], pool=6), traffic=TrafficConfig([0, 4]))
+def environment(seconds: float = 120.0) -> EnvConfig:
+    routes = RouteConfig(maps=["town", "hills"], pool=6)
+    return EnvConfig(routes=routes, traffic=TrafficConfig([0, 4]), end=EndConfig(seconds=seconds))
 
 
 @pytest.fixture(scope="module")
@@ -217,8 +218,23 @@ class TestVerdicts:
 def test_the_verb_writes_a_report_with_pictures(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     from apps.driving.__main__ import APP
 
-    options = ["--rows", "2", "--drives", "2", "--env.routes.maps", "[town]", "--out", str(tmp_path)]
-    assert APP.main(["audit", "--recipes", "chatscene", *options, "--reward.recipe", "progress", "--json"]) == 0
+    options = ["--rows", "2", "--drives", "2", "--env.routes.maps", "[town]", "--env.end.seconds", "10"]
+    assert (
+        APP.main(
+            [
+                "audit",
+                "--recipes",
+                "chatscene",
+                *options,
+                "--reward.recipe",
+                "progress",
+                "--json",
+                "--out",
+                str(tmp_path),
+            ]
+        )
+        == 0
+    )
     told = json.loads(capsys.readouterr().out)
     assert list(told["rewards"]) == ["progress", "chatscene"]
     page = (tmp_path / "report.html").read_text(encoding="utf-8")
@@ -229,7 +245,7 @@ def test_the_verb_writes_a_report_with_pictures(tmp_path: Path, capsys: pytest.C
 
 
 def test_without_a_clip_the_configured_reward_is_left_out_with_a_note() -> None:
-    config = DrivingConfig(env=environment())
+    config = DrivingConfig(env=environment(10.0))
     config.reward.clip.name = "local-dir:nowhere/clip"
     found = audit_rewards(config, ["vlm_rl", "progress"], 2, 2, quiet=True)
     assert list(found.rewards) == ["progress"]
@@ -238,7 +254,7 @@ def test_without_a_clip_the_configured_reward_is_left_out_with_a_note() -> None:
 
 def test_with_a_clip_rewards_that_look_are_assayed(tmp_path: Path) -> None:
     pytest.importorskip("open_clip")
-    config = DrivingConfig(env=replace(environment(), picture=ViewConfig("rgb", size=32)))
+    config = DrivingConfig(env=replace(environment(10.0), picture=ViewConfig("rgb", size=32)))
     config.reward.clip.name = f"local-dir:{tiny_clip_folder(tmp_path / 'clip', GOALS)}"
     config.reward.thresholds.low, config.reward.thresholds.high = -1.0, 1.0
     config.learn.stride = 8

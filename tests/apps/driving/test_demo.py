@@ -18,14 +18,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from apps.driving import demo_view, sight, workbench
+from apps.driving import demo_view, workbench
+from apps.driving.demo_film import Film, Moment, Reel
 from apps.driving.demo_handlers import Handlers
 from apps.driving.demo_plots import HEIGHT, WIDTH, Line, Plot, plot_html
+from apps.driving.demo_sight import calibrated, open_sight, pocket_words, to_try, words
 from apps.driving.env_config import EnvConfig, ObservationConfig
-from apps.driving.filming import Film, Moment, Reel
 from apps.driving.measures.episodes import Case, Episode, Hit
 from apps.driving.rewards import SEEING
-from apps.driving.sight import open_sight, pocket_words
 from apps.driving.workbench import MOST_SEED, Wish, Workbench
 from common.errors import UsageError
 from common.files import locate
@@ -126,7 +126,7 @@ def trained(folder: Path, env: EnvConfig) -> None:
     from stable_baselines3.common.vec_env import DummyVecEnv
 
     from apps.driving.drivers.trained import save_environment
-    from apps.driving.env import DrivingEnv
+    from apps.driving.environment.env import DrivingEnv
     from common.training.sb3_config import ControlConfig
     from common.training.sb3_model import build, save_policy
 
@@ -226,9 +226,9 @@ def test_goals_that_are_none_are_told(seeing, film, positive, negative, told):
 
 
 def test_goals_to_try_are_in_words_that_the_pocket_clip_knows():
-    assert len(sight.to_try()) >= 4
-    for pair in sight.to_try():
-        assert all(word in pocket_words() for text in pair for word in sight.words(text))
+    assert len(to_try()) >= 4
+    for pair in to_try():
+        assert all(word in pocket_words() for text in pair for word in words(text))
 
 
 def test_a_clip_that_cannot_be_opened_turns_the_goals_off(tmp_path):
@@ -242,12 +242,12 @@ def test_a_clip_that_cannot_be_opened_turns_the_goals_off(tmp_path):
 
 def test_thresholds_beside_the_clip_are_taken_where_none_are_configured(tmp_path):
     config = settings(tmp_path)
-    assert sight.calibrated(config.reward) == config.reward
+    assert calibrated(config.reward) == config.reward
     (tmp_path / "clip").mkdir()
     (tmp_path / "clip" / "calibration.json").write_text("{}")
-    assert sight.calibrated(config.reward).thresholds.file == str(tmp_path / "clip" / "calibration.json")
+    assert calibrated(config.reward).thresholds.file == str(tmp_path / "clip" / "calibration.json")
     config.reward.thresholds.low = 0.0
-    assert sight.calibrated(config.reward) == config.reward
+    assert calibrated(config.reward) == config.reward
 
 
 @given(st.integers(1, 400), st.integers(2, 20))

@@ -16,8 +16,8 @@ from apps.driving.backends.embedded import EmbeddedBackend
 from apps.driving.drive import drive, run_drive
 from apps.driving.drive_view import end_line, hears_ctrl_c, status
 from apps.driving.drivers.rule_based import RuleBased
-from apps.driving.env import DrivingEnv
 from apps.driving.env_config import EndConfig, EnvConfig, RouteConfig
+from apps.driving.environment.env import DrivingEnv
 from apps.driving.evaluate_config import EvaluateConfig
 from apps.driving.recording import open_recorder
 from apps.driving.reward_config import RewardConfig

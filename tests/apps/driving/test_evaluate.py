@@ -14,15 +14,15 @@ from apps.driving.env_config import EndConfig, EnvConfig
 from apps.driving.evaluate import read_evaluation, run_evaluate
 from apps.driving.evaluate_config import EvaluateConfig
 from apps.driving.measures.episodes import Episode
+from apps.driving.measures.films import choose
 from apps.driving.measures.scores import driving_score
-from apps.driving.showing import choose
 from common.errors import DataError, UsageError
 from tests.apps.driving.measures.made import episode
 
 
 def settings(**changes):
     evaluate = EvaluateConfig(
-        maps=["town", "village"], routes_per_map=2, vehicles=[0, 4], end=EndConfig(seconds=5.0), frame=96, frames=12
+        maps=["town", "village"], routes_per_map=1, vehicles=[0, 4], end=EndConfig(seconds=4.0), frame=96, frames=12
     )
     return SimpleNamespace(env=EnvConfig(), simulator=BackendConfig(), evaluate=replace(evaluate, **changes))
 
@@ -41,7 +41,7 @@ def test_the_file_has_settings_figures_and_episodes(folder):
 
     assert content["simulator"] == "embedded"
     assert set(content["drivers"]) == {"rule-based", "random"}
-    assert len(episodes) == 16
+    assert len(episodes) == 8
     whole = next(one for one in content["groups"] if (one["policy"], one["town"]) == ("rule-based", "all"))
     ours = [driving_score(one) for one in episodes if one.policy == "rule-based"]
     assert whole["figures"]["driving_score"]["mean"] == pytest.approx(sum(ours) / len(ours))
@@ -66,7 +66,7 @@ def test_the_page_stands_alone_and_has_tables_plots_and_moving_pictures(folder):
 
 
 def test_a_second_call_drives_nothing_and_finds_the_same(folder, monkeypatch):
-    from apps.driving.evaluating import Track
+    from apps.driving.measures.evaluation import Track
 
     before = (folder / "evaluation.json").read_text()
 
@@ -96,7 +96,7 @@ def test_evaluations_under_other_rules_are_not_compared(folder):
 
 
 def test_tables_are_printed_with_where_they_are_from(capsys):
-    run_evaluate(settings(maps=["village"]), "rule-based,random")
+    run_evaluate(settings(maps=["village"], end=EndConfig(seconds=1.0)), "rule-based,random")
     text = " ".join(capsys.readouterr().out.split())
 
     assert "route completion (RC)" in text
@@ -136,9 +136,9 @@ def test_first_best_and_worst_are_shown_and_none_twice():
 
 def test_a_drive_that_is_not_repeated_is_said_to_be_another(monkeypatch):
     from apps.driving.evaluate import prepare
-    from apps.driving.evaluating import cases, evaluate
+    from apps.driving.measures.evaluation import cases, evaluate
     from apps.driving.measures.evaluation_report import _told
-    from apps.driving.showing import show
+    from apps.driving.measures.films import show
 
     config = settings(maps=["town"], routes_per_map=1, vehicles=[0])
     course = prepare(config, ["rule-based"])[0]

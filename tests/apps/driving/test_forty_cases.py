@@ -31,14 +31,14 @@ class Case(NamedTuple):
 
 
 FILES = {
-    "cases": "apps/driving/test_env_cases.py",
-    "env": "apps/driving/test_env.py",
-    "progress": "apps/driving/test_progress.py",
+    "cases": "apps/driving/environment/test_env_cases.py",
+    "env": "apps/driving/environment/test_env.py",
+    "progress": "apps/driving/environment/test_tracker.py",
     "rewards": "apps/driving/test_rewards.py",
     "rewardcases": "apps/driving/test_reward_cases.py",
     "world": "apps/driving/test_rewards_in_the_world.py",
     "calibration": "apps/driving/test_calibration.py",
-    "evaluating": "apps/driving/test_evaluating.py",
+    "evaluating": "apps/driving/measures/test_evaluation.py",
     "figures": "apps/driving/measures/test_figures.py",
     "functional": "apps/driving/parts/test_functional.py",
     "rules": "apps/driving/parts/test_rules.py",

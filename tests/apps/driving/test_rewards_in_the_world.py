@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from apps.driving.env import DrivingEnv
 from apps.driving.env_config import EnvConfig
+from apps.driving.environment.env import DrivingEnv
 from apps.driving.parts.factors import driving_factors, events
 from apps.driving.reward_config import RECIPE_NAMES, RewardConfig
 from apps.driving.rewards import build

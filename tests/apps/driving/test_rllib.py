@@ -16,7 +16,7 @@ pytest.importorskip("ray.rllib", reason="Ray's RLlib is not installed: pip insta
 
 from apps.driving import train
 from apps.driving.drivers.load import load_driver
-from apps.driving.on_rllib import Rewarded
+from apps.driving.train_rllib import Rewarded
 from common.errors import UsageError
 from common.training.rllib import ActorCritic, OneOf
 from common.training.sb3_model import load_policy

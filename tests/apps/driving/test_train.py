@@ -15,7 +15,7 @@ from apps.driving import comparison, train
 from apps.driving.audit import run_audit
 from apps.driving.config import DrivingConfig
 from apps.driving.drivers.load import load_driver
-from apps.driving.env import DrivingEnv
+from apps.driving.environment.env import DrivingEnv
 from apps.driving.evaluate import Evaluation
 from common.config import load
 from common.errors import UsageError
@@ -165,6 +165,7 @@ def test_a_map_is_not_trained_and_measured_on(tmp_path):
 
 def test_a_comparison_names_every_recipe_and_seed(tmp_path, capsys):
     more = ["--comparison.recipes=[progress, carl]", "--comparison.seeds=[0, 1]", "--control.steps=64"]
+    more += ["--evaluate.end.seconds=1", "--env.routes.pool=2", "--env.traffic.vehicles=[0, 0]"]
     assert train.run_train(settings(tmp_path, *more), name="two", json_output=True) == 0
     told = json.loads(capsys.readouterr().out)
     assert told == json.loads((tmp_path / "two" / "comparison.json").read_text())

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import torch
 
+from apps.text3d.cameras import around
 from apps.text3d.config import Text3dConfig
 from apps.text3d.guidance.build import KINDS, asked
 from apps.text3d.prompts.parser import parse
-from apps.text3d.viewpoints import around
 from apps.text3d.workbench import Workbench
 from common.config import load
 from common.models.small_vlm import make_small_vlm, save_small_vlm

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from apps.text3d.audit_cases import Case
+from apps.text3d.auditing.cases import Case
 from apps.text3d.pocket.world import World, related
 from apps.text3d.pretraining.questions import shows
 from apps.text3d.prompts.parser import parse

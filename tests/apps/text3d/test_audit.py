@@ -10,21 +10,21 @@ from typing import Any
 import pytest
 import torch
 
-from apps.text3d.assay import EXACT, REWARD
 from apps.text3d.audit import Text3dAudit, audit_reward, run_audit
-from apps.text3d.audit_cases import OPEN, Case, Subjects, mirror, subjects
-from apps.text3d.audit_page import print_audit
-from apps.text3d.audit_truth import exact, row_of
+from apps.text3d.auditing.assay import EXACT, REWARD
+from apps.text3d.auditing.cases import OPEN, Case, Subjects, mirror, subjects
+from apps.text3d.auditing.mutations import PROMPTS, WORLDS
+from apps.text3d.auditing.page import print_audit
+from apps.text3d.auditing.truth import exact, row_of
 from apps.text3d.cameras import orbit
 from apps.text3d.config import Text3dConfig
-from apps.text3d.mutations import PROMPTS, WORLDS
 from apps.text3d.pocket.combinations import held
 from apps.text3d.pocket.prompts import prompts, worlds
 from apps.text3d.pocket.render import render
 from apps.text3d.prompts.parser import parse
+from apps.text3d.prompts.rewording import wordings
 from apps.text3d.reward_config import AuditConfig
 from apps.text3d.rewards import Text3dReward
-from apps.text3d.rewording import wordings
 from common.errors import GraderFailure, UsageError
 from common.models.clip import Clip
 from common.models.small_vlm import make_small_vlm, save_small_vlm

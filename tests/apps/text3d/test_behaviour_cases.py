@@ -20,7 +20,7 @@ from apps.text3d.generate import begin, run_generate
 from apps.text3d.guidance.base import Term, Weighted
 from apps.text3d.guidance.build import build
 from apps.text3d.guidance.prior import load_prior, save_prior
-from apps.text3d.optimise import SceneFailure, SceneLearner
+from apps.text3d.optimisation.learner import SceneFailure, SceneLearner
 from apps.text3d.optimise_config import OptimiseConfig, ViewpointConfig
 from apps.text3d.prompts.parser import parse
 from apps.text3d.prompts.questions import whole

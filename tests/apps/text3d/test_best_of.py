@@ -12,14 +12,14 @@ from PIL import Image
 
 from apps.text3d import generate
 from apps.text3d.__main__ import APP
-from apps.text3d.best import GEOMETRY, WORDING, scorer, scores_of
+from apps.text3d.best_of import GEOMETRY, WORDING, scorer, scores_of
 from apps.text3d.config import Text3dConfig
 from apps.text3d.export.kept import SCENE
 from apps.text3d.generate import run_generate
 from apps.text3d.guidance.build import Models
 from apps.text3d.measures.assets import read_assets
 from apps.text3d.measures.got import GotJudge, GotScore
-from apps.text3d.optimise import Collapsed, SceneFailure, SceneLearner
+from apps.text3d.optimisation.learner import Collapsed, SceneFailure, SceneLearner
 from apps.text3d.prompts.parser import parse
 from common.config import load
 from common.errors import UsageError
@@ -43,7 +43,7 @@ def settings(folder: Path, *more: str) -> Text3dConfig:
 def _scored(monkeypatch: pytest.MonkeyPatch) -> None:
     """So short a run shows the judge nothing: its verdicts are given by seed."""
     monkeypatch.setattr(
-        "apps.text3d.best._share",
+        "apps.text3d.best_of._share",
         lambda told: math.nan if not told["steps"] else SCORES[told["fingerprint"]["seed"]],
     )
     export = generate.export

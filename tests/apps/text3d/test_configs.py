@@ -11,9 +11,9 @@ import pytest
 from apps.text3d import dry_run, dry_run_models
 from apps.text3d.config import Text3dConfig
 from apps.text3d.dry_run import Check, check, show
+from apps.text3d.dry_run_stand_ins import stable_diffusion
 from apps.text3d.generate import run_generate
 from apps.text3d.guidance.prior import save_prior
-from apps.text3d.stand_ins import stable_diffusion
 from common.config import load
 from common.errors import UsageError
 from common.models.small_vlm import make_small_vlm, save_small_vlm

@@ -12,12 +12,12 @@ import torch
 
 pytest.importorskip("gradio")
 
-from apps.text3d import demo, demo_view, wishes
+from apps.text3d import demo, demo_view
+from apps.text3d.cameras import around
+from apps.text3d.demo_answers import TOGETHER
 from apps.text3d.demo_handlers import FILES, FIRST, PARTS, Handlers, Job
+from apps.text3d.demo_wishes import PLACES, Wish, granted, knobs
 from apps.text3d.prompts.parser import parse
-from apps.text3d.scene_answers import TOGETHER
-from apps.text3d.viewpoints import around
-from apps.text3d.wishes import PLACES, Wish
 from apps.text3d.workbench import ASKING, JUDGING, SHAPING, WRITING, Made, Moment, Workbench
 from common.errors import UsageError
 from common.models import vlm as vlm_module
@@ -134,18 +134,18 @@ def test_a_wrong_wish_is_said_and_nothing_begun(bench, wish, said):
 
 def test_weights_reach_the_guidances_and_schedules_stay_until_moved():
     config = settings("--guidance.analytic=[0, 0.5, 2.0, 10]", "--guidance.vlm.model=some-folder")
-    offered = {one.name: one for one in wishes.knobs(config.guidance)}
+    offered = {one.name: one for one in knobs(config.guidance)}
     assert list(offered) == list(PLACES)
     assert (offered["analytic"].value, offered["analytic"].scheduled) == (2.0, True)
     assert offered["sds"].off == "needs a model: --guidance.sds.model"
     assert not offered["vlm.spatial"].off
     weights = {"vlm.spatial": 0.25, "analytic": 2.0}
-    granted, prompt = wishes.granted(config, Wish(PROMPT, "gaussians", 7, 5, weights), "somewhere")
-    assert granted.guidance.analytic == [0, 0.5, 2.0, 10]
-    assert (granted.guidance.vlm.spatial, granted.guidance.vlm.semantic) == (0.25, 0.0)
-    assert (granted.scene.kind, granted.optimise.steps, granted.seed) == ("gaussians", 7, 5)
+    wanted, prompt = granted(config, Wish(PROMPT, "gaussians", 7, 5, weights), "somewhere")
+    assert wanted.guidance.analytic == [0, 0.5, 2.0, 10]
+    assert (wanted.guidance.vlm.spatial, wanted.guidance.vlm.semantic) == (0.25, 0.0)
+    assert (wanted.scene.kind, wanted.optimise.steps, wanted.seed) == ("gaussians", 7, 5)
     assert len(prompt.objects) == 2
-    assert wishes.granted(config, Wish(PROMPT, weights={"analytic": 0.0}), "x")[0].guidance.analytic == 0.0
+    assert granted(config, Wish(PROMPT, weights={"analytic": 0.0}), "x")[0].guidance.analytic == 0.0
     # The configuration itself is everyone's.
     assert config.guidance.vlm.spatial == 0.0
 
@@ -166,8 +166,8 @@ def test_every_question_is_answered_view_by_view(asked, folder):
 
 def test_log_odds_are_those_of_the_model(folder):
     """Recomputed one question at a time on the same scene."""
+    from apps.text3d.demo_answers import answers, every_reward
     from apps.text3d.generate import learner_of
-    from apps.text3d.scene_answers import answers, every_reward
 
     config = settings(f"--guidance.vlm.model={folder}")
     learner = learner_of(config, parse(PROMPT))

@@ -9,10 +9,10 @@ from dataclasses import replace
 import numpy as np
 
 from apps.text3d import demo_view
+from apps.text3d.demo_answers import SceneAnswer
 from apps.text3d.generate import learner_of
 from apps.text3d.judging.geometry import judge
 from apps.text3d.prompts.parser import parse
-from apps.text3d.scene_answers import SceneAnswer
 from apps.text3d.workbench import Moment
 from tests.apps.text3d.demo_parts import settings
 

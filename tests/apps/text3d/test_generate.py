@@ -10,7 +10,7 @@ import pytest
 from apps.text3d.config import Text3dConfig
 from apps.text3d.export.splats import read_splats
 from apps.text3d.generate import run_generate
-from apps.text3d.optimise import SceneLearner
+from apps.text3d.optimisation.learner import SceneLearner
 from common.config import load
 from common.errors import UsageError
 from common.files import read_json
@@ -19,8 +19,10 @@ from common.training.run import Interrupted
 POCKET = Path(__file__).resolve().parents[3] / "configs" / "text3d" / "pocket.yaml"
 SHORT = [
     *("--optimise.steps=12", "--optimise.size=28", "--optimise.learning_rate=0.3", "--scene.voxel.resolution=20"),
-    *("--export.resolution=32", "--export.frames=4", "--export.size=32", "--export.views=3", "--preview_every=6"),
+    *("--export.resolution=32", "--export.size=32", "--export.views=3", "--evaluate.views=2"),
 ]
+#: Without a film and previews, which take longer than these scenes.
+BARE = ("--export.frames=0", "--preview_every=0")
 
 
 def settings(folder: Path, *more: str) -> Text3dConfig:
@@ -30,7 +32,9 @@ def settings(folder: Path, *more: str) -> Text3dConfig:
 @pytest.fixture(scope="module")
 def made(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("runs")
-    assert run_generate(settings(folder), "a green sphere", name="whole") == 0
+    assert (
+        run_generate(settings(folder, "--export.frames=2", "--preview_every=6"), "a green sphere", name="whole") == 0
+    )
     return folder / "whole"
 
 
@@ -59,8 +63,14 @@ def test_it_leaves_what_people_open(made):
 
 @pytest.mark.parametrize("kind", ["voxel", "hashgrid", "gaussians"])
 def test_a_stopped_run_goes_on_to_the_same_scene(tmp_path, monkeypatch, capsys, kind):
-    more = [f"--scene.kind={kind}", "--optimise.steps=6", "--scene.gaussians.count=60", "--save_every=2"]
-    more += ["--scene.hashgrid.levels=2", "--scene.hashgrid.base=4", "--scene.voxel.march.samples=12"]
+    more = [f"--scene.kind={kind}", "--optimise.steps=6", "--scene.gaussians.count=60", "--save_every=2", *BARE]
+    more += [
+        "--scene.hashgrid.levels=2",
+        "--scene.hashgrid.base=4",
+        "--scene.voxel.march.samples=12",
+        "--optimise.size=16",
+        "--export.resolution=20",
+    ]
     assert run_generate(settings(tmp_path, *more), "a red cube", name="whole") == 0
     step = SceneLearner.step
 
@@ -90,13 +100,13 @@ def test_what_is_not_understood_is_said(tmp_path, caplog):
     with pytest.raises(UsageError, match="give a prompt"):
         run_generate(settings(tmp_path))
     assert not list(tmp_path.iterdir())
-    run_generate(settings(tmp_path, "--optimise.steps=1"), "a red cube that says Yes")
+    run_generate(settings(tmp_path, "--optimise.steps=1", *BARE), "a red cube that says Yes")
     assert "not understood" in caplog.text
 
 
 def test_the_wall_clock_ends_it_and_what_there_is_is_written(tmp_path, monkeypatch, caplog):
-    monkeypatch.setattr("apps.text3d.clock.monotonic", Ticks(20.0))
-    config = settings(tmp_path, "--optimise.minutes=2", "--preview_every=0")
+    monkeypatch.setattr("apps.text3d.optimisation.clock.monotonic", Ticks(20.0))
+    config = settings(tmp_path, "--optimise.minutes=2", *BARE)
     assert run_generate(config, "a green sphere", name="short") == 0
     told = read_json(tmp_path / "short" / "result.json")
     # 20 seconds a look at the clock, one look before each step: the sixth is at 120.
@@ -113,7 +123,7 @@ def test_the_wall_clock_ends_it_and_what_there_is_is_written(tmp_path, monkeypat
 
 
 def test_a_regulariser_of_the_configuration_reaches_the_scene(tmp_path):
-    config = settings(tmp_path, "--optimise.regularisers.sparsity=0.5", "--optimise.steps=2", "--preview_every=0")
+    config = settings(tmp_path, "--optimise.regularisers.sparsity=0.5", "--optimise.steps=2", *BARE)
     assert run_generate(config, "a green sphere", name="tidy") == 0
     rows = [json.loads(line) for line in (tmp_path / "tidy" / "log.jsonl").read_text().splitlines()]
     assert all(row["regularisers.sparsity"] > 0 for row in rows if row.get("stage") == "scene")

@@ -10,10 +10,10 @@ import pytest
 import torch
 from PIL import Image
 
-from apps.text3d.answers import squashed
 from apps.text3d.cameras import orbit
 from apps.text3d.guidance.build import asked
 from apps.text3d.prompts.parser import parse
+from apps.text3d.reward_answers import squashed
 from apps.text3d.reward_config import RewardConfig
 from apps.text3d.rewards import Text3dReward, build_reward
 from common.errors import UsageError

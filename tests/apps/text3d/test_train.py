@@ -8,14 +8,12 @@ from pathlib import Path
 import pytest
 
 from apps.text3d import generate
-from apps.text3d.comparison import summarise
+from apps.text3d.comparison import RECIPES, summarise, with_recipe
 from apps.text3d.config import Text3dConfig
-from apps.text3d.optimise import Collapsed, SceneLearner
+from apps.text3d.optimisation.learner import Collapsed, SceneLearner
 from apps.text3d.pocket.combinations import held
-from apps.text3d.prompt_set import prompt_set
 from apps.text3d.prompts.parser import parse
-from apps.text3d.recipes import RECIPES, with_recipe
-from apps.text3d.train import Made, Result, run_train
+from apps.text3d.train import Made, Result, prompt_set, run_train
 from apps.text3d.train_config import TrainConfig
 from common.config import load
 from common.errors import DataError, UsageError
@@ -24,7 +22,8 @@ from common.training.run import Interrupted
 
 POCKET = Path(__file__).resolve().parents[3] / "configs" / "text3d" / "pocket.yaml"
 SHORT = [
-    *("--optimise.steps=4", "--optimise.size=28", "--optimise.learning_rate=0.3", "--scene.voxel.resolution=16"),
+    *("--optimise.steps=4", "--optimise.size=16", "--optimise.learning_rate=0.3", "--scene.voxel.resolution=12"),
+    *("--optimise.viewpoints.views=2", "--scene.voxel.march.samples=16"),
     *("--export.resolution=0", "--export.frames=0", "--export.size=32", "--export.views=2", "--preview_every=0"),
     *("--evaluate.views=2", "--train.count=2", "--guidance.sds.weight=0", "--guidance.analytic=1"),
     *("--guidance.vlm.semantic=0", "--guidance.vlm.spatial=0", "--save_every=2"),
@@ -94,6 +93,8 @@ def test_a_stopped_comparison_goes_on_and_comes_to_the_same(tmp_path, monkeypatc
     whole, parts = (read_json(tmp_path / name / "comparison.json") for name in ("whole", "parts"))
     assert whole == parts
     assert whole["prompts"] == 2
+    # Seeds and prompts see viewpoints of their own.
+    assert {read_json(path)["seed"] for path in tmp_path.glob("whole/*/scenes/*/run.json")} == {0, 1, 1000, 1001}
     log = (tmp_path / "parts" / "analytic-seed0" / "scenes").glob("*/log.jsonl")
     assert all(len(path.read_text().splitlines()) == 4 for path in log)
     assert "analytic" in (tmp_path / "parts" / "report.html").read_text("utf-8")
@@ -139,7 +140,7 @@ def test_a_comparison_takes_further_seeds_and_recipes_and_keeps_what_it_has(tmp_
     ],
 )
 def test_any_other_change_is_refused_and_nothing_is_touched(tmp_path, monkeypatch, begun, given, message):
-    monkeypatch.setattr("apps.text3d.prompt_set.prompt_set", lambda *given: [])
+    monkeypatch.setattr("apps.text3d.train.prompt_set", lambda *given: [])
     monkeypatch.setattr("apps.text3d.comparison.run_comparison", lambda *given: 0)
     monkeypatch.setattr("apps.text3d.training_report.write_report", lambda *given: None)
     monkeypatch.setattr("apps.text3d.training_report.show", lambda *given: None)
@@ -149,12 +150,6 @@ def test_any_other_change_is_refused_and_nothing_is_touched(tmp_path, monkeypatc
     with pytest.raises(UsageError, match=message):
         run_train(Text3dConfig(), resume=str(tmp_path / "a"), given=given)
     assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
-
-
-def test_seeds_and_prompts_see_other_viewpoints(tmp_path):
-    run_train(settings(tmp_path, "--comparison.recipes=[analytic]", "--comparison.seeds=[0,1]"), name="c")
-    seeds = {read_json(path)["seed"] for path in (tmp_path / "c").glob("*/scenes/*/run.json")}
-    assert seeds == {0, 1, 1000, 1001}
 
 
 def test_an_emptied_scene_has_nothing_right_and_the_others_are_made(tmp_path, monkeypatch):

@@ -85,7 +85,7 @@ def test_nobody_steps_out_before_a_car_that_comes() -> None:
     roads = street(crossings=ZEBRA)
     people = crowd(roads, 30)
     waited = 0
-    for _ in range(200):
+    for _ in range(60):
         for x in np.arange(20.0, 180.0, 1.4):
             crossing = people.crossing.copy()
             people.step(0.1, boxes((x, WIDTH / 2, 0.0, 14.0)))

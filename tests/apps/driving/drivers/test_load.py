@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from apps.driving.actions import TABLE
 from apps.driving.drivers.base import begin, digest_of, env_of
 from apps.driving.drivers.load import NAMED, load_driver
 from apps.driving.env_config import ActionConfig, EnvConfig
+from apps.driving.environment.actions import TABLE
 from common.errors import UsageError
 
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from apps.driving.backends.base import NOBODY
 from apps.driving.env_config import ObservationConfig
+from apps.driving.environment.tracker import Place
 from apps.driving.observation.measures import (
     MEASURES,
     NEIGHBOUR,
@@ -21,7 +22,6 @@ from apps.driving.observation.measures import (
     neighbours,
     spread,
 )
-from apps.driving.progress import Place
 from tests.apps.driving.observation.scenes import HERE, ego, others
 from tests.apps.driving.ways import circle, straight
 

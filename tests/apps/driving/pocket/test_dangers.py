@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from apps.driving.backends.base import NOBODY, Actors, Ego, Kind
+from apps.driving.environment.tracker import Place
 from apps.driving.observation.measures import Way
 from apps.driving.pocket.dangers import TARGET, judge, safe_speed
 from apps.driving.pocket.moments import BEYOND, DT, Moment, without_others
-from apps.driving.progress import Place
 from tests.apps.driving.ways import circle, straight
 
 HALF = 2.3  # of the ego's length, and of the others'

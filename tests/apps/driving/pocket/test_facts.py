@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from apps.driving.backends.base import NOBODY, Actors, Ego, Kind
+from apps.driving.environment.tracker import Place
 from apps.driving.pocket.dangers import judge
 from apps.driving.pocket.facts import facts_of, label_of
 from apps.driving.pocket.moments import Drawn, Moment, with_other
-from apps.driving.progress import Place
 from tests.apps.driving.small_roads import WIDTH, route_from, street
 
 CENTRE, CAR = WIDTH / 2, (2.3, 1.0)

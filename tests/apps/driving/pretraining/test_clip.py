@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 import torch
 
-from apps.driving.pocket.scenes import load_scenes
 from apps.driving.pretrain_config import PretrainConfig
 from common.models.clip import Clip
 
@@ -22,17 +21,12 @@ SMALL = PretrainConfig(width=4, embedding=32, text_width=32, text_layers=1, batc
 
 
 @pytest.fixture(scope="module")
-def scenes():
-    return load_scenes("held_out", 80, quiet=True)
+def tokenizer(village):
+    return clip_tokenizer(SMALL, village)
 
 
-@pytest.fixture(scope="module")
-def tokenizer(scenes):
-    return clip_tokenizer(SMALL, scenes)
-
-
-def test_a_resumed_training_equals_an_uninterrupted_one(scenes, tokenizer):
-    whole, first, second = (ClipLearner(SMALL, tokenizer, scenes) for _ in range(3))
+def test_a_resumed_training_equals_an_uninterrupted_one(village, tokenizer):
+    whole, first, second = (ClipLearner(SMALL, tokenizer, village) for _ in range(3))
     for _ in range(4):
         whole.step()
     for _ in range(2):
@@ -45,18 +39,18 @@ def test_a_resumed_training_equals_an_uninterrupted_one(scenes, tokenizer):
         assert torch.equal(value, second.model.state_dict()[name]), name
 
 
-def test_both_losses_fall(scenes, tokenizer):
-    learner = ClipLearner(SMALL, tokenizer, scenes)
+def test_both_losses_fall(village, tokenizer):
+    learner = ClipLearner(SMALL, tokenizer, village)
     told = [learner.step() for _ in range(40)]
     for part in ("loss/captions", "loss/goals"):
         assert np.mean([one[part] for one in told[-5:]]) < np.mean([one[part] for one in told[:5]])
 
 
-def test_training_changes_no_scene(scenes, tokenizer):
-    before = scenes.facts.copy(), scenes.indices.copy()
-    ClipLearner(SMALL, tokenizer, scenes).step()
-    assert np.array_equal(before[0], scenes.facts)
-    assert np.array_equal(before[1], scenes.indices)
+def test_training_changes_no_scene(village, tokenizer):
+    before = village.facts.copy(), village.indices.copy()
+    ClipLearner(SMALL, tokenizer, village).step()
+    assert np.array_equal(before[0], village.facts)
+    assert np.array_equal(before[1], village.indices)
 
 
 def test_captions_that_are_true_of_several_pictures_are_no_mistake():
@@ -70,34 +64,34 @@ def test_captions_that_are_true_of_several_pictures_are_no_mistake():
     assert float(_shared(shifted, torch.eye(3, dtype=torch.bool))) < float(alone)
 
 
-def test_the_written_model_sees_as_the_trained_one(scenes, tokenizer, tmp_path):
-    learner = ClipLearner(SMALL, tokenizer, scenes)
+def test_the_written_model_sees_as_the_trained_one(village, tokenizer, tmp_path):
+    learner = ClipLearner(SMALL, tokenizer, village)
     learner.step()
     folder = write_clip(learner, tmp_path / "clip")
     clip = Clip(folder)
     from apps.driving.pretraining.clip import DEVIATION, MEAN
     from common.training.contrastive import to_input
 
-    pictures = scenes.pictures(slice(0, 8))
+    pictures = village.pictures(slice(0, 8))
     with torch.no_grad():
         inside = torch.nn.functional.normalize(learner.model.encode_image(to_input(pictures, MEAN, DEVIATION)), dim=-1)
     # float16 weights.
     assert (features(clip, pictures) - inside).abs().max() < 0.01
 
 
-def test_turning_the_goals_round_turns_z_round(scenes, tokenizer, tmp_path):
-    clip = Clip(write_clip(ClipLearner(SMALL, tokenizer, scenes), tmp_path / "clip"))
+def test_turning_the_goals_round_turns_z_round(village, tokenizer, tmp_path):
+    clip = Clip(write_clip(ClipLearner(SMALL, tokenizer, village), tmp_path / "clip"))
     pair = PAIRS[0]
-    seen = features(clip, scenes.pictures(slice(0, 8)))
+    seen = features(clip, village.pictures(slice(0, 8)))
     turned = pair._replace(positive=pair.negative, negative=pair.positive)
     assert np.allclose(gap(clip, pair, seen), -gap(clip, turned, seen))
 
 
-def test_the_longest_caption_fits_the_context(scenes, tokenizer):
+def test_the_longest_caption_fits_the_context(village, tokenizer):
     from apps.driving.pocket.captions import write
 
     rng = random.Random(0)
-    texts = [write(scenes.facts_at(row % len(scenes)), rng).text for row in range(400)]
+    texts = [write(village.facts_at(row % len(village)), rng).text for row in range(400)]
     goals = [text for pair in PAIRS for text in (*pair.positive, *pair.negative)]
     assert max(len(ids) for ids in tokenizer(texts + goals)["input_ids"]) <= SMALL.context_length
 

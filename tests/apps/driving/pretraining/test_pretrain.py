@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from apps.driving.calibration import read_calibration
-from apps.driving.pocket.scenes import load_scenes
 from apps.driving.pocket.wordings import PAIRS
 from apps.driving.pretrain import make_clip
 from apps.driving.pretrain_config import THRESHOLDS, PretrainConfig
+from apps.driving.pretraining import figures
 from apps.driving.reward_config import GoalConfig, RewardConfig
 from apps.driving.rewards import build
 from common.files import locate, read_json
@@ -28,10 +28,13 @@ SHIPPED = "local-dir:assets/driving/clip"
 def made(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("pretrain")
     config = PretrainConfig(
-        width=8, embedding=32, text_width=32, text_layers=1, scenes=80, steps=50, batch_size=16, calibration=120,
+        width=8, embedding=32, text_width=32, text_layers=1, scenes=60, steps=20, batch_size=16, calibration=120,
         heldout=120, out=str(folder / "assets"), runs=str(folder / "runs"), save_every=20, learning_rate=3e-3,
     )  # fmt: skip
-    make_clip(config, "python -m apps.driving pretrain")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(figures, "RESAMPLES", 50)
+        patch.setattr(figures, "speed", lambda clip: 1000.0)
+        make_clip(config, "python -m apps.driving pretrain")
     return folder / "assets" / "clip"
 
 
@@ -39,10 +42,10 @@ def test_it_writes_weights_thresholds_figures_and_a_card(made):
     names = {path.name for path in made.iterdir()}
     assert {"open_clip_config.json", "open_clip_model.safetensors", "tokenizer.json", "README.md"} <= names
     assert {"figures.json", *THRESHOLDS.values()} <= names
-    figures = read_json(made / "figures.json")
-    assert figures["scenes"] == 120
-    assert set(figures["ranking"]) == {pair.name for pair in PAIRS}
-    for one in figures["ranking"].values():
+    told = read_json(made / "figures.json")
+    assert told["scenes"] == 120
+    assert set(told["ranking"]) == {pair.name for pair in PAIRS}
+    for one in told["ranking"].values():
         assert 0 <= one["right"]["low"] <= one["right"]["mean"] <= one["right"]["high"] <= 1
         assert (one["driven"] is None) == (one["dangerous, driven"] < 10)
     card = (made / "README.md").read_text()
@@ -66,10 +69,6 @@ class TestShipped:
     """On few scenes that its card was not measured on: the village with another seed."""
 
     @pytest.fixture(scope="class")
-    def scenes(self):
-        return load_scenes("held_out", 300, seed=77, blanked=True, quiet=True)
-
-    @pytest.fixture(scope="class")
     def reward(self):
         config = RewardConfig(recipe="vlm_rl_no_synthesis")
         config.thresholds.file = "assets/driving/clip/calibration.json"
@@ -80,15 +79,15 @@ class TestShipped:
 
         return reward(state=state(speed=[5.0] * len(pictures)), images=to_tensor(pictures)).values.numpy()
 
-    def test_the_language_goal_tells_dangerous_from_safe(self, reward, scenes):
-        danger = scenes.danger("traffic")
+    def test_the_language_goal_tells_dangerous_from_safe(self, reward, village):
+        danger = village.danger("traffic")
         sure = (danger >= 0.5) | (danger <= 0.1)
-        said = -self.safety(reward, scenes.pictures())
+        said = -self.safety(reward, village.pictures())
         assert auc(said[sure], danger[sure] >= 0.5) > 0.9
 
-    def test_without_the_others_the_road_is_clear(self, reward, scenes):
-        bad = scenes.danger("traffic") >= 0.5
-        before, after = self.safety(reward, scenes.pictures()[bad]), self.safety(reward, scenes.emptied()[bad])
+    def test_without_the_others_the_road_is_clear(self, reward, village):
+        bad = village.danger("traffic") >= 0.5
+        before, after = self.safety(reward, village.pictures()[bad]), self.safety(reward, village.emptied()[bad])
         assert before.mean() < 0.35
         assert after.mean() > 0.9
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pytest
 from PIL import Image
 
 from apps.driving.config import DrivingConfig
-from apps.driving.pocket.scenes import load_scenes
 from apps.driving.pretrain import run_pretrain
 from apps.driving.pretrain_config import PretrainConfig, StudentConfig
-from apps.driving.pretraining.figures import to_tensor
+from apps.driving.pretraining import student
+from apps.driving.pretraining.figures import speed, to_tensor
 from apps.driving.reward_config import RewardConfig
 from apps.driving.rewards import build, configured_clip
 from common.errors import UsageError
@@ -37,7 +39,13 @@ def reward_config(student: str, thresholds: str) -> RewardConfig:
     return found
 
 
-def test_it_is_made_measured_and_opened_by_a_reward(tmp_path):
+@pytest.fixture(autouse=True)
+def _short_measurements(monkeypatch):
+    monkeypatch.setattr(student, "RESAMPLES", 50)
+    monkeypatch.setattr(student, "speed", partial(speed, seconds=0.2))
+
+
+def test_it_is_made_measured_and_opened_by_a_reward(tmp_path, village):
     assert run_pretrain(config(tmp_path), only="student") == 0
     folder = tmp_path / "out" / "student"
     figures = read_json(folder / "figures.json")
@@ -47,8 +55,7 @@ def test_it_is_made_measured_and_opened_by_a_reward(tmp_path):
     assert "nan" not in (folder / "README.md").read_text().lower()
 
     reward = build(reward_config(str(folder), str(folder / "calibration.json")))
-    scenes = load_scenes("held_out", 20, seed=3, quiet=True)
-    paid = reward(state=state(speed=[5.0] * 20), images=to_tensor(scenes.pictures())).values
+    paid = reward(state=state(speed=[5.0] * 20), images=to_tensor(village.pictures()[:20])).values
     assert paid.min() >= 0
     with pytest.raises(UsageError, match="other weights"):
         build(reward_config(str(folder), "assets/driving/clip/calibration.json"))
@@ -73,30 +80,26 @@ def test_it_learns_from_a_folder_of_pictures_too(tmp_path):
 class TestShipped:
     """On scenes that its card was not measured on: the village with another seed."""
 
-    @pytest.fixture(scope="class")
-    def scenes(self):
-        return load_scenes("held_out", 300, seed=78, blanked=True, quiet=True)
-
     def safety(self, student: str, scenes, emptied=False) -> np.ndarray:
         reward = build(reward_config(student, f"{student or 'assets/driving/clip'}/calibration.json"))
         pictures = scenes.emptied() if emptied else scenes.pictures()
         return reward(state=state(speed=[5.0] * len(pictures)), images=to_tensor(pictures)).values.numpy()
 
-    def test_it_says_what_its_teacher_says(self, scenes):
-        ours, theirs = self.safety(STUDENT, scenes), self.safety("", scenes)
+    def test_it_says_what_its_teacher_says(self, village):
+        ours, theirs = self.safety(STUDENT, village), self.safety("", village)
         assert abs(ours - theirs).mean() < 0.1
         assert spearman(ours, theirs) > 0.9
 
-    def test_it_tells_dangerous_from_safe_by_the_others(self, scenes):
-        danger = scenes.danger("traffic")
+    def test_it_tells_dangerous_from_safe_by_the_others(self, village):
+        danger = village.danger("traffic")
         sure = (danger >= 0.5) | (danger <= 0.1)
-        assert auc(-self.safety(STUDENT, scenes)[sure], danger[sure] >= 0.5) > 0.9
-        assert self.safety(STUDENT, scenes, emptied=True)[danger >= 0.5].mean() > 0.9
+        assert auc(-self.safety(STUDENT, village)[sure], danger[sure] >= 0.5) > 0.9
+        assert self.safety(STUDENT, village, emptied=True)[danger >= 0.5].mean() > 0.9
 
     def test_its_words_are_its_teachers(self):
-        student = configured_clip(reward_config(STUDENT, ""))
+        small = configured_clip(reward_config(STUDENT, ""))
         texts = ["the road is clear", "a car is near"]
-        assert (student.text(texts) - Clip("assets/driving/clip").text(texts)).abs().max() < 1e-6
+        assert (small.text(texts) - Clip("assets/driving/clip").text(texts)).abs().max() < 1e-6
 
     def test_its_files_are_small(self):
         assert sum(path.stat().st_size for path in locate(STUDENT).iterdir()) < 1_500_000

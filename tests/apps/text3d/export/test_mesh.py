@@ -17,9 +17,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from apps.text3d.cameras import orbit
-from apps.text3d.density import density_of
 from apps.text3d.export.glb import to_linear, to_srgb
 from apps.text3d.export.mesh import Mesh, extract_mesh, signed_volume, vertex_normals, write_mesh
+from apps.text3d.scenes.density import density_of
 from common.errors import UsageError
 from tests.apps.text3d.export.solids import Solid, cube, shell, sphere, union
 

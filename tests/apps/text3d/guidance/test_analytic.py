@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from apps.text3d import mutations
+from apps.text3d.auditing import mutations
 from apps.text3d.cameras import Cameras, orbit
 from apps.text3d.guidance.analytic import AnalyticCritic, Weights
 from apps.text3d.pocket.prompts import prompts

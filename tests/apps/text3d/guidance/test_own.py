@@ -10,8 +10,8 @@ import torch
 from apps.text3d.guidance.base import gradient_of
 from apps.text3d.guidance.build import build
 from apps.text3d.guidance.own import OwnReward
+from apps.text3d.guidance.provenance import untrained
 from apps.text3d.guidance_config import GuidanceConfig, OwnConfig
-from apps.text3d.marks import untrained
 from apps.text3d.prompts.parser import parse
 from common.errors import UsageError
 from common.models.small_vlm import make_small_vlm, save_small_vlm

@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from apps.text3d import mutations
+from apps.text3d.auditing import mutations
 from apps.text3d.judging import MEASURES
 from apps.text3d.judging.field import otsu_level, read_field
 from apps.text3d.judging.geometry import Verdict, judge

@@ -1,0 +1,1 @@
+"""The environment above every simulator."""

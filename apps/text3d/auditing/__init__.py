@@ -1,0 +1,1 @@
+"""What the audit shows a reward, and what it measures."""

@@ -1,0 +1,1 @@
+"""The loop that shapes a scene, and what is watched while it runs."""
