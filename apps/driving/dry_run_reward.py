@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from apps.driving.config import DrivingConfig
@@ -66,15 +67,11 @@ def _published(name: str, tag: str) -> tuple[str, str]:
     import open_clip
     import torch
 
-    name, _, own = name.partition(":")
-    tag = own or tag
-    if name not in open_clip.list_models():
-        raise UsageError(f"reward.clip.name: OpenCLIP knows no model {name!r}; a folder works too: {LOCAL}FOLDER")
-    if locate(tag or "-").is_file():
-        return f"{name}, weights {tag}", ""
-    if not open_clip.is_pretrained_cfg(name, tag):
-        known = ", ".join(open_clip.list_pretrained_tags_by_model(name))
-        raise UsageError(f"reward.clip.pretrained: {name} has no weights {tag!r}; known: {known}")
+    from common.models.clip import Clip
+
+    name, weights = Clip(name, tag or None).resolved()
+    if weights is None or Path(weights).is_file():
+        return f"{name}, weights {weights}", ""
     settings: dict[str, Any] = dict(open_clip.get_model_config(name) or {})
     custom = settings.pop("custom_text", False)
     if (settings.get("text_cfg") or {}).get("hf_model_name"):
@@ -83,8 +80,8 @@ def _published(name: str, tag: str) -> tuple[str, str]:
         with torch.device("meta"):
             model = (open_clip.CustomTextCLIP if custom else open_clip.CLIP)(**settings)
         size = f", {sum(weight.numel() for weight in model.parameters()) / 1e6:,.1f} M"
-    cfg = open_clip.get_pretrained_cfg(name, tag) or {}
-    return f"{name}{size}, weights {tag!r}", str(cfg.get("hf_hub", "")).strip("/")
+    cfg = open_clip.get_pretrained_cfg(name, weights) or {}
+    return f"{name}{size}, weights {weights!r}", str(cfg.get("hf_hub", "")).strip("/")
 
 
 def _cached(repository: str) -> bool:

@@ -124,12 +124,11 @@ def scores_of(config: Text3dConfig, prompt: Prompt, folders: Sequence[Path], by:
     there = [row for row, one in enumerate(told) if one["steps"]]
     found = dict.fromkeys(range(len(told)), math.nan)
     if by == WORDING:
-        from apps.text3d.dry_run import sides
         from apps.text3d.export.kept import SCENE, read_scene
         from apps.text3d.guidance.build import build
         from apps.text3d.optimisation.critics import second_wording
 
-        critic = second_wording(prompt, build(config.guidance, prompt, config.seed, models), sides(config)[1])
+        critic = second_wording(prompt, build(config.guidance, prompt, config.seed, models), config.optimise.last_side)
         assert critic is not None
         return list((found | {row: critic(read_scene(folders[row] / SCENE).scene) for row in there}).values())
     from apps.text3d.measures.assets import Asset

@@ -17,7 +17,6 @@ from apps.text3d.guidance.provenance import used
 from apps.text3d.prompts.parser import parse
 from apps.text3d.prompts.prompt import Prompt
 from common.errors import UsageError
-from common.files import locate
 from common.training import dry_run
 from common.training.dry_run import Check, NotChecked, show
 
@@ -127,21 +126,13 @@ def _clip(config: Text3dConfig, found: Found) -> str:
     if not used(clip.weight, "guidance.clip.weight"):
         return "not used: guidance.clip.weight is 0"
     _named("clip.name", clip.name)
-    folder = locate(clip.name.removeprefix("local-dir:"))
-    if (folder / "open_clip_config.json").is_file():
-        return f"{folder}: an OpenCLIP folder"
-    if clip.name.startswith("local-dir:"):
-        raise UsageError(f"guidance.clip.name: no CLIP at {folder}")
-    if clip.name.startswith("hf-hub:"):
-        raise NotChecked(f"{clip.name}: its shape stands in the hub; it is looked at when it is opened")
-    import open_clip
+    from common.models.clip import HUB, LOCAL, Clip
 
-    name, _, tag = clip.name.partition(":")
-    tag = tag or clip.pretrained
-    if name.replace("/", "-") not in open_clip.list_models():
-        raise UsageError(f"guidance.clip.name: OpenCLIP knows no model {name!r}; a folder works too: local-dir:FOLDER")
-    if not open_clip.is_pretrained_cfg(name.replace("/", "-"), tag):
-        raise UsageError(f"guidance.clip.pretrained: {name} has no weights {tag!r}")
+    name, tag = Clip(clip.name, clip.pretrained or None).resolved()
+    if name.startswith(LOCAL):
+        return f"{name.removeprefix(LOCAL)}: an OpenCLIP folder"
+    if name.startswith(HUB):
+        raise NotChecked(f"{name}: its shape stands in the hub; it is looked at when it is opened")
     raise NotChecked(f"{name}, weights {tag!r}: fetched by OpenCLIP when it is opened")
 
 
@@ -163,8 +154,8 @@ def _own(config: Text3dConfig, found: Found) -> str:
 
 
 def _steps(config: Text3dConfig, found: Found) -> str:
-    views, side = config.optimise.viewpoints.views, sides(config)
-    drawn = f"{side[0]} to {side[1]}" if side[0] != side[1] else f"{side[0]}"
+    views, first, last = config.optimise.viewpoints.views, config.optimise.side(0), config.optimise.last_side
+    drawn = f"{first} to {last}" if first != last else f"{first}"
     told = f"{config.optimise.steps:,} steps of {views} views of {drawn} pixels"
     if config.optimise.minutes:
         told += f", at most {config.optimise.minutes:g} minutes"
@@ -175,16 +166,6 @@ def _steps(config: Text3dConfig, found: Found) -> str:
         raise UsageError("guidance.vlm has weights, and this prompt gives it nothing to ask")
     read = sum(tokens(config, found).values())
     return f"{told}; the VLM is asked {asked} questions a step, {read:,} tokens at the last side"
-
-
-def sides(config: Text3dConfig) -> tuple[int, int]:
-    """First and last side of the views in pixels."""
-    from apps.text3d.scenes.schedules import resolution_at
-
-    size = config.optimise.size
-    if isinstance(size, int):
-        return size, size
-    return resolution_at(0, *size), resolution_at(max(config.optimise.steps - 1, 0), *size)
 
 
 def turns(config: Text3dConfig, found: Found) -> dict[str, list[tuple[int, str]]]:
@@ -225,7 +206,7 @@ def tokens(config: Text3dConfig, found: Found, most: int = 0) -> dict[str, int]:
 def view_tokens(config: Text3dConfig, found: Found) -> int:
     """Image tokens of one view at the last side."""
     assert found.sight is not None
-    return int(max(2, round(sides(config)[1] / found.sight.side)) ** 2)
+    return int(max(2, round(config.optimise.last_side / found.sight.side)) ** 2)
 
 
 def memory(config: Text3dConfig, found: Found) -> str:

@@ -185,7 +185,6 @@ def shape(config: Text3dConfig, prompt: str, run: Run, models: Models | None = N
         run: the scene's folder.
         models: of the guidances, that are open already; more are added.
     """
-    from apps.text3d.dry_run import sides
     from apps.text3d.export.outputs import sheet
     from apps.text3d.export.turntable import turn, write_video
     from apps.text3d.judging.geometry import judge, unjudged
@@ -196,7 +195,7 @@ def shape(config: Text3dConfig, prompt: str, run: Run, models: Models | None = N
 
     wanted = read(prompt, anything(config))
     learner = learner_of(config, wanted, models)
-    side = sides(config)[1]
+    side = config.optimise.last_side
     held_out = HackingWatch(run, STAGE, wanted, second_wording(wanted, learner.guidance, side))
     fronts = _front_watch(config, wanted, learner, run, side)
 

@@ -92,3 +92,37 @@ class OptimiseConfig:
     def __post_init__(self) -> None:
         if not 0 <= self.background_random <= 1:
             raise UsageError(f"optimise.background_random {self.background_random}: a share of steps, from 0 to 1")
+
+    def side(self, step: int) -> int:
+        """Height and width of a step's views in pixels."""
+        return self.size if isinstance(self.size, int) else resolution_at(step, *self.size)
+
+    @property
+    def last_side(self) -> int:
+        """That of the last step."""
+        return self.side(max(self.steps - 1, 0))
+
+
+def resolution_at(step: int, first: int, last: int, steps: int, multiple: int = 28) -> int:
+    """Side of pictures in pixels at a step: it grows by equal factors from `first` to `last`, and stays there.
+
+    Coarse pictures come first: they are cheap, and give a scene its outline before its surface.
+
+    Args:
+        step: from 0 on.
+        first: side at step 0.
+        last: side from `steps` on.
+        steps: until then.
+        multiple: sides are the nearest multiple of this, at least one; 28 fits Qwen-VL's patches without a resize.
+
+    Raises:
+        UsageError: sides or the multiple below 1, `first` above `last`, or negative steps.
+    """
+    if not 1 <= first <= last or multiple < 1 or step < 0 or steps < 0:
+        raise UsageError(
+            f"a resolution grows from first {first}, at least 1, to last {last} over {steps} steps in multiples of "
+            f"{multiple}; asked at step {step}"
+        )
+    share = 1.0 if step >= steps else step / steps
+    side: float = first * (last / first) ** share
+    return max(1, round(side / multiple)) * multiple

@@ -238,7 +238,7 @@ class Clip:
 
     def _load(self) -> _Opened:
         open_clip = _open_clip()
-        name, weights = self._resolve(open_clip)
+        name, weights = self.resolved()
         # OpenCLIP only warns where the weights were trained with another activation than its model of that name has,
         # as OpenAI's were.
         quick = bool(weights and (open_clip.get_pretrained_cfg(name, weights) or {}).get("quick_gelu"))
@@ -272,8 +272,14 @@ class Clip:
         preprocess = Preprocess.from_config(model.visual.preprocess_cfg)
         return _Opened(model.eval().requires_grad_(False), preprocess, tokens, config)
 
-    def _resolve(self, open_clip: Any) -> tuple[str, str | None]:
-        """Name and weights as OpenCLIP takes them; an error names what is known."""
+    def resolved(self) -> tuple[str, str | None]:
+        """Name and weights as OpenCLIP takes them; nothing is opened.
+
+        Raises:
+            UsageError: there is no such folder, model or weights; names what is known.
+            MissingDependency: OpenCLIP is not installed.
+        """
+        open_clip = _open_clip()
         if self.model_name.startswith(HUB):
             return self.model_name, None
         if self.model_name.startswith(LOCAL) or _is_folder(self.model_name):

@@ -22,7 +22,6 @@ from apps.text3d.scenes.backgrounds import LearnedBackground, background
 from apps.text3d.scenes.base import Scene, Views
 from apps.text3d.scenes.densify import Densifier
 from apps.text3d.scenes.gaussians import GaussianScene
-from apps.text3d.scenes.schedules import resolution_at
 from common.errors import TouchstoneError, UsageError
 
 logger = getLogger(__name__)
@@ -163,9 +162,7 @@ class SceneLearner:
         return {"gaussians": float(len(self.scene)), **told}
 
     def _look(self) -> tuple[Cameras, Tensor]:
-        size = self.config.size
-        side = size if isinstance(size, int) else resolution_at(self.steps, *size)
-        cameras = drawn(self.config.viewpoints, side, self.generator)
+        cameras = drawn(self.config.viewpoints, self.config.side(self.steps), self.generator)
         return cameras, self._behind(cameras)
 
     def _behind(self, cameras: Cameras) -> Tensor:
