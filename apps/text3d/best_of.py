@@ -19,7 +19,7 @@ from apps.text3d.judging import MEASURES
 from apps.text3d.measures.assets import CANDIDATES
 from common import ui
 from common.errors import UsageError
-from common.files import read_json, write_bytes, write_json, write_text
+from common.files import read_json, write_bytes, write_json
 
 if TYPE_CHECKING:
     from apps.text3d.guidance.build import Models
@@ -151,25 +151,13 @@ def _share(told: dict[str, Any]) -> float:
 
 def _made(config: Text3dConfig, prompt: str, run: Run, seed: int, models: Models) -> Path:
     """One seed's scene, from where it was left; one that its guidances emptied is kept as that."""
-    from apps.text3d.generate import shape
-    from apps.text3d.optimisation.learner import Collapsed
-    from apps.text3d.train import nothing
-    from common.training.run import Run
+    from apps.text3d.generate import shape_once
 
     own = deepcopy(config)
     own.seed = seed
     place = run.folder / CANDIDATES / f"seed-{seed}"
-    if (place / "result.json").is_file():
-        return place
     ui.say(f"seed {seed}")
-    begun = (place / "run.json").is_file()
-    candidate = Run.resume(place) if begun else Run.create(place.parent, place.name, own, seed, run.resume_command)
-    write_text(place / "prompt.txt", prompt)
-    try:
-        shape(own, prompt, candidate, models)
-    except Collapsed as error:
-        ui.say(f"nothing came out: {error}")
-        write_json(place / "result.json", nothing(own, prompt, str(error)))
+    shape_once(own, prompt, place, run.resume_command, models)
     return place
 
 

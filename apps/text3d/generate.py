@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from apps.text3d.config import Text3dConfig
 from apps.text3d.guidance.provenance import untrained, used
@@ -235,6 +235,31 @@ def shape(config: Text3dConfig, prompt: str, run: Run, models: Models | None = N
     return result
 
 
+def shape_once(config: Text3dConfig, prompt: str, place: Path, command: str, models: Models) -> None:
+    """One of several scenes in a folder of its own, from where it was left; one that was emptied is kept as that.
+
+    Args:
+        config: the settings.
+        prompt: what to show.
+        place: the scene's folder; one with a `result.json` is done.
+        command: what a user types to go on.
+        models: of the guidances, that are open already; more are added.
+    """
+    from apps.text3d.optimisation.learner import Collapsed
+    from common.training.run import Run
+
+    if (place / "result.json").is_file():
+        return
+    begun = (place / "run.json").is_file()
+    run = Run.resume(place) if begun else Run.create(place.parent, place.name, config, config.seed, command)
+    write_text(place / "prompt.txt", prompt)
+    try:
+        shape(config, prompt, run, models)
+    except Collapsed as error:
+        ui.say(f"nothing came out: {error}")
+        write_json(place / "result.json", _nothing(config, prompt, str(error)))
+
+
 def _front_watch(
     config: Text3dConfig, wanted: Prompt, learner: SceneLearner, run: Run, side: int
 ) -> FrontWatch | None:
@@ -250,6 +275,13 @@ def _front_watch(
     if critic is None and used(config.guidance.sds.weight, "guidance.sds.weight"):
         logger.warning("no VLM and no CLIP guides, so nobody looks whether %r has several fronts", wanted.text)
     return None if critic is None else FrontWatch(run, STAGE, critic)
+
+
+def _nothing(config: Text3dConfig, prompt: str, reason: str) -> dict[str, Any]:
+    """What stands in `result.json` where the guidances have emptied the scene: all that was asked for is missing."""
+    geometry = {"object": 0.0, "colour": 0.0, "count": 0.0, "relation": 0.0 if read(prompt).relations else None}
+    told = {"geometry": geometry | {"correct": False}, "reasons": [reason], "steps": 0, "note": note(config)}
+    return {"prompt": prompt, **told}
 
 
 def export(result: Result, config: Text3dConfig, prompt: str) -> None:

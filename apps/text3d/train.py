@@ -15,7 +15,7 @@ from apps.text3d.judging import MEASURES
 from apps.text3d.train_config import TrainConfig
 from common import ui
 from common.errors import UsageError
-from common.files import read_json, write_json
+from common.files import read_json
 
 if TYPE_CHECKING:
     from apps.text3d.guidance.build import Models
@@ -180,31 +180,11 @@ def train_one(
 def make(config: Text3dConfig, number: int, prompt: str, folder: Path, command: str, models: Models) -> Made:
     """One prompt's scene in `folder/NN-slug`, from where it was left."""
     from apps.text3d.export.names import slug
-    from apps.text3d.generate import shape
-    from apps.text3d.optimisation.learner import Collapsed
-    from common.files import write_text
-    from common.training.run import Run
+    from apps.text3d.generate import shape_once
 
     own = deepcopy(config)
     # So that two prompts of a seed do not see the same viewpoints and noise.
     own.seed = 1_000 * config.seed + number
     place = folder / f"{number:02d}-{slug(prompt)}"
-    if not (place / "result.json").is_file():
-        begun = (place / "run.json").is_file()
-        run = Run.resume(place) if begun else Run.create(folder, place.name, own, own.seed, command)
-        write_text(place / "prompt.txt", prompt)
-        try:
-            shape(own, prompt, run, models)
-        except Collapsed as error:
-            ui.say(f"nothing came out: {error}")
-            write_json(place / "result.json", nothing(own, prompt, str(error)))
+    shape_once(own, prompt, place, command, models)
     return Made(place, read_json(place / "result.json"))
-
-
-def nothing(config: Text3dConfig, prompt: str, reason: str) -> dict[str, Any]:
-    """What stands in `result.json` where the guidances have emptied the scene: all that was asked for is missing."""
-    from apps.text3d.generate import note, read
-
-    geometry = {"object": 0.0, "colour": 0.0, "count": 0.0, "relation": 0.0 if read(prompt).relations else None}
-    told = {"geometry": geometry | {"correct": False}, "reasons": [reason], "steps": 0, "note": note(config)}
-    return {"prompt": prompt, **told}
