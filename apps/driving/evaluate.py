@@ -73,7 +73,7 @@ def run_evaluate(
     earlier = read_evaluation(compare) if compare is not None and compare.endswith(".json") else None
     if compare is not None and earlier is None and compare not in names:
         names.append(compare)
-    courses = prepare(config, names, backend, host, port)
+    courses = courses_of(config, names, backend, host, port)
     wanted = cases(config.evaluate, config.env.routes.folders)
     found = [drive(course, wanted, out, json_output) for course in courses]
     second = earlier or next((one for name, one in zip(names, found, strict=True) if name == compare), None)
@@ -98,7 +98,7 @@ def run_evaluate(
     return int(any(episode.cause == LOST for episode in episodes))
 
 
-def prepare(
+def courses_of(
     config: Settings,
     names: Sequence[str],
     backend: str | None = None,

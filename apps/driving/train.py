@@ -249,10 +249,10 @@ def keep(run: Run, config: DrivingConfig) -> None:
 
 def measured(run: Run, config: DrivingConfig) -> list[Evaluation]:
     """The trained driver and those beside it, on the held-out routes; kept in `driven`, and only read where it is."""
-    from apps.driving.evaluate import REPORT, drive, prepare, write
+    from apps.driving.evaluate import REPORT, courses_of, drive, write
     from apps.driving.measures.evaluation import cases
 
-    courses = prepare(config, [str(run.folder), *BESIDE])
+    courses = courses_of(config, [str(run.folder), *BESIDE])
     wanted = cases(config.evaluate, config.env.routes.folders)
     folder = run.folder / "driven"
     found = [drive(course, wanted, str(folder), False) for course in courses]

@@ -135,13 +135,13 @@ def test_first_best_and_worst_are_shown_and_none_twice():
 
 
 def test_a_drive_that_is_not_repeated_is_said_to_be_another(monkeypatch):
-    from apps.driving.evaluate import prepare
+    from apps.driving.evaluate import courses_of
     from apps.driving.measures.evaluation import cases, evaluate
     from apps.driving.measures.evaluation_report import _told
     from apps.driving.measures.films import show
 
     config = settings(maps=["town"], routes_per_map=1, vehicles=[0])
-    course = prepare(config, ["rule-based"])[0]
+    course = courses_of(config, ["rule-based"])[0]
     drives = evaluate(course, cases(config.evaluate))
     same, other = choose(drives, ["first"]), choose([replace(drives[0], steps=7)], ["first"])
     show(course, [*same, *other])

@@ -189,8 +189,8 @@ def test_27_resets_leave_nothing_behind():
         gc.collect()
         return len(gc.get_objects())
 
-    before = objects(40)
-    assert objects(120) - before < 200
+    before = objects(20)
+    assert objects(60) - before < 200
 
 
 def observed(env):
