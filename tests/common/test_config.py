@@ -38,6 +38,13 @@ def test_file_and_options_land_in_the_same_dataclass(tmp_path):
     assert settings.model.lora.alpha == 32
 
 
+def test_one_reading_leaves_nothing_behind_for_the_next(tmp_path):
+    first = load(Settings, write(tmp_path, "grpo:\n  extra:\n    top_k: 5\n"), ["--grpo.extra.top_p=0.5", "--seed=2"])
+    first.grpo.extra["beam"] = first.model.path = "mine"
+    load(Settings, None).grpo.extra["beam"] = 3
+    assert load(Settings, None) == Settings()
+
+
 def test_what_is_saved_loads_again_to_the_same_settings(tmp_path):
     import yaml
 
