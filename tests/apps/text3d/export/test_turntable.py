@@ -162,7 +162,7 @@ class TestContactSheet:
 class TestNames:
     """Case 38."""
 
-    @given(st.text(max_size=400), st.text(max_size=400))
+    @given(st.text(max_size=80), st.text(max_size=80))
     def test_safe_short_and_distinct(self, first: str, second: str) -> None:
         names = slug(first), slug(second)
         for name in names:

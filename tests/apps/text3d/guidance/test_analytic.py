@@ -33,7 +33,7 @@ def cost(critic: AnalyticCritic, world: World) -> float:
 
 
 def test_no_wrong_world_is_better_than_the_layout() -> None:
-    for prompt in prompts("train", 6, seed=2, level="related"):
+    for prompt in prompts("train", 3, seed=2, level="related"):
         critic = AnalyticCritic(prompt)
         best = cost(critic, critic.layout)
         for change in mutations.WORLDS.values():
