@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from apps.driving.backends.base import Kind
@@ -58,6 +58,8 @@ def test_against_a_finer_cut(start: tuple, dx: float, dy: float, other: tuple, e
     """What a thousand looks at a slightly smaller box find is found."""
     end = (start[0] + dx, start[1] + dy, start[2])
     there, then = (other[0], other[1], 0.0, other[2]), (other[0] + ex, other[1] + ey, 0.0, other[2])
+    # Who touches at the start was told a step before, and may be gone at the first look.
+    assume(not overlaps(start, CAR, np.array([there]), np.array([[2.3, 0.9]]))[0])
     found = touches(start, end, [there], [then], [[2.3, 0.9]])
     small = (CAR[0] - 0.25, CAR[1] - 0.25)
     for part in np.linspace(0.0, 1.0, 200)[1:]:
