@@ -11,6 +11,7 @@ from apps.driving.demo_handlers import Handlers
 from apps.driving.demo_sight import LONGEST_GOAL, open_sight, to_try
 from apps.driving.workbench import MOST_VEHICLES, MOST_WALKERS, Workbench
 from common import ui
+from common.demo import notice, serve
 
 if TYPE_CHECKING:
     import gradio
@@ -46,11 +47,7 @@ def run_demo(config: DrivingConfig, port: int = 7860, share: bool = False) -> in
 
     set_threads(config.threads)
     cv2.setNumThreads(max(config.threads, 1))
-    blocks = build_demo(config)
-    address = launch(blocks, port, share)
-    ui.say(f"open {address} in a browser; Ctrl-C stops. It drives on the embedded simulator, not on CARLA.")
-    blocks.block_thread()
-    return 0
+    return serve(build_demo(config), port, share, ". It drives on the embedded simulator, not on CARLA.", **PAGE)
 
 
 def build_demo(config: DrivingConfig) -> gradio.Blocks:
@@ -66,18 +63,13 @@ def build_workbench(config: DrivingConfig) -> Workbench:
     return Workbench(config, sight, blind)
 
 
-def launch(blocks: gradio.Blocks, port: int, share: bool = False) -> str:
-    """Serve the page and come back; returns its address."""
-    return ui.launch(blocks, port, share, **PAGE, prevent_thread_lock=True, quiet=True)
-
-
 def build_page(workbench: Workbench) -> gradio.Blocks:
     """The page over any workbench."""
     import gradio as gr
 
     handlers = Handlers(workbench)
     with ui.page(TITLE, DESCRIPTION) as blocks:
-        gr.HTML(view.notice("plain", "The embedded simulator:", PHANTOM), padding=False, elem_id="phantom")
+        gr.HTML(notice("plain", "The embedded simulator:", PHANTOM), padding=False, elem_id="phantom")
         shown = gr.State(None, time_to_live=KEPT)
         with gr.Row(equal_height=False):
             with gr.Column(scale=3, min_width=290):

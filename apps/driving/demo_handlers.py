@@ -9,6 +9,7 @@ from apps.driving import demo_view as view
 from apps.driving.demo_film import Film
 from apps.driving.demo_sight import MAKE, to_try
 from apps.driving.workbench import Wish, Workbench
+from common.demo import html_update, notice
 from common.errors import TouchstoneError
 
 FIRST = "drive first"
@@ -37,7 +38,7 @@ class Handlers:
         import gradio as gr
 
         try:
-            return self._routes(town), _html("")
+            return self._routes(town), html_update("")
         except TouchstoneError as error:
             return gr.update(choices=[], value=None), _failed(error)
 
@@ -60,20 +61,20 @@ class Handlers:
             for found in self.workbench.drive(Wish(town, route, policy, vehicles, walkers, seed)):
                 if isinstance(found, Film):
                     curves = self.reward(found, recipe)
-                    yield view.film_html(found), _html(""), found, curves, *self.goals(found, positive, negative)
+                    yield view.film_html(found), html_update(""), found, curves, *self.goals(found, positive, negative)
                 else:
-                    yield view.moment_html(found), _html(""), *[gr.skip()] * 4
+                    yield view.moment_html(found), html_update(""), *[gr.skip()] * 4
         except TouchstoneError as error:
             yield gr.skip(), _failed(error), *[gr.skip()] * 4
 
     def reward(self, film: Film | None, recipe: Any) -> Any:
         """The curves of a reward over the film."""
         if film is None:
-            return view.notice("bad", "No film:", f"{FIRST}.")
+            return notice("bad", "No film:", f"{FIRST}.")
         try:
             return view.reward_html(film, self.workbench.score(film, str(recipe)))
         except TouchstoneError as error:
-            return view.notice("bad", "No reward:", f"{error}.")
+            return notice("bad", "No reward:", f"{error}.")
 
     def goals(self, film: Film | None, positive: Any, negative: Any) -> Any:
         """Curves of the goals over the film, and a message where there are none."""
@@ -83,10 +84,10 @@ class Handlers:
         if sight is None:
             return gr.skip(), gr.skip()
         if film is None or film.seen is None:
-            return gr.skip(), _html(view.notice("bad", "That did not work:", f"{FIRST}."))
+            return gr.skip(), html_update(notice("bad", "That did not work:", f"{FIRST}."))
         try:
             found = sight.compare(film.seen, positive, negative)
-            return view.goals_html(found, sight.compare(film.seen, *sight.own), film.dt), _html("")
+            return view.goals_html(found, sight.compare(film.seen, *sight.own), film.dt), html_update("")
         except TouchstoneError as error:
             return gr.skip(), _failed(error)
 
@@ -100,7 +101,7 @@ class Handlers:
         if self.workbench.sight is not None:
             return ""
         why = self.workbench.blind or f"there is no CLIP. Make the pocket one with: {MAKE}"
-        return view.notice("caution", "Language goals are off:", f"{why}. Then start the demo again.")
+        return notice("caution", "Language goals are off:", f"{why}. Then start the demo again.")
 
     def _routes(self, town: Any) -> Any:
         import gradio as gr
@@ -115,12 +116,5 @@ def _choices(labels: dict[str, str]) -> list[tuple[str, str]]:
     return [(label, name) for name, label in labels.items()]
 
 
-def _html(text: str) -> Any:
-    """HTML that takes no room while it is empty."""
-    import gradio as gr
-
-    return gr.update(value=text, visible=bool(text))
-
-
 def _failed(error: TouchstoneError) -> Any:
-    return _html(view.notice("bad", "That did not work:", f"{error}."))
+    return html_update(notice("bad", "That did not work:", f"{error}."))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import html
 import json
 import math
 from collections.abc import Sequence
@@ -18,6 +17,7 @@ from apps.driving.env_config import KMH
 from apps.driving.measures.episodes import Episode
 from apps.driving.measures.scores import driving_score
 from apps.driving.workbench import Paid
+from common.demo import escape, notice
 
 #: Recipes whose parts are VLM-RL's factors; what they are called here. Parts of other recipes keep their names.
 SYNTHESES = ("vlm_rl", "vlm_rl_no_clip", "vlm_rl_no_synthesis", "hand_written")
@@ -72,14 +72,9 @@ CSS = (
 )
 
 
-def notice(kind: str, title: str, text: str = "") -> str:
-    """A coloured box: `good`, `caution`, `bad` or plain."""
-    return f'<div class="notice {_escape(kind)}"><p><strong>{_escape(title)}</strong> {_escape(text)}</p></div>'
-
-
 def moment_html(moment: Moment) -> str:
     """A drive under way: the newest picture, and how far it is."""
-    told = f"{moment.seconds:.1f} s, {100 * moment.progress:.0f} % of the route: {_escape(moment.note)}…"
+    told = f"{moment.seconds:.1f} s, {100 * moment.progress:.0f} % of the route: {escape(moment.note)}…"
     return (
         f'<div class="film"><div class="screen">{_image(moment.picture)}'
         f'<p class="under-way">{told}</p><progress max=1 value="{moment.progress:.3f}"></progress></div></div>'
@@ -92,7 +87,7 @@ def film_html(film: Film) -> str:
     last = film.steps - 1
     return (
         f'<div class="film" data-steps="{film.steps}" data-dt="{film.dt}" data-shown="{json.dumps(film.shown)}" '
-        f'data-key="{key_of(frames)}" data-frames="{_escape(frames)}"><div class="screen">'
+        f'data-key="{key_of(frames)}" data-frames="{escape(frames)}"><div class="screen">'
         f'{_image(film.pictures[0])}<div class="bar">'
         '<button type="button" class="play">Play</button>'
         f'<input type="range" class="scrub" min=0 max="{last}" value=0 step=1 aria-label="Moment of the drive">'
@@ -121,8 +116,7 @@ def ending_html(episode: Episode) -> str:
     score = f"{hits}Driving score {driving_score(episode):.2f} of 1."
     kind = "good" if episode.success else "bad"
     return (
-        f'<article class="ending {kind}"><h4>{_escape(title)}</h4><p>{_escape(told)}</p><p>{_escape(score)}</p>'
-        "</article>"
+        f'<article class="ending {kind}"><h4>{escape(title)}</h4><p>{escape(told)}</p><p>{escape(score)}</p></article>'
     )
 
 
@@ -130,7 +124,7 @@ def reward_html(film: Film, paid: Paid) -> str:
     """The reward and its parts over the drive, with speed and offset."""
     states = film.states
     lost = int(np.isnan(paid.values).sum())
-    told = f"{_escape(paid.recipe)} paid {np.nansum(paid.values):.1f} in {film.steps} steps"
+    told = f"{escape(paid.recipe)} paid {np.nansum(paid.values):.1f} in {film.steps} steps"
     told += f"; {lost} steps could not be scored." if lost else "."
     plots = [
         Plot(f"Reward: {paid.recipe}", [Line("", paid.values)], spared=1, rules=(0.0,)),
@@ -164,7 +158,7 @@ def goals_html(found: Likeness, own: Likeness, dt: float) -> str:
     cosines = [Line("positive", found.towards, "1"), Line("negative", found.against, "0")]
     plots.append(Plot("Cosines with both goals", cosines, digits=3, tall=True))
     text = (
-        f"“{_escape(found.negative)}” against “{_escape(found.positive)}”: z is {_mean(found.z)} on average"
+        f"“{escape(found.negative)}” against “{escape(found.positive)}”: z is {_mean(found.z)} on average"
         f"{_peak(found, dt)}. "
     )
     if found.limits is not None:
@@ -200,7 +194,3 @@ def _unheard(words: Sequence[str]) -> str:
 def _image(picture: bytes) -> str:
     data = base64.b64encode(picture).decode("ascii")
     return f'<img src="data:image/webp;base64,{data}" width="{SIDE}" height="{SIDE}" alt="The drive seen from above">'
-
-
-def _escape(text: str) -> str:
-    return html.escape(text, quote=True)

@@ -11,6 +11,7 @@ from apps.text3d.demo_wishes import EXAMPLES, LONGEST_PROMPT, MOST_SEED, MOST_ST
 from apps.text3d.generate import ANALYTIC
 from apps.text3d.workbench import EVERY, Workbench
 from common import ui
+from common.demo import notice, serve
 
 if TYPE_CHECKING:
     import gradio
@@ -49,23 +50,14 @@ def run_demo(config: Text3dConfig, port: int = 7860, share: bool = False) -> int
     set_threads(config.threads)
     workbench = Workbench(config)
     try:
-        blocks = build_page(workbench)
-        address = launch(blocks, port, share)
-        ui.say(f"open {address} in a browser; Ctrl-C stops. One scene is shaped at a time.")
-        blocks.block_thread()
+        return serve(build_page(workbench), port, share, ". One scene is shaped at a time.", **PAGE)
     finally:
         workbench.close()
-    return 0
 
 
 def build_demo(config: Text3dConfig) -> gradio.Blocks:
     """The page with the configured scene and guidances; its folder is removed at the end of the program."""
     return build_page(Workbench(config))
-
-
-def launch(blocks: gradio.Blocks, port: int, share: bool = False) -> str:
-    """Serve the page and come back; returns its address."""
-    return ui.launch(blocks, port, share, **PAGE, prevent_thread_lock=True, quiet=True)
 
 
 def build_page(workbench: Workbench, every: float = EVERY) -> gradio.Blocks:
@@ -74,7 +66,7 @@ def build_page(workbench: Workbench, every: float = EVERY) -> gradio.Blocks:
 
     handlers = Handlers(workbench, every)
     with ui.page(TITLE, DESCRIPTION) as blocks:
-        gr.HTML(view.notice("caution", "The analytic critic:", CRITIC), padding=False, elem_id="critic")
+        gr.HTML(notice("caution", "The analytic critic:", CRITIC), padding=False, elem_id="critic")
         job = gr.State(None, time_to_live=KEPT)
         with gr.Row(equal_height=False):
             with gr.Column(scale=4, min_width=320):

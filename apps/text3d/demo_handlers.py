@@ -11,6 +11,7 @@ from typing import Any
 from apps.text3d import demo_view as view
 from apps.text3d.demo_wishes import PLACES, Wish
 from apps.text3d.workbench import EVERY, Made, Moment, Workbench
+from common.demo import html_update, notice
 from common.errors import TouchstoneError
 
 FIRST = "The scene appears here while it is shaped."
@@ -63,7 +64,7 @@ class Handlers:
             job.dropped = True
             job.stop.set()
         buttons = gr.update(interactive=False), gr.update(interactive=True)
-        return Job(), view.empty_html(WAITING), html_of(""), gr.update(visible=False), None, *buttons
+        return Job(), view.empty_html(WAITING), html_update(""), gr.update(visible=False), None, *buttons
 
     def shape(self, job: Job, prompt: str, kind: str, steps: int, seed: int, *weights: float) -> Iterator[Any]:
         """Shape and show how it goes; at the end everything that came out. See `PARTS` and `FILES` for the order."""
@@ -81,7 +82,7 @@ class Handlers:
         except TouchstoneError as error:
             # What was seen last stays, so that a visitor sees how far it came.
             preview: dict[str, Any] = {} if seen else {"preview": view.empty_html(FIRST)}
-            yield _changed(message=html_of(view.notice("bad", "That did not work:", f"{error}.")), **preview)
+            yield _changed(message=html_update(notice("bad", "That did not work:", f"{error}.")), **preview)
         finally:
             job.over = True
 
@@ -110,13 +111,6 @@ class Handlers:
         return row[0]
 
 
-def html_of(text: str) -> Any:
-    """HTML that takes no room while it is empty."""
-    import gradio as gr
-
-    return gr.update(value=text, visible=bool(text))
-
-
 def _looked(moment: Moment) -> tuple[Any, ...]:
     changed: dict[str, Any] = {"preview": view.moment_html(moment)}
     if moment.unknown and not moment.step:
@@ -130,7 +124,7 @@ def _made(made: Made) -> tuple[Any, ...]:
     sheet, gif = made.files.get("sheet.png"), made.files.get("turntable.gif")
     buttons = {name: _file(made.files.get(file)) for name, (_, file) in FILES.items()}
     if made.failed:
-        message = html_of(view.notice("bad", "There are no files:", f"{made.failed}."))
+        message = html_update(notice("bad", "There are no files:", f"{made.failed}."))
     else:
         message = _unknown(made.last)
     return _changed(
@@ -139,7 +133,7 @@ def _made(made: Made) -> tuple[Any, ...]:
         message=message,
         results=gr.update(visible=True),
         film=_file(made.files.get("turntable.mp4")),
-        gif=html_of(view.gif_html(gif) if gif else ""),
+        gif=html_update(view.gif_html(gif) if gif else ""),
         judged=view.judged_html(made.verdict),
         asked=view.asked_html(made.answers, made.silent),
     )
@@ -162,8 +156,8 @@ def _file(path: Path | None) -> Any:
 
 def _unknown(moment: Moment) -> Any:
     parts = ", ".join(f"“{part}”" for part in moment.unknown)
-    return html_of(view.notice("caution", "Not understood, and not shown:", f"{parts}.") if parts else "")
+    return html_update(notice("caution", "Not understood, and not shown:", f"{parts}.") if parts else "")
 
 
 def _notice(title: str, text: str) -> Any:
-    return html_of(view.notice("caution", title, text))
+    return html_update(notice("caution", title, text))

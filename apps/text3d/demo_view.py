@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import html
 import math
 from collections.abc import Sequence
 from io import BytesIO
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from apps.text3d.judging import MEASURES
+from common.demo import escape, notice
 
 if TYPE_CHECKING:
     from apps.text3d.demo_answers import SceneAnswer
@@ -49,7 +49,6 @@ CSS = """
 .loss polyline { fill: none; stroke: var(--color-accent); stroke-width: 1.2; opacity: 0.35;
   vector-effect: non-scaling-stroke; }
 .loss polyline.mean { stroke-width: 2.2; opacity: 1; }
-.notice strong { margin-right: 0.35rem; }
 .bars { width: 100%; border-collapse: collapse; font-size: 0.9rem; font-variant-numeric: tabular-nums; }
 .bars, .bars tr, .bars tbody, .bars thead, .bars th, .bars td { border: 0 !important; background: none !important; }
 .bars th, .bars td { padding: 0.28rem 0.5rem !important; text-align: left; }
@@ -70,14 +69,9 @@ CSS = """
 """
 
 
-def notice(kind: str, title: str, text: str = "") -> str:
-    """A coloured box: `good`, `caution`, `bad` or plain."""
-    return f'<div class="notice {_escape(kind)}"><p><strong>{_escape(title)}</strong>{_escape(text)}</p></div>'
-
-
 def empty_html(text: str) -> str:
     """The place of the pictures while there are none."""
-    return f'<div class="empty">{_escape(text)}</div>'
+    return f'<div class="empty">{escape(text)}</div>'
 
 
 def moment_html(moment: Moment) -> str:
@@ -86,8 +80,8 @@ def moment_html(moment: Moment) -> str:
     turns = ", ".join(f"{360 * view // len(moment.views)}°" for view in range(len(moment.views)))
     said = f"step {step} of {steps}, {moment.doing}; seen from {turns}, where 0° is the prompt's own side"
     bar = f'<div class="done"><div style="width:{step / max(1, steps):.1%}"></div></div>'
-    figure = f'<figure class="look"><img src="{_png(moment.views)}" alt="{_escape(said)}">{bar}'
-    return f"{figure}<figcaption>{_escape(said)}</figcaption></figure>{loss_html(moment.losses)}"
+    figure = f'<figure class="look"><img src="{_png(moment.views)}" alt="{escape(said)}">{bar}'
+    return f"{figure}<figcaption>{escape(said)}</figcaption></figure>{loss_html(moment.losses)}"
 
 
 def made_html(sheet: Path | None, moment: Moment, note: str) -> str:
@@ -98,9 +92,9 @@ def made_html(sheet: Path | None, moment: Moment, note: str) -> str:
         source = _png(moment.views)
     else:
         source = f"data:image/png;base64,{base64.b64encode(sheet.read_bytes()).decode('ascii')}"
-    picture = f'<img src="{source}" alt="{_escape(said)}">'
+    picture = f'<img src="{source}" alt="{escape(said)}">'
     loss = loss_html(moment.losses)
-    return f'<figure class="look">{picture}<figcaption>{_escape(said)}</figcaption></figure>{loss}'
+    return f'<figure class="look">{picture}<figcaption>{escape(said)}</figcaption></figure>{loss}'
 
 
 def loss_html(losses: Sequence[tuple[int, float]]) -> str:
@@ -140,7 +134,7 @@ def judged_html(verdict: Verdict) -> str:
         rows += f'<tr><th scope="row">{ASKED[name]}</th><td class="value">{value}</td>'
         rows += f'<td class="rail"><div class="track">{bar}</div></td></tr>'
     title = "All that the prompt asks for is there" if verdict.correct else "Not all that the prompt asks for is there"
-    reasons = "".join(f"<li>{_escape(reason)}</li>" for reason in verdict.reasons)
+    reasons = "".join(f"<li>{escape(reason)}</li>" for reason in verdict.reasons)
     listed = f'<ul class="reasons">{reasons}</ul>' if reasons else ""
     head = '<tr><th scope="col">Geometry judge</th><th class="value" scope="col">share</th><th></th></tr>'
     return (
@@ -157,7 +151,7 @@ def asked_html(answers: Sequence[SceneAnswer], silent: str) -> str:
     for answer in answers:
         if answer.kind != kind:
             kind = answer.kind
-            rows += f'<tr class="group"><th colspan=5 scope="rowgroup">{_escape(KINDS.get(kind, kind))}</th></tr>'
+            rows += f'<tr class="group"><th colspan=5 scope="rowgroup">{escape(KINDS.get(kind, kind))}</th></tr>'
         rows += _answer_row(answer)
     head = '<th scope="col">Question</th><th scope="col">right is</th><th class="value" scope="col">log-odds</th>'
     head += '<th></th><th class="value" scope="col">right in</th>'
@@ -178,9 +172,9 @@ def _answer_row(answer: SceneAnswer) -> str:
     where = "; ".join(f"{place}: {odds:+.2f}" for place, odds in answer.odds)
     views = f"{answer.right} of {len(answer.odds)}"
     return (
-        f'<tr><th scope="row" title="{_escape(answer.text)}">{_escape(answer.text.removesuffix(FORM))}</th>'
+        f'<tr><th scope="row" title="{escape(answer.text)}">{escape(answer.text.removesuffix(FORM))}</th>'
         f"<td>{'yes' if answer.expected else 'no'}</td>"
-        f'<td class="value" title="{_escape(where)}">{mean:+.2f}</td>'
+        f'<td class="value" title="{escape(where)}">{mean:+.2f}</td>'
         f'<td class="rail"><div class="track odds">{bar}</div></td><td class="value">{views}</td></tr>'
     )
 
@@ -208,7 +202,3 @@ def _png(views: Frames) -> str:
     buffer = BytesIO()
     Image.fromarray(np.concatenate(list(views), axis=1)).save(buffer, "PNG")
     return f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode('ascii')}"
-
-
-def _escape(text: str) -> str:
-    return html.escape(text, quote=True)
