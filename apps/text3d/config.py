@@ -22,6 +22,8 @@ class SceneConfig:
     Attributes:
         kind: a radiance field on a voxel grid or a hash grid, or Gaussians.
         device: torch device that it lies and is rendered on, or `auto`. Guidances may be on others.
+        backend: what draws Gaussians: `torch`, `gsplat` (CUDA kernels, an extra of its own), or `auto`: gsplat
+            where it is installed and the scene lies on a GPU.
         voxel: settings of the voxel grid.
         hashgrid: of the hash grid.
         gaussians: of the Gaussians.
@@ -29,6 +31,7 @@ class SceneConfig:
 
     kind: Literal["voxel", "hashgrid", "gaussians"] = "voxel"
     device: str = "cpu"
+    backend: Literal["auto", "torch", "gsplat"] = "auto"
     voxel: VoxelConfig = field(default_factory=VoxelConfig)
     hashgrid: HashGridConfig = field(default_factory=HashGridConfig)
     gaussians: GaussianConfig = field(default_factory=GaussianConfig)
@@ -97,4 +100,9 @@ class Text3dConfig:
             raise UsageError(
                 f"optimise.densify is of scenes of Gaussians, and scene.kind is {self.scene.kind}; set "
                 "optimise.densify.every to 0 or scene.kind to gaussians"
+            )
+        if self.scene.backend == "gsplat" and self.scene.kind != "gaussians":
+            raise UsageError(
+                f"scene.backend: gsplat draws Gaussians, and scene.kind is {self.scene.kind}; set it to gaussians, or "
+                "scene.backend to auto"
             )

@@ -63,6 +63,7 @@ def check(config: Text3dConfig, prompt: str | None = None) -> list[Check]:
         ("diffusion model", _diffusion),
         ("clip", _clip),
         ("vision-language model", _vlm),
+        ("judge of noises", _judge),
         ("own reward", _own),
         ("steps", _steps),
         ("memory", memory),
@@ -142,6 +143,16 @@ def _vlm(config: Text3dConfig, found: Found) -> str:
     _named("vlm.model", config.guidance.vlm.model)
     found.sight, away = sight(config.guidance.vlm)
     return _told(f"{config.guidance.vlm.model}: {found.sight.weights / 1e6:,.1f} M weights", away)
+
+
+def _judge(config: Text3dConfig, found: Found) -> str:
+    from apps.text3d.guidance.build import Models, judge
+
+    sds = config.guidance.sds
+    if not (sds.judge and used(sds.weight, "guidance.sds.weight")):
+        return "not used: guidance.sds.judge is empty"
+    judge(sds, found.prompt or parse(found.text), Models())
+    return f"{sds.judge['name']}: it reads what a view has; its models are opened by the first step"
 
 
 def _own(config: Text3dConfig, found: Found) -> str:

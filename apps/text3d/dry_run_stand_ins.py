@@ -30,6 +30,7 @@ def stand_in_config(config: Text3dConfig, texts: Sequence[str], folder: Path) ->
     if used(guidance.sds.weight, "guidance.sds.weight"):
         guidance.sds.model = str(save_prior(stable_diffusion(texts), folder / "diffusion-untrained"))
         guidance.sds.device, guidance.sds.dtype = "cpu", "float32"
+        guidance.sds.judge = {}  # its models are known to the reward alone
     if used(guidance.clip.weight, "guidance.clip.weight"):
         guidance.clip.name = f"local-dir:{save_open_clip(texts, folder / 'clip-untrained')}"
         guidance.clip.device = "cpu"
@@ -40,7 +41,7 @@ def stand_in_config(config: Text3dConfig, texts: Sequence[str], folder: Path) ->
         vlm.model, vlm.device, vlm.dtype = str(folder / "vlm-untrained"), "cpu", "float32"
     # Its models are known to the reward alone.
     guidance.own.weight = 0.0
-    scene.device = "cpu"
+    scene.device, scene.backend = "cpu", "torch"
     scene.voxel.resolution, scene.gaussians.count = 12, 60
     scene.hashgrid.levels, scene.hashgrid.log2_table, scene.hashgrid.base, scene.hashgrid.hidden = 4, 10, 4, 8
     scene.voxel.march.samples = scene.hashgrid.march.samples = 16

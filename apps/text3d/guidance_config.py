@@ -27,6 +27,9 @@ class SdsConfig:
         view_dependent: "front view" and the like are added to the prompt, by the camera.
         perp_neg: weight of the other directions' texts as Perp-Neg's negatives; 0 is none. Where not given, that is
             left to the prompt: see `guidance.front`.
+        judge: a `reward:` block, with a gradient or without: of two noisy versions of a view the one that it prefers
+            is followed and the other one left (DreamDPO; see `guidance.preference`). Empty is plain distillation.
+        gap: least distance of the judge's two scores at which the other one is left.
     """
 
     weight: Any = 0.0
@@ -40,6 +43,8 @@ class SdsConfig:
     negative: str = ""
     view_dependent: bool = True
     perp_neg: float | None = None
+    judge: dict[str, Any] = field(default_factory=dict)
+    gap: float = 0.0
 
 
 @dataclass

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +18,9 @@ from common.errors import UsageError
 from common.schedule import Schedule, read_schedule
 
 if TYPE_CHECKING:
+    from apps.text3d.guidance.preference import Judge
     from common.models.vlm import VisionLanguageModel
+    from common.rewards.base import Reward
 
 
 class Models:
@@ -102,6 +104,7 @@ def _reworded(one: ask.Question, row: int | None) -> Question:
 
 def _distillation(config: SdsConfig, prompt: Prompt, seed: int, models: Models) -> Guidance:
     from apps.text3d.guidance.distillation import DistillationSettings, ScoreDistillation
+    from apps.text3d.guidance.preference import PreferenceDistillation
     from apps.text3d.guidance.prior import load_prior
     from apps.text3d.guidance.prompts import other_directions, view_dependent
 
@@ -114,13 +117,33 @@ def _distillation(config: SdsConfig, prompt: Prompt, seed: int, models: Models) 
         seed=seed,
     )
     key = ("sds", config.model, config.device, config.dtype)
-    return ScoreDistillation(
+    given = (
         models.get(key, lambda: load_prior(*key[1:], option="guidance.sds.model")),
         view_dependent(prompt.text) if config.view_dependent else prompt.text,
         config.negative,
         other_directions(prompt.text, config.perp_neg) if config.perp_neg else None,
         settings,
     )
+    if config.judge:
+        return PreferenceDistillation(*given, judge=judge(config, prompt, models), gap=config.gap)
+    return ScoreDistillation(*given)
+
+
+def judge(config: SdsConfig, prompt: Prompt, models: Models) -> Judge:
+    """The reward of `guidance.sds.judge`; its models are opened by the first step.
+
+    Raises:
+        UsageError: it reads what a view has not, or what `common.rewards.build` says of it.
+    """
+    from apps.text3d.guidance.preference import RewardJudge
+
+    return RewardJudge(_reward(config.judge, models), prompt.text)
+
+
+def _reward(spec: Mapping[str, Any], models: Models) -> Reward:
+    from common.rewards.build import build as build_reward
+
+    return models.get(("reward", repr(spec)), lambda: build_reward(spec))  # type: ignore[no-any-return]
 
 
 def _clip(config: ClipConfig, prompt: Prompt, models: Models) -> Guidance:
@@ -181,14 +204,13 @@ def own(config: OwnConfig, prompt: Prompt, models: Models) -> Guidance:
         UsageError: there is none, it cannot guide a scene, or what `common.rewards.build` says of it.
     """
     from apps.text3d.guidance.own import OwnReward
-    from common.rewards.build import build as build_reward
 
     if not config.reward:
         raise UsageError(
             "guidance.own.reward is empty, and its weight is not 0: name a reward, such as {name: clip_score, clip: "
             "FOLDER}"
         )
-    return OwnReward(models.get(("own", repr(config.reward)), lambda: build_reward(config.reward)), prompt.text)
+    return OwnReward(_reward(config.reward, models), prompt.text)
 
 
 def _opened(option: str, look: Callable[[], Any]) -> None:

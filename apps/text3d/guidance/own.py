@@ -10,8 +10,21 @@ from common.errors import UsageError
 from common.rewards.adapters.loss import to_loss
 from common.rewards.base import Reward
 
-#: What a reward finds here.
+#: What a reward finds of a view.
 COLUMNS = ("images", "prompt", "completion", "step")
+
+
+def check_columns(reward: Reward, option: str) -> None:
+    """Refuse a reward that reads what a view has not.
+
+    Raises:
+        UsageError: names the option and the column.
+    """
+    for column in reward.needs:
+        if column not in COLUMNS:
+            raise UsageError(
+                f"{option}: {reward.name} needs the column {column!r}, and a view has {', '.join(COLUMNS)}"
+            )
 
 
 class OwnReward:
@@ -32,15 +45,11 @@ class OwnReward:
             raise UsageError(
                 f"guidance.own.reward: {reward.name} has no gradient that could shape a scene. Where it has a field "
                 "`differentiable` (python -m common.rewards describe NAME), set it to true; else assay it (python -m "
-                "apps audit --app text3d --reward FILE) and let it judge what other guidances shaped: generate "
-                "--best_of N keeps the pictures of N seeds, which python -m common.rewards score FILE scores"
+                "apps audit --app text3d --reward FILE) and let it choose between noises (guidance.sds.judge) or "
+                "judge what other guidances shaped: generate --best_of N keeps the pictures of N seeds, which python "
+                "-m common.rewards score FILE scores"
             )
-        for column in reward.needs:
-            if column not in COLUMNS:
-                raise UsageError(
-                    f"guidance.own.reward: {reward.name} needs the column {column!r}, and a view has "
-                    f"{', '.join(COLUMNS)}"
-                )
+        check_columns(reward, "guidance.own.reward")
         self.scored = to_loss(reward)
         self.prompt = prompt
 

@@ -28,21 +28,22 @@ def models(config: GuidanceConfig) -> Iterator[tuple[str, str]]:
     vlm = config.vlm
     if used(config.sds.weight, "guidance.sds.weight"):
         yield "guidance.sds.model", config.sds.model
+        yield from _of_spec(config.sds.judge, "guidance.sds.judge")
     if used(config.clip.weight, "guidance.clip.weight"):
         yield "guidance.clip.name", config.clip.name
     if any(used(getattr(vlm, kind), f"guidance.vlm.{kind}") for kind in ("semantic", "spatial", "consistency")):
         yield "guidance.vlm.model", vlm.model
     if used(config.own.weight, "guidance.own.weight"):
-        yield from _of_spec(config.own.reward)
+        yield from _of_spec(config.own.reward, "guidance.own.reward")
 
 
-def _of_spec(spec: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+def _of_spec(spec: Mapping[str, Any], option: str) -> Iterator[tuple[str, str]]:
     """The models that a reward's spec names."""
     for key, value in spec.items():
         if isinstance(value, Mapping):
-            yield from _of_spec(value)
+            yield from _of_spec(value, option)
         elif key in ("clip", "vlm"):
-            yield f"guidance.own.reward {key}", str(value)
+            yield f"{option} {key}", str(value)
 
 
 def untrained(config: GuidanceConfig) -> str:

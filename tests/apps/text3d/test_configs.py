@@ -110,7 +110,7 @@ def test_a_recipe_is_dry_run_without_its_weights_and_without_a_hub(
     assert show(list(found.values()), False) == 0
     printed = capsys.readouterr()
     assert "not checked" in printed.out
-    assert "2 of 10 checks could not be made" in printed.err
+    assert "2 of 11 checks could not be made" in printed.err
     assert not (tmp_path / "runs").exists()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import sys
 from types import ModuleType
 from typing import Any
@@ -12,7 +13,10 @@ from torch import Tensor
 from torch.nn import functional
 
 from apps.text3d.cameras import orbit
+from apps.text3d.config import SceneConfig, Text3dConfig
+from apps.text3d.scenes.build import drawn_by, maker
 from apps.text3d.scenes.config import GaussianConfig
+from apps.text3d.scenes.gaussians import GaussianScene
 from apps.text3d.scenes.gsplat_backend import GsplatScene, rasterized
 from common.errors import MissingDependency, UsageError
 from tests.apps.text3d.scenes.solids import mixed, parts, seeded, small_gaussians
@@ -97,3 +101,30 @@ def test_state_dicts_are_exchangeable() -> None:
     scene, other = small_gaussians(), GsplatScene(GaussianConfig(count=3), seeded())
     other.load_state_dict(scene.state_dict())
     assert all(torch.equal(one, two) for one, two in zip(scene.parameters(), other.parameters(), strict=True))
+
+
+@pytest.mark.parametrize(
+    ("backend", "device", "installed", "drawn"),
+    [
+        ("auto", "cpu", True, GaussianScene),
+        ("auto", "cuda", False, GaussianScene),
+        ("auto", "cuda", True, GsplatScene),
+        ("torch", "cuda", True, GaussianScene),
+        ("gsplat", "cuda", True, GsplatScene),
+    ],
+)
+def test_the_config_names_what_draws(
+    monkeypatch: pytest.MonkeyPatch, backend: str, device: str, installed: bool, drawn: type[GaussianScene]
+) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: object() if installed else None)
+    assert drawn_by(backend, torch.device(device)) is drawn
+
+
+def test_gsplat_is_refused_where_it_cannot_draw(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(UsageError, match=r"scene\.device is cpu"):
+        maker(SceneConfig(kind="gaussians", backend="gsplat"))
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(MissingDependency, match="gsplat"):
+        drawn_by("gsplat", torch.device("cuda"))
+    with pytest.raises(UsageError, match=r"scene\.backend: gsplat draws Gaussians, and scene\.kind is voxel"):
+        Text3dConfig(scene=SceneConfig(backend="gsplat"))
