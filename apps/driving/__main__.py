@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from apps.driving.config import DrivingConfig
-from common.cli import JSON, OPTIONAL, App, Flag, Verb
+from common.cli import DEMO, JSON, OPTIONAL, TRAIN, App, Flag, Verb
 
 RUN = "python -m apps.driving"
 POLICY = Flag(
@@ -34,17 +34,12 @@ APP = App(
             "PPO or SAC, then the driver beside a random and a rule-based one on held-out routes",
             "apps.driving.train:run_train",
             (
-                Flag("--resume", "run folder to go on with", {**OPTIONAL, "metavar": "RUN"}),
-                Flag("--name", "name of the run folder; the date and time where not given", OPTIONAL),
-                Flag(
-                    "--dry_run", "check config, maps, simulator and reward without training", {"action": "store_true"}
-                ),
+                *TRAIN,
                 Flag(
                     "--engine",
                     "stable-baselines3, or RLlib with its environments in Ray's workers",
                     {"choices": ["sb3", "rllib"], **OPTIONAL},
                 ),
-                JSON,
             ),
             (
                 f"{RUN} train",
@@ -162,10 +157,7 @@ APP = App(
             "demo",
             "watch a drive with the reward's parts under it, and type other language goals, in the browser",
             "apps.driving.demo:run_demo",
-            (
-                Flag("--port", "port to serve on", {"type": int, "default": 7860}),
-                Flag("--share", "make a public link", {"action": "store_true"}),
-            ),
+            DEMO,
             (f"{RUN} demo --port 7860", f"{RUN} demo --reward.recipe roach --evaluate.end.seconds 60"),
         ),
     ),

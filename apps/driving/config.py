@@ -9,7 +9,8 @@ from apps.driving.env_config import EnvConfig
 from apps.driving.evaluate_config import EvaluateConfig
 from apps.driving.pretrain_config import PretrainConfig
 from apps.driving.reward_config import RewardConfig
-from apps.driving.train_config import CompareConfig, LearnConfig
+from apps.driving.train_config import LearnConfig
+from common.config import CompareConfig
 from common.training.sb3_config import ControlConfig
 
 

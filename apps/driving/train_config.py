@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal
 
 
@@ -30,16 +30,3 @@ class LearnConfig:
     stride: int = 1
     failed_share: float = 0.2
     check: bool = True
-
-
-@dataclass
-class CompareConfig:
-    """Several runs of one config, side by side; empty lists mean one run with the settings above.
-
-    Args:
-        recipes: rewards to train with.
-        seeds: seeds to train with.
-    """
-
-    recipes: list[str] = field(default_factory=list)
-    seeds: list[int] = field(default_factory=list)

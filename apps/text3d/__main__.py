@@ -7,10 +7,9 @@ from pathlib import Path
 
 from apps.text3d.config import Text3dConfig
 from apps.text3d.pretrain import PARTS
-from common.cli import JSON, OPTIONAL, App, Flag, Verb
+from common.cli import DEMO, JSON, OPTIONAL, RESUME, TRAIN, App, Flag, Verb
 
 RUN = "python -m apps.text3d"
-SWITCH = {"action": "store_true"}
 
 APP = App(
     name="apps.text3d",
@@ -25,10 +24,14 @@ APP = App(
             "apps.text3d.generate:run_generate",
             (
                 Flag("prompt", "what to show", {"nargs": "?", "type": str, "default": None}),
-                Flag("--resume", "run folder to go on with", {**OPTIONAL, "metavar": "RUN"}),
+                RESUME,
                 Flag("--name", "name of the run folder; date, time and prompt where not given", OPTIONAL),
                 Flag("--best_of", "scenes of as many seeds, of which the best is taken", {"type": int, "default": 1}),
-                Flag("--dry_run", "check config, prompt and models, and take one step with tiny stand-ins", SWITCH),
+                Flag(
+                    "--dry_run",
+                    "check config, prompt and models, and take one step with tiny stand-ins",
+                    {"action": "store_true"},
+                ),
                 JSON,
             ),
             (
@@ -55,12 +58,7 @@ APP = App(
             "train",
             "a scene for each prompt of a set, judged by geometry; several recipes and seeds are compared",
             "apps.text3d.train:run_train",
-            (
-                Flag("--resume", "folder of a run or comparison to go on with", {**OPTIONAL, "metavar": "RUN"}),
-                Flag("--name", "name of the run folder; the date and time where not given", OPTIONAL),
-                Flag("--dry_run", "check config, first prompt and models without training", SWITCH),
-                JSON,
-            ),
+            TRAIN,
             (
                 f"{RUN} train",
                 f"{RUN} train --train.prompts ../shared/data/text_to_3d_prompts:gpteval3d --config my.yaml",
@@ -120,10 +118,7 @@ APP = App(
             "demo",
             "type a prompt, watch the scene take shape, turn it, and see what judge and VLM find, in the browser",
             "apps.text3d.demo:run_demo",
-            (
-                Flag("--port", "port to serve on", {"type": int, "default": 7860}),
-                Flag("--share", "make a public link", SWITCH),
-            ),
+            DEMO,
             (f"{RUN} demo --port 7860", f"{RUN} demo --guidance.vlm.model FOLDER --optimise.steps 200"),
         ),
         Verb(
