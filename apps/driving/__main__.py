@@ -14,7 +14,7 @@ POLICY = Flag(
 )
 SIMULATOR = (
     Flag(
-        "--backend", "simulator in place of the configured one", {"choices": ["embedded", "carla", "auto"], **OPTIONAL}
+        "--backend", "simulator in place of the configured one", {"choices": ["embedded", "carla", "auto"], "default": None}
     ),
     Flag("--host", "of the CARLA server", OPTIONAL),
     Flag("--port", "of the CARLA server", {"type": int, "default": None}),
@@ -38,7 +38,7 @@ APP = App(
                 Flag(
                     "--engine",
                     "stable-baselines3, or RLlib with its environments in Ray's workers",
-                    {"choices": ["sb3", "rllib"], **OPTIONAL},
+                    {"choices": ["sb3", "rllib"], "default": None},
                 ),
             ),
             (

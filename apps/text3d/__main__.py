@@ -125,7 +125,7 @@ APP = App(
             "pretrain",
             "make the pocket models from nothing; given again, an interrupted training goes on",
             "apps.text3d.pretrain:run_pretrain",
-            (Flag("--only", "make one of them", {**OPTIONAL, "choices": PARTS}),),
+            (Flag("--only", "make one of them", {"choices": PARTS}),),
             (
                 f"{RUN} pretrain --only vlm",
                 f"{RUN} pretrain --pretrain.out my-models --pretrain.diffusion.steps 2000",
