@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from PIL import Image
     from torch import Tensor
 
-    from common.windowing import Window
+    from common.dicom.windowing import Window
 
 #: A picture where it lies, as the bytes of a file, or opened.
 Source = Union[Path, str, bytes, "Image.Image"]
@@ -85,14 +85,14 @@ def load_any(source: Source, window: Window | None = None, frame: int = 0, backg
         A decoded picture of mode RGB.
 
     Raises:
-        DataError: see `load_picture` and `common.dicom.open_dicom`.
+        DataError: see `load_picture` and `common.dicom.reader.open_dicom`.
         UsageError: the window does not fit the picture.
         MissingDependency: this is DICOM and pydicom is not installed.
     """
     from PIL import Image
 
     if not isinstance(source, Image.Image):
-        from common.dicom import is_dicom, read_dicom
+        from common.dicom.reader import is_dicom, read_dicom
 
         if is_dicom(source):
             return read_dicom(source, window, frame).convert("RGB")
@@ -310,7 +310,7 @@ def _through(image: Image.Image, window: Window | None) -> Image.Image:
     import numpy as np
     from PIL import Image
 
-    from common import windowing
+    from common.dicom import windowing
 
     numbers = np.asarray(image)
     if not np.isfinite(numbers).all():

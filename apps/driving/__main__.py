@@ -14,7 +14,9 @@ POLICY = Flag(
 )
 SIMULATOR = (
     Flag(
-        "--backend", "simulator in place of the configured one", {"choices": ["embedded", "carla", "auto"], "default": None}
+        "--backend",
+        "simulator in place of the configured one",
+        {"choices": ["embedded", "carla", "auto"], "default": None},
     ),
     Flag("--host", "of the CARLA server", OPTIONAL),
     Flag("--port", "of the CARLA server", {"type": int, "default": None}),

@@ -11,7 +11,7 @@ from apps.driving.pretrain_config import PretrainConfig
 from apps.driving.reward_config import RewardConfig
 from apps.driving.train_config import LearnConfig
 from common.config import CompareConfig
-from common.training.sb3_config import ControlConfig
+from common.training.sb3.config import ControlConfig
 
 
 @dataclass

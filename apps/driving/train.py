@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from common.rewards.adapters.transitions import Columns
     from common.rewards.base import Reward
     from common.training.run import Run
-    from common.training.sb3_model import Policy
+    from common.training.sb3.model import Policy
 
 STAGE = "control"
 #: Drivers that every trained one is measured beside.
@@ -79,7 +79,7 @@ def train_one(
     """
     from apps.driving.training_report import write_report
     from common.training.run import Run, seed_everything
-    from common.training.sb3 import train_policy
+    from common.training.sb3.train import train_policy
 
     refuse_overlap(config)
     folder = resume or Path(config.runs) / (name or f"{datetime.now():%Y%m%d-%H%M%S}")
@@ -145,7 +145,7 @@ def build_reward(config: DrivingConfig, clip: Clip | None = None) -> tuple[Rewar
 
 def attached(config: DrivingConfig, reward: Reward, encode: Callable[..., Any] | None) -> tuple[VecEnv, list[Any]]:
     """The environments with the reward, step by step or at the end of a rollout."""
-    from common.training.relabel import RelabelReplay, RelabelRollout
+    from common.training.sb3.relabel import RelabelReplay, RelabelRollout
 
     venv = environments(config)
     if config.learn.check:
@@ -201,7 +201,7 @@ class Maker:
         from apps.driving.backends.backend_config import for_worker
         from apps.driving.backends.choose import Simulator
         from apps.driving.environment.env import DrivingEnv
-        from common.training.replayed import Replayed
+        from common.training.sb3.replayed import Replayed
 
         backend = for_worker(self.config.simulator, self.rank)
         env = DrivingEnv(self.config.env, Simulator(backend))

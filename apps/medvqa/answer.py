@@ -14,7 +14,7 @@ from common.errors import TouchstoneError, UsageError
 
 if TYPE_CHECKING:
     from apps.medvqa.answers import AnswerScore
-    from common.windowing import Window
+    from common.dicom.windowing import Window
 
 
 def run_answer(
@@ -93,7 +93,7 @@ def parse_window(text: str | None) -> Window | None:
     Raises:
         UsageError: it is none of these.
     """
-    from common.windowing import HOUNSFIELD
+    from common.dicom.windowing import HOUNSFIELD
 
     if text is None:
         return None

@@ -14,7 +14,7 @@ from common.errors import TouchstoneError
 
 if TYPE_CHECKING:
     from apps.medvqa.pocket import Study
-    from common.windowing import Window
+    from common.dicom.windowing import Window
 
 
 @dataclass(frozen=True)

@@ -115,7 +115,7 @@ def _digest(data: bytes) -> str:
 
 
 def _study(source: Path | str | bytes) -> str:
-    from common.dicom import is_dicom
+    from common.dicom.reader import is_dicom
 
     if not is_dicom(source):
         return ""

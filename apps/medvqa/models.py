@@ -9,7 +9,7 @@ from apps.medvqa.config import MedVqaConfig
 
 def open_model(config: MedVqaConfig, training: bool) -> tuple[Any, Any]:
     """The model and its processor, with the configured bounds on pictures; see `load_vlm_for_training`."""
-    from common.training.vision import load_vlm_for_training
+    from common.training.vision.models import load_vlm_for_training
 
     pictures = config.pictures
     model, processor = load_vlm_for_training(

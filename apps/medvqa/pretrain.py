@@ -70,8 +70,8 @@ def make_model(config: MedVqaConfig, run: Run, folder: Path, command: str) -> di
     from apps.medvqa.prompts import messages, target
     from common.models.small_vlm import make_small_vlm, save_small_vlm
     from common.training.stage import drop_checkpoints, run_stage
-    from common.training.visual_language import LanguageLearner
-    from common.training.visual_rows import Rows
+    from common.training.vision.language import LanguageLearner
+    from common.training.vision.token_rows import Rows
 
     settings, seed = config.pretrain, config.seed
     examples = load_pocket("demonstrations", settings.examples, seed, pictures=False)
@@ -98,7 +98,7 @@ def see(config: MedVqaConfig, run: Run, model: Any, pictures: Any, examples: Seq
     from apps.medvqa.pocket import study_of
     from apps.medvqa.pretraining.truth import truth_heads, truth_table
     from common.training.stage import run_stage
-    from common.training.tower import TowerLearner
+    from common.training.vision.tower import TowerLearner
 
     settings = config.pretrain
     truth = truth_table([study_of(example) for example in examples])

@@ -66,9 +66,9 @@ def train_one(
     from apps.medvqa.rewards import build_reward
     from apps.medvqa.training_report import write_report
     from common.training.grpo import run_grpo
-    from common.training.processor_files import ProcessorFiles
     from common.training.run import Run, seed_everything
     from common.training.sft import run_sft
+    from common.training.vision.processor_files import ProcessorFiles
 
     run = Run.open("python -m apps.medvqa", config, name, resume, command)
     train, heldout = load_examples(config.train), load_examples(config.heldout)

@@ -6,14 +6,14 @@ from dataclasses import dataclass, field, replace
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
+from common.dicom.windowing import HOUNSFIELD, limits
 from common.errors import DataError
-from common.windowing import HOUNSFIELD, limits
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from common.dicom import Dicom
-    from common.windowing import Window
+    from common.dicom.reader import Dicom
+    from common.dicom.windowing import Window
 
 #: The choice that leaves a picture as its file says.
 AS_STORED = "as stored"
@@ -118,7 +118,7 @@ def open_view(source: Image | bytes, name: str, frame: int = 0) -> View:
         DataError: it cannot be read; the message names it by `name`.
         MissingDependency: this is DICOM and pydicom is not installed.
     """
-    from common.dicom import is_dicom, open_dicom
+    from common.dicom.reader import is_dicom, open_dicom
     from common.pictures import BROKEN, why
 
     try:
@@ -187,7 +187,7 @@ def check_format(source: bytes, name: str, most_pixels: int) -> None:
     Raises:
         DataError: names the file.
     """
-    from common.dicom import is_dicom
+    from common.dicom.reader import is_dicom
     from common.pictures import pixels_of, why
 
     if not source:
@@ -205,7 +205,7 @@ def _dicom_pixels(source: bytes) -> int:
     try:
         from pydicom import dcmread
 
-        from common.dicom_fields import UNREADABLE
+        from common.dicom.fields import UNREADABLE
     except ImportError:
         return 0  # open_dicom says what is missing
     if b"1.2.840.10008.1.2.1.99" in source[:4096]:

@@ -19,7 +19,7 @@ from common.uploads import take_upload
 
 if TYPE_CHECKING:
     from apps.medvqa.answers import AnswerScore
-    from common.windowing import Window
+    from common.dicom.windowing import Window
 
 LARGEST_UPLOAD = 50_000_000  # bytes
 MOST_PIXELS = 50_000_000

@@ -23,11 +23,11 @@ from common.rewards.base import Reward
 from common.training.alarms import AlarmMonitor
 from common.training.callbacks import Evaluate, RunCallback, Stateful
 from common.training.loop import arguments, common_settings, load, load_final, quiet_libraries, train
-from common.training.processor_files import ProcessorFiles
 from common.training.recorder import Recorder
 from common.training.run import Run, seed_everything, undisturbed_rng
-from common.training.vision import is_processor, tokenizer_of
-from common.training.vision_rows import check_vision, safe_settings
+from common.training.vision.checks import check_vision, safe_settings
+from common.training.vision.models import is_processor, tokenizer_of
+from common.training.vision.processor_files import ProcessorFiles
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -130,7 +130,7 @@ def _trainer(
 ) -> Any:
     # Imported here: the modules subclass trl's trainer, and importing trl takes seconds.
     from common.training.grpo_step import SharedPromptTrainer, rollout
-    from common.training.vision_grpo import Album, SeeingTrainer
+    from common.training.vision.grpo import Album, SeeingTrainer
 
     trls_own = sorted(SAMPLING & set(config.extra)) or ["several processes"] * (args.world_size > 1)
     if config.spread and trls_own:
@@ -173,7 +173,7 @@ def _try_reward(
     with undisturbed_rng():
         if is_processor(tokenizer):
             from common.models.vlm import VisionLanguageModel, VisualPrompt
-            from common.training.vision_grpo import opened
+            from common.training.vision.grpo import opened
 
             cells["images"] = [opened(images) for images in cells.get("images", [()] * len(few))]
             asked = [VisualPrompt(*row) for row in zip(cells["prompt"], cells["images"], strict=True)]

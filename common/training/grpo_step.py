@@ -23,7 +23,7 @@ from common.models.language import evaluating, prompt_ids
 from common.models.vlm_batch import positions, see
 from common.models.vlm_prompt import Encoded, Patches
 from common.training.recorder import Recorder
-from common.training.vision import tokenizer_of
+from common.training.vision.models import tokenizer_of
 
 # Completions in one forward pass: fewer waste the matrix units, more waste padding.
 CHUNK = 32

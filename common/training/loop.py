@@ -129,7 +129,7 @@ def load(config: LanguageModelConfig, sees: bool) -> PreTrainedModel:
     """A model to be trained: of language, or one that sees too."""
     if not sees:
         return load_language_model(config, training=True)[0]
-    from common.training.vision import load_vlm_for_training
+    from common.training.vision.models import load_vlm_for_training
 
     return load_vlm_for_training(config)[0]
 

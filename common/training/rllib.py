@@ -1,8 +1,8 @@
 """PPO on RLlib, whose environments run in workers on one or several machines; the policy is the one SB3 would train.
 
-The network is SB3's, so that a run ends with the same files as `common.training.sb3` leaves, and whatever loads those
-loads these. What RLlib cannot do here: SAC, gSDE, rewards that are computed at a rollout's end, and going on in the
-middle of a stage exactly where it was stopped; an interrupted stage begins again.
+The network is SB3's, so that a run ends with the same files as `common.training.sb3.train` leaves, and whatever loads
+those loads these. What RLlib cannot do here: SAC, gSDE, rewards that are computed at a rollout's end, and going on in
+the middle of a stage exactly where it was stopped; an interrupted stage begins again.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ from common.errors import TouchstoneError, UsageError
 from common.rewards.adapters.scores import SCORED
 from common.training.callbacks import HELD_OUT, Progress
 from common.training.run import Interrupted, Run
-from common.training.sb3_config import ControlConfig
-from common.training.sb3_model import Policy, actor_critic, load_policy, save_network
+from common.training.sb3.config import ControlConfig
+from common.training.sb3.model import Policy, actor_critic, load_policy, save_network
 
 if TYPE_CHECKING:
     from stable_baselines3.common.vec_env import VecEnv
@@ -145,7 +145,7 @@ def train_on_rllib(
     evaluate: Callable[[Policy], Mapping[str, float]] | None = None,
     keys: Sequence[str] = (),
 ) -> Policy:
-    """Take a policy to its last step; a finished stage is only loaded. See `common.training.sb3.train_policy`.
+    """Take a policy to its last step; a finished stage is only loaded. See `common.training.sb3.train.train_policy`.
 
     Args:
         run: the run's folder.

@@ -12,11 +12,11 @@ from common.models.vlm import VisionLanguageModel, VisualPrompt
 from common.pictures import load_any
 from common.training.callbacks import Evaluate, RunCallback
 from common.training.loop import arguments, common_settings, load_final, quiet_libraries, train
-from common.training.processor_files import ProcessorFiles
 from common.training.run import Run, checkpoint_step, last_checkpoint, seed_everything
-from common.training.vision import is_processor, tokenizer_of
-from common.training.vision_rows import check_vision, fitting
-from common.training.vision_sft import VisualCollator
+from common.training.vision.checks import check_vision, fitting
+from common.training.vision.models import is_processor, tokenizer_of
+from common.training.vision.processor_files import ProcessorFiles
+from common.training.vision.sft import VisualCollator
 
 if TYPE_CHECKING:
     from datasets import Dataset

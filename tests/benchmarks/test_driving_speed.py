@@ -29,7 +29,7 @@ from apps.driving.environment.env import DrivingEnv
 from apps.driving.rewards import build
 from common.models.clip import Clip
 from common.rewards.base import take_rows
-from common.training.replay import buffer_bytes
+from common.training.sb3.replay import buffer_bytes
 from tests.apps.driving.states import random_states
 from tests.apps.driving.test_rewards import TEXTS, config
 from tests.common.models.tiny_clip import tiny_clip_folder

@@ -26,7 +26,7 @@ from common.rewards.adapters.gym import VecRewardWrapper
 from common.rewards.adapters.scores import Scoring
 from common.rewards.adapters.transitions import Columns, Picture
 from common.rewards.base import Reward, RewardOutput
-from common.training.replay import FrameReplayBuffer, buffer_bytes
+from common.training.sb3.replay import FrameReplayBuffer, buffer_bytes
 
 pytestmark = pytest.mark.benchmark
 

@@ -28,7 +28,7 @@ from apps.medvqa.pocket import LABEL
 from apps.medvqa.workbench import Wish, Workbench, make_phantom
 from tests.apps.medvqa.scripted import Scripted
 from tests.browser.pages import serving
-from tests.common.dicoms import dicom
+from tests.common.dicom.dicoms import dicom
 
 pytestmark = pytest.mark.browser
 

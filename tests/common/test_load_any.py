@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from common.dicom import read_dicom
+from common.dicom.reader import read_dicom
 from common.errors import DataError, UsageError
 from common.pictures import load_any, load_picture
-from tests.common.dicoms import data_set, dicom, saved
+from tests.common.dicom.dicoms import data_set, dicom, saved
 
 RAMP = np.arange(0, 4096, 16, dtype=np.uint16).reshape(16, 16)
 

@@ -136,7 +136,7 @@ def databases() -> Target:
 
 
 def policies() -> Target:
-    from common.training.sb3_model import load_policy
+    from common.training.sb3.model import load_policy
 
     return _folder("assets/driving/policy", lambda folder: load_policy(folder), 6)
 

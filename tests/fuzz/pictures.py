@@ -35,7 +35,7 @@ def pictures() -> Target:
 
 
 def dicom() -> Target:
-    from common.dicom import is_dicom, open_dicom, read_dicom
+    from common.dicom.reader import is_dicom, open_dicom, read_dicom
 
     def parse(value: tuple[bytes, Any, int]) -> None:
         source, window, frame = value
@@ -124,7 +124,7 @@ def _bombs() -> list[bytes]:
 def _dicoms() -> list[bytes]:
     from pydicom.uid import DeflatedExplicitVRLittleEndian, JPEG2000Lossless, JPEGBaseline8Bit, RLELossless
 
-    from tests.common.dicoms import compressed, data_set, dicom, saved
+    from tests.common.dicom.dicoms import compressed, data_set, dicom, saved
 
     rng = np.random.default_rng(0)
     grey, colour = rng.integers(0, 4096, (8, 9), np.uint16), rng.integers(0, 256, (8, 9, 3), np.uint8)

@@ -126,8 +126,8 @@ def test_road_networks_whose_columns_are_of_another_kind(tmp_path: Path, name: s
 
 
 def test_dicom_values_that_float32_cannot_hold() -> None:
-    from common.dicom import open_dicom
-    from tests.common.dicoms import dicom
+    from common.dicom.reader import open_dicom
+    from tests.common.dicom.dicoms import dicom
 
     source = dicom(np.ones((8, 9), np.uint16), Modality="CT", RescaleSlope="1", RescaleIntercept="-1e308")
     with pytest.raises(DataError, match="not finite, or too large"):
@@ -166,7 +166,7 @@ def test_configs_that_unfold_nest_or_never_end(tmp_path: Path) -> None:
     [{"net": [10**9]}, {"net": ["x"]}, {"net": 3}, {"algorithm": []}, {"action_space": {"kind": "Box"}}, "shape"],
 )
 def test_policies_that_no_memory_holds_or_no_network_fits(tmp_path: Path, change: Any) -> None:
-    from common.training.sb3_model import POLICY, load_policy
+    from common.training.sb3.model import POLICY, load_policy
 
     folder = tmp_path / "policy"
     shutil.copytree(locate("assets/driving/policy"), folder)

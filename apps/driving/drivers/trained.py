@@ -17,7 +17,7 @@ from common.files import write_json
 from common.training.run import plain
 
 if TYPE_CHECKING:
-    from common.training.sb3_model import Policy
+    from common.training.sb3.model import Policy
 
 #: Beside the policy: the environment it was trained in.
 ENVIRONMENT = "environment.json"
@@ -58,7 +58,7 @@ def load_trained(path: Path) -> Trained:
         UsageError: there is none; the run may not be finished.
         DataError: it is damaged.
     """
-    from common.training.sb3_model import load_policy
+    from common.training.sb3.model import load_policy
 
     folder = path / MODEL if (path / MODEL).is_dir() else path
     if not (folder / ENVIRONMENT).is_file():

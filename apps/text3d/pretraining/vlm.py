@@ -43,8 +43,8 @@ def make_vlm(config: Text3dConfig, run: Run, folder: Path, command: str, seed: i
     """
     from common.models.small_vlm import make_small_vlm, save_small_vlm
     from common.training.stage import run_stage
-    from common.training.visual_language import LanguageLearner
-    from common.training.visual_rows import Rows
+    from common.training.vision.language import LanguageLearner
+    from common.training.vision.token_rows import Rows
 
     settings = config.pretrain.vlm
     pictures = emptied(load("train", settings.scenes, settings.size, seed, hidden=True), settings.empty, seed)
@@ -67,7 +67,7 @@ def see(config: Text3dConfig, run: Run, model: Any, pictures: Pictures, shown: P
     """The first stage: the tower alone. Its end is kept, so that a later stop does not begin it again."""
     from apps.text3d.pretraining.sight import sight_heads, truth_table
     from common.training.stage import run_stage
-    from common.training.tower import TowerLearner
+    from common.training.vision.tower import TowerLearner
 
     settings = config.pretrain.vlm
     heads = sight_heads(settings.hidden_size, seed)

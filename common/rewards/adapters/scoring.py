@@ -1,6 +1,6 @@
 """Scores transitions of environments with a reward, under the failure policy (shared/design.md, section 3).
 
-`VecRewardWrapper` does it step by step, `common.training.relabel` for whole rollouts; both give the same rewards.
+`VecRewardWrapper` does it step by step, `common.training.sb3.relabel` for whole rollouts; both give the same rewards.
 """
 
 from __future__ import annotations

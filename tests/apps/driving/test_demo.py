@@ -127,8 +127,8 @@ def trained(folder: Path, env: EnvConfig) -> None:
 
     from apps.driving.drivers.trained import save_environment
     from apps.driving.environment.env import DrivingEnv
-    from common.training.sb3_config import ControlConfig
-    from common.training.sb3_model import build, save_policy
+    from common.training.sb3.config import ControlConfig
+    from common.training.sb3.model import build, save_policy
 
     venv = DummyVecEnv([lambda: DrivingEnv(env)])
     config = ControlConfig(net=[8])

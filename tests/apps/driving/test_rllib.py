@@ -19,7 +19,7 @@ from apps.driving.drivers.load import load_driver
 from apps.driving.train_rllib import Rewarded
 from common.errors import UsageError
 from common.training.rllib import ActorCritic, OneOf
-from common.training.sb3_model import load_policy
+from common.training.sb3.model import load_policy
 from tests.apps.driving.test_train import completed, figures, settings
 
 pytestmark = pytest.mark.slow

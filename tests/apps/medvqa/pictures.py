@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from apps.medvqa.viewer import View
-from tests.common.dicoms import dicom
+from tests.common.dicom.dicoms import dicom
 
 
 def ct(**fields: Any) -> bytes:

@@ -17,10 +17,10 @@ from apps.medvqa.config import MedVqaConfig
 from apps.medvqa.pocket import draw, is_right, phantom
 from apps.medvqa.pocket.inquiries import find_inquiry
 from common.config import LanguageModelConfig
+from common.dicom.windowing import HOUNSFIELD
 from common.errors import DataError, TouchstoneError, UsageError
-from common.windowing import HOUNSFIELD
 from tests.apps.medvqa.scripted import ScriptedModel, tiny_config
-from tests.common.dicoms import dicom
+from tests.common.dicom.dicoms import dicom
 from tests.conftest import ROOT
 
 SAID = "<think>A round white spot on the right.</think><answer>right upper zone</answer>"

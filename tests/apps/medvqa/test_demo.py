@@ -20,7 +20,7 @@ from common.demo import notice
 from common.errors import UsageError
 from tests.apps.medvqa.pictures import ct, grey, png, uploaded
 from tests.apps.medvqa.scripted import Scripted, tiny_config
-from tests.common.dicoms import dicom
+from tests.common.dicom.dicoms import dicom
 
 HOSTILE = "<img src=x onerror=alert(1)>"
 WHERE = "Where is the nodule?"

@@ -64,8 +64,8 @@ def test_the_card_holds_command_seed_and_figures(made):
 
 
 def test_a_stopped_run_goes_on_to_the_same_weights(made, tmp_path, monkeypatch):
-    from common.training.tower import TowerLearner
-    from common.training.visual_language import LanguageLearner
+    from common.training.vision.language import LanguageLearner
+    from common.training.vision.tower import TowerLearner
 
     def stop_at(learner, step):
         whole = learner.step

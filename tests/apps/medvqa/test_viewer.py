@@ -12,7 +12,7 @@ from apps.medvqa.viewer import AS_STORED, open_view
 from apps.medvqa.workbench import Wish, make_phantom
 from common.errors import DataError
 from tests.apps.medvqa.pictures import ct, grey, png
-from tests.common.dicoms import dicom
+from tests.common.dicom.dicoms import dicom
 
 
 def test_hounsfield_units_have_named_windows() -> None:

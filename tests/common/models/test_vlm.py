@@ -18,7 +18,7 @@ from common.models.small_vlm import SmallVlmSettings, make_small_vlm, save_small
 from common.models.vlm import VisionLanguageModel, VisualPrompt, ask
 from common.models.vlm_batch import tensors
 from common.models.vlm_prompt import spellings
-from tests.common.dicoms import dicom
+from tests.common.dicom.dicoms import dicom
 
 FAMILIES = ("qwen2_vl", "qwen2_5_vl", "qwen3_vl")
 TEXTS = ["Is there a nodule? yes no Yes No YES NO", "<think>The lung is clear.</think><answer>no</answer>"] * 30

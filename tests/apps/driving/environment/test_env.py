@@ -14,7 +14,7 @@ from apps.driving.drivers.rule_based import RuleBased
 from apps.driving.env_config import EnvConfig, ObservationConfig, RouteConfig, ViewConfig
 from apps.driving.environment.env import DrivingEnv
 from common.errors import UsageError
-from common.training.replayed import Replayed
+from common.training.sb3.replayed import Replayed
 from tests.apps.driving.scripted import Scripted, drive, scripted, settings
 
 STATE = {

@@ -18,7 +18,7 @@ from apps.medvqa.pretraining.pictures import Pictures
 from apps.medvqa.pretraining.truth import truth_table
 from apps.medvqa.prompts import messages, target
 from common.models.small_vlm import make_small_vlm
-from common.training.visual_rows import Rows
+from common.training.vision.token_rows import Rows
 
 SMALL = PretrainConfig(
     vocabulary=400,

@@ -13,8 +13,8 @@ from apps.medvqa.pocket.study import Finding, make_study
 from apps.medvqa.pretraining.truth import FIGURES, IGNORED, PLACES, truth_heads, truth_table
 from common.training.heads import figure_accuracies, figure_losses
 from common.training.rate import cosine
-from common.training.tower import TowerLearner
-from common.training.visual_language import LanguageLearner
+from common.training.vision.language import LanguageLearner
+from common.training.vision.tower import TowerLearner
 from tests.apps.medvqa.pretraining.conftest import SMALL
 
 

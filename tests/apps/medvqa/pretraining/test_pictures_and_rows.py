@@ -16,7 +16,7 @@ from common.errors import DataError, UsageError
 from common.models.qwen_tower import tokens
 from common.models.small_vlm import SmallVlmSettings, small_processor
 from common.training.heads import IGNORED
-from common.training.visual_rows import TOGETHER, LengthBatches, Rows
+from common.training.vision.token_rows import TOGETHER, LengthBatches, Rows
 
 
 def processed(tiny, rows):
@@ -60,7 +60,7 @@ def test_features_and_their_gradients_are_those_of_the_stock_tower(tiny):
 def test_the_loss_is_that_of_the_stock_model_on_the_completions(tiny, tower_rate):
     from dataclasses import replace
 
-    from common.training.visual_language import LanguageLearner
+    from common.training.vision.language import LanguageLearner
     from tests.apps.medvqa.pretraining.conftest import SMALL
 
     learner = LanguageLearner(replace(SMALL, tower_rate=tower_rate), tiny.model, tiny.rows, tiny.pictures, 0)

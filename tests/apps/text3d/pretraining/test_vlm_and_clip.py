@@ -31,8 +31,8 @@ from common.models.small_vlm import make_small_vlm
 from common.models.vlm import VisionLanguageModel
 from common.training.heads import IGNORED
 from common.training.stage import Interrupted
-from common.training.tower import TowerLearner
-from common.training.visual_language import LanguageLearner
+from common.training.vision.language import LanguageLearner
+from common.training.vision.tower import TowerLearner
 
 VLM = VlmPretrainConfig(
     grid=2,

@@ -254,7 +254,7 @@ def test_an_encoder_that_cannot_be_tuned_says_so() -> None:
 
 def test_a_vision_language_model_looks_at_the_image(tmp_path: Path) -> None:
     from common.models.small_vlm import save_small_vlm
-    from tests.common.training import seeing
+    from tests.common.training.vision import seeing
 
     model = save_small_vlm(seeing.model(), seeing.processor(), tmp_path / "model", half=False)
     folder = learned(tmp_path / "reward", BackboneConfig(path=str(model), device="cpu"), images=True)
@@ -276,7 +276,7 @@ def test_a_vision_language_model_looks_at_the_image(tmp_path: Path) -> None:
 @pytest.mark.parametrize("tune", ["full", "lora"])
 def test_a_vision_language_model_is_tuned_through_its_pictures(tmp_path: Path, tune: Any) -> None:
     from common.models.small_vlm import save_small_vlm
-    from tests.common.training import seeing
+    from tests.common.training.vision import seeing
 
     model = save_small_vlm(seeing.model(), seeing.processor(), tmp_path / "model", half=False)
     Image.fromarray(np.full((56, 56, 3), 90, np.uint8)).save(tmp_path / "one.png")

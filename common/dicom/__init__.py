@@ -1,0 +1,1 @@
+"""DICOM pictures: read, decoded, and shown through a window."""

@@ -1,0 +1,1 @@
+"""Policies trained by stable-baselines3: settings, training, checkpoints that resume bit for bit, replay buffers."""
