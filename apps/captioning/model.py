@@ -15,6 +15,7 @@ from apps.captioning.mapper import Shape, build_mapper
 from apps.captioning.model_config import CaptionerConfig
 from common.errors import DataError, TouchstoneError, UsageError
 from common.files import locate, read_json, write_json
+from common.models.sizes import check_folder, check_layers, check_network, held_in
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -264,6 +265,10 @@ def load_captioner(folder: Path | str, device: str = "cpu") -> Captioner:
         raise DataError(f"no description of a captioner ({error}); `train` writes one", path=folder / SHAPE) from error
     decoder, tokenizer = load_decoder(str(folder / "decoder"))
     try:
+        held = held_in([folder / MAPPER])
+        if shape.mapper == "transformer":
+            check_layers(asdict(shape), held, folder / SHAPE)
+        check_network(lambda: Captioner(shape, decoder, tokenizer), held, folder / SHAPE)
         captioner = Captioner(shape, decoder, tokenizer)
     except (TypeError, ValueError, RuntimeError, ArithmeticError, AssertionError) as error:
         raise DataError(f"no captioner has this shape ({error}); `train` writes one", path=folder / SHAPE) from error
@@ -307,6 +312,7 @@ def load_decoder(path: str) -> tuple[Any, PreTrainedTokenizerBase]:
 
     place = str(locate(path))
     try:
+        check_folder(place, AutoModelForCausalLM)
         with without_bars():
             decoder = AutoModelForCausalLM.from_pretrained(place, dtype=torch.float32)
         tokenizer = AutoTokenizer.from_pretrained(place)

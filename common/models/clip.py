@@ -21,6 +21,7 @@ from common.files import locate, read_json
 from common.models.clip_folder import CONFIG_FILE, compact_tokenizer, save_clip
 from common.models.clip_input import Preprocess, Tokens
 from common.models.clip_text import encode_text
+from common.models.sizes import check_layers, check_network, held_in, weight_files
 from common.pictures import WHITE, Colour, load_picture, to_tensor
 
 if TYPE_CHECKING:
@@ -37,6 +38,8 @@ _FAILURES = (
     KeyError,
     TypeError,
     AssertionError,
+    AttributeError,
+    ArithmeticError,
     ImportError,
     SafetensorError,
     pickle.UnpicklingError,  # from torch.load, which runs with weights_only
@@ -243,6 +246,7 @@ class Clip:
         # as OpenAI's were.
         quick = bool(weights and (open_clip.get_pretrained_cfg(name, weights) or {}).get("quick_gelu"))
         try:
+            _check_sizes(open_clip, name)
             model = open_clip.create_model(
                 name,
                 weights,
@@ -303,6 +307,32 @@ class Clip:
                 "file works too"
             )
         return name, self.pretrained
+
+
+def _check_sizes(open_clip: Any, name: str) -> None:
+    """Hold a folder's config against its weights.
+
+    Raises:
+        DataError: it asks for more than they are.
+    """
+    if not name.startswith(LOCAL):
+        return
+    folder = Path(name.removeprefix(LOCAL))
+    files, path = weight_files(folder), folder / CONFIG_FILE
+    if not files:
+        return
+    held, root = held_in(files), logging.getLogger()
+    check_layers(read_json(path), held, path)
+    # OpenCLIP warns, on the root logger, that the network has no weights yet.
+    root.addFilter(_not_of_weights)
+    try:
+        check_network(lambda: open_clip.create_model(name, load_weights=False, device="meta"), held, path)
+    finally:
+        root.removeFilter(_not_of_weights)
+
+
+def _not_of_weights(record: logging.LogRecord) -> bool:
+    return not record.getMessage().startswith("No pretrained weights loaded")
 
 
 def _open_clip() -> Any:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from common.config import LanguageModelConfig, LoraConfig
 from common.errors import MissingDependency, UsageError
 from common.files import locate, read_json
+from common.models.sizes import check_folder
 
 if TYPE_CHECKING:
     import peft
@@ -53,11 +54,12 @@ def load_language_model(
     device = resolve_device(config.device)
     dtype = resolve_dtype(config.dtype, device, training)
     options = {} if config.gguf_file is None else _unpacked()
-    model = load_from(
-        config,
-        lambda **more: AutoModelForCausalLM.from_pretrained(config.path, dtype=dtype, **options, **more),
-        "a model",
-    )
+
+    def read(**more: Any) -> Any:
+        check_folder(config.path, AutoModelForCausalLM)
+        return AutoModelForCausalLM.from_pretrained(config.path, dtype=dtype, **options, **more)
+
+    model = load_from(config, read, "a model")
     if config.gguf_file is not None:
         _forget_gguf(model)
     tokenizer = load_tokenizer(config)
@@ -423,7 +425,7 @@ def unreadable() -> tuple[type[Exception], ...]:
     from safetensors import SafetensorError
 
     usual = (OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RuntimeError)
-    return (*usual, SafetensorError, StrictDataclassError)
+    return (*usual, AssertionError, SafetensorError, StrictDataclassError)
 
 
 def load_from(config: LanguageModelConfig, read: Callable[..., Any], what: str) -> Any:

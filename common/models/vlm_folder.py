@@ -17,6 +17,7 @@ from common.models.language import (
     save_language_model,
     settled,
 )
+from common.models.sizes import check_folder
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, ProcessorMixin
@@ -45,11 +46,12 @@ def load_vlm(config: LanguageModelConfig, training: bool = False) -> tuple[PreTr
     _read_config(config)
     device = resolve_device(config.device)
     dtype = resolve_dtype(config.dtype, device, training)
-    model = load_from(
-        config,
-        lambda **options: AutoModelForImageTextToText.from_pretrained(config.path, dtype=dtype, **options),
-        "a vision-language model",
-    )
+
+    def read(**options: Any) -> Any:
+        check_folder(config.path, AutoModelForImageTextToText)
+        return AutoModelForImageTextToText.from_pretrained(config.path, dtype=dtype, **options)
+
+    model = load_from(config, read, "a vision-language model")
     processor = load_processor(config)
     check_pair(model, processor)
     model = model.to(device)

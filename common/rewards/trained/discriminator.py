@@ -13,7 +13,8 @@ from torch import Tensor
 
 from common.errors import DataError, MissingDependency, RewardError, UsageError
 from common.files import locate
-from common.models.language import without_bars
+from common.models.language import unreadable, without_bars
+from common.models.sizes import check_folder
 from common.rewards.base import Reward, RewardOutput, nan_like
 
 log = logging.getLogger(__name__)
@@ -92,12 +93,13 @@ class Classifier:
         if folder.is_dir() and not (folder / "config.json").is_file():
             raise UsageError(f"no classifier at {folder}: it holds no config.json")
         try:
+            check_folder(folder, AutoModelForSequenceClassification)
             tokenizer = AutoTokenizer.from_pretrained(str(folder))
             with without_bars():
                 model, info = AutoModelForSequenceClassification.from_pretrained(
                     str(folder), dtype=torch.float32, output_loading_info=True
                 )
-        except (OSError, ValueError, RuntimeError, KeyError) as error:
+        except unreadable() as error:
             raise UsageError(
                 f"the classifier {self.path} cannot be opened: {error}. It must be a folder or a hub id"
             ) from error

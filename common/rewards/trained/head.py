@@ -14,6 +14,7 @@ from torch.nn import functional
 
 from common.errors import DataError, RewardError
 from common.files import write_bytes
+from common.models.sizes import check_network, held_in
 
 Form = Literal["standard", "probability"]
 
@@ -75,9 +76,10 @@ class RewardHead(nn.Module):
         from safetensors.torch import load
 
         try:
+            check_network(lambda: cls(**sizes), held_in([file]), file)
             head = cls(**sizes)
             head.load_state_dict(load(file.read_bytes()))
-        except (OSError, RuntimeError, TypeError, SafetensorError) as error:
+        except (OSError, RuntimeError, TypeError, ValueError, SafetensorError) as error:
             raise DataError(f"the head cannot be read: {error}", path=file) from error
         return head.eval().requires_grad_(False)
 
