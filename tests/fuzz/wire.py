@@ -1,0 +1,114 @@
+"""Targets that read what comes over a wire: requests to a reward server, its answers, and replies of judges."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import logging
+from collections.abc import AsyncIterator
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from hypothesis import strategies as st
+
+from tests.fuzz.harness import Target
+from tests.fuzz.mutations import documents
+from tests.fuzz.pictures import _bombs
+
+#: Rewards of `configs/rewards` that need no model and ask nobody.
+REWARDS = (
+    "anls", "box-iou", "caption-texts", "chatr1", "cider-d", "co-reward", "code-repair", "discounted-credit", "exact-match", "group-minmax",
+    "groups", "instructions", "length-window", "mixed-r1-chart", "mm-r5", "numeric-match", "pagellm", "ppr", "repetition", "reseek",
+    "self-critical", "shaping-explanations", "tearag", "token-f1", "toolrl", "toolrl-schedule",
+)  # fmt: skip
+
+
+def requests() -> Target:
+    """The service takes them in, and a reward scores what is left of them: no request is the reward's fault."""
+    from common.rewards.build import read
+    from common.scale.config import Limits
+    from common.scale.serving import RewardService, in_threads
+
+    logging.getLogger("common.scale.batching").setLevel(logging.CRITICAL)
+    rewards = [read(Path(f"configs/rewards/{name}.yaml")) for name in REWARDS]
+    limits = Limits(rows=8, characters=5000, picture_pixels=10_000, pixels=20_000)
+    services = [RewardService(reward, "f", in_threads(reward), limits=limits) for reward in rewards]
+    head = {"content-type": "application/json"}
+
+    async def chunks(body: bytes) -> AsyncIterator[bytes]:
+        yield body
+
+    def parse(value: tuple[int, bytes]) -> None:
+        number, body = value
+        status, said = asyncio.run(services[number].answer("POST", "/score", head, chunks(body)))
+        text = json.dumps(said, allow_nan=False)
+        assert status in (200, 400, 413, 422), f"{REWARDS[number]}: {status} {text:.300}"
+
+    columns = _columns()
+    asked = [{name: columns[name] for name in (*reward.needs, "images")} for reward in rewards]
+    scored = [st.tuples(st.just(at), documents({"columns": one})) for at, one in enumerate(asked)]
+    bomb = st.sampled_from(_bombs()).map(lambda png: {"kind": "png", "rows": [base64.b64encode(png).decode()]})
+    bombs = bomb.map(lambda images: (0, json.dumps({"columns": {"images": images}}).encode()))
+    return Target(st.one_of(*scored, bombs), parse, (), examples=40)
+
+
+def replies() -> Target:
+    """What a server says of itself and of rows, and what a judge says."""
+    from common.rewards.judges.client import parse_score
+    from common.rewards.remote import _description
+    from common.rewards.wire import from_answer
+    from tests.common.rewards.reward_server import DESCRIPTION
+
+    answer = {"fingerprint": "f", "values": [0.5, None], "parts": {"half": [1, 2.0]}, "info": {"reason": ["", "x"]}}
+    said = {"choices": [{"message": {"content": '{"score": 1}'}}]}
+
+    def parse(value: tuple[int, bytes]) -> None:
+        which, body = value
+        try:
+            read = json.loads(body)
+        except (ValueError, RecursionError):
+            return
+        if which == 0:
+            output, _ = from_answer(read, 2, (0.0, 1.0))
+            assert len(output.values) == 2
+        elif which == 1:
+            _description(read)
+        else:
+            score = parse_score(read, 2.0)
+            assert isinstance(score, str) or 0 <= score <= 1
+
+    kinds = enumerate((documents(answer), documents(DESCRIPTION), documents(said)))
+    inputs = st.one_of(*(st.tuples(st.just(which), inputs) for which, inputs in kinds))
+    # What callers of the three turn into an error that names the server.
+    return Target(inputs, parse, (KeyError, TypeError, ValueError), examples=60)
+
+
+def _columns() -> dict[str, Any]:
+    from PIL import Image
+
+    png = BytesIO()
+    Image.new("RGB", (3, 2)).save(png, "PNG")
+    return {
+        "completion": ["<think>a</think><answer>Paris</answer>", "in 1990, 5 m"],
+        "reference": ["Paris", ["5", "5 m"]],
+        **{name: ["What?", "b"] for name in ("prompt", "question", "rewrite", "source", "twin", "answer", "greedy", "reasoning")},
+        "choices": [["Paris", "Rome"], ["5", "6"]],
+        "language": ["en", "de"],
+        "relevance": [[1, 0], [0.5]],
+        "results": [["a", "b"], []],
+        "wanted": [["a"], ["b"]],
+        "similarity": [0.5, 1],
+        "steps": [["a"], ["b", "c"]],
+        "group": _tensor(np.array([0, 0])),
+        "state": {"kind": "mapping", "columns": {"time": _tensor(np.array([0, 1])), "done": _tensor(np.array([0.0, 1.0]))}},
+        "images": {"kind": "png", "rows": [base64.b64encode(png.getvalue()).decode(), None]},
+        "step": 3,
+    }  # fmt: skip
+
+
+def _tensor(values: np.ndarray) -> dict[str, Any]:
+    data = base64.b64encode(values.tobytes()).decode()
+    return {"kind": "tensor", "dtype": str(values.dtype), "shape": list(values.shape), "data": data}
