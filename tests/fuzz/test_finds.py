@@ -125,6 +125,36 @@ def test_road_networks_whose_columns_are_of_another_kind(tmp_path: Path, name: s
         load(tmp_path / "ring.npz")
 
 
+@pytest.mark.parametrize("pieces", [[[735, 10**12]], [[5, 4]], [[-1, 3]], [[0, float("inf")]], [[0, 900]] * 60])
+def test_routes_of_points_that_the_map_does_not_have(tmp_path: Path, pieces: list[Any]) -> None:
+    from apps.driving.roads.library import load_roads
+    from apps.driving.roads.route_files import read_routes
+
+    roads = load_roads("ring")
+    row = {"name": "a", "length": 5.0, "points": pieces}
+    file = {"format": 1, "town": "ring", "digest": roads.digest, "routes": [row]}
+    (tmp_path / "routes.json").write_text(json.dumps(file))
+    with pytest.raises(DataError, match=r"routes\.json: route 1 cannot be read"):
+        read_routes(tmp_path / "routes.json", roads)
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ('{"state": {"other": 1}}', "lacks names of line 1's"),
+        ('{"state": {"speed": 1' + "0" * 400 + "}}", "too large"),
+        ('{"state": {"speed": ' + "[" * 900 + "]" * 900 + "}}", "must be a number"),
+    ],
+)
+def test_states_that_no_reward_reads(tmp_path: Path, line: str, message: str) -> None:
+    from apps.driving.config import DrivingConfig
+    from apps.driving.score import run_score
+
+    (tmp_path / "states.jsonl").write_text('{"state": {"speed": 1}}\n' + line)
+    with pytest.raises(DataError, match=rf"states\.jsonl:2: .*{message}"):
+        run_score(DrivingConfig(), str(tmp_path / "states.jsonl"), str(tmp_path / "out.jsonl"), "revolve")
+
+
 def test_dicom_values_that_float32_cannot_hold() -> None:
     from common.dicom import open_dicom
     from tests.common.dicoms import dicom
