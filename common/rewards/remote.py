@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import math
+import reprlib
 import time
 import urllib.error
 from collections.abc import Mapping, Sequence
@@ -289,13 +290,13 @@ class _Answer:
 def _description(said: Mapping[str, Any]) -> Description:
     """What a server says of itself, checked."""
     if said["protocol"] != PROTOCOL:
-        raise ValueError(f"it speaks protocol {said['protocol']!r:.40}; one side needs an update")
+        raise ValueError(f"it speaks protocol {reprlib.repr(said['protocol'])}; one side needs an update")
     low, high = (float(end) for end in said["bounds"])
     texts = [said["name"], said["version"], said["fingerprint"], *said["needs"], *said["part_names"]]
     if not all(isinstance(text, str) for text in texts) or not said["name"] or not said["fingerprint"]:
         raise ValueError("name, version, fingerprint, needs and part_names must be texts")
     if not low < high or not math.isfinite(high - low):
-        raise ValueError(f"bounds {said['bounds']!r:.80}")
+        raise ValueError(f"bounds {reprlib.repr(said['bounds'])}")
     limits = said["limits"]
     return Description(
         name=said["name"],

@@ -36,5 +36,6 @@ TARGETS: dict[str, Callable[[], Target]] = {
     "learned-rewards": models.learned_rewards,
     "diffusion": models.diffusion,
     "requests": wire.requests,
+    "completions": wire.completions,
     "replies": wire.replies,
 }
