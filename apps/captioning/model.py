@@ -308,14 +308,14 @@ def load_decoder(path: str) -> tuple[Any, PreTrainedTokenizerBase]:
     """
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    from common.models.language import unreadable, without_bars
+    from common.models.language import exact_errors, unreadable, without_bars
 
     place = str(locate(path))
     try:
         check_folder(place, AutoModelForCausalLM)
-        with without_bars():
+        with without_bars(), exact_errors():
             decoder = AutoModelForCausalLM.from_pretrained(place, dtype=torch.float32)
-        tokenizer = AutoTokenizer.from_pretrained(place)
+            tokenizer = AutoTokenizer.from_pretrained(place)
     except unreadable() as error:
         made = "; `pretrain --only decoder` makes it" if path == CaptionerConfig.decoder else ""
         raise UsageError(f"captioner.decoder: {path} cannot be loaded{made}: {error}") from error

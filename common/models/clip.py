@@ -21,6 +21,7 @@ from common.files import locate, read_json
 from common.models.clip_folder import CONFIG_FILE, compact_tokenizer, save_clip
 from common.models.clip_input import Preprocess, Tokens
 from common.models.clip_text import encode_text
+from common.models.language import exact_errors
 from common.models.sizes import check_layers, check_network, held_in, weight_files
 from common.pictures import WHITE, Colour, load_picture, to_tensor
 
@@ -259,7 +260,9 @@ class Clip:
             if quick:
                 config["quick_gelu"] = True
             context = int(config["text_cfg"].get("context_length", 77))
-            tokens = Tokens(open_clip.get_tokenizer(name), context)
+            with exact_errors():
+                tokens = Tokens(open_clip.get_tokenizer(name), context)
+            preprocess = Preprocess.from_config(model.visual.preprocess_cfg)
         except ModuleNotFoundError as error:
             raise MissingDependency(error.name or "transformers", "captioning") from error
         except _FAILURES as error:
@@ -273,7 +276,6 @@ class Clip:
                 f"CLIP {self.name} has {vocabulary} words and its tokenizer {tokens.size}; name the folder's own "
                 "tokenizer in text_cfg.hf_tokenizer_name"
             )
-        preprocess = Preprocess.from_config(model.visual.preprocess_cfg)
         return _Opened(model.eval().requires_grad_(False), preprocess, tokens, config)
 
     def _resolve(self, open_clip: Any) -> tuple[str, str | None]:

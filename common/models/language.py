@@ -428,6 +428,17 @@ def unreadable() -> tuple[type[Exception], ...]:
     return (*usual, AssertionError, SafetensorError, StrictDataclassError)
 
 
+@contextlib.contextmanager
+def exact_errors() -> Iterator[None]:
+    """What tokenizers raises on a damaged file, a bare `Exception` or a panic of Rust's, becomes a `ValueError`."""
+    try:
+        yield
+    except BaseException as error:
+        if type(error) is Exception or type(error).__name__ == "PanicException":
+            raise ValueError(str(error)) from error
+        raise
+
+
 def load_from(config: LanguageModelConfig, read: Callable[..., Any], what: str) -> Any:
     """Call a `from_pretrained`, turning its many ways to fail into one readable error."""
     options: dict[str, Any] = {}
@@ -445,7 +456,7 @@ def load_from(config: LanguageModelConfig, read: Callable[..., Any], what: str) 
     if not path.is_dir() and (path.is_absolute() or config.path.startswith(".")):
         raise UsageError(f"{path}: no such model folder")
     try:
-        with without_bars():
+        with without_bars(), exact_errors():
             return read(**options)
     except unreadable() as error:
         first = (str(error).strip() or type(error).__name__).splitlines()[0]

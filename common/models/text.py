@@ -264,13 +264,14 @@ class TransformerEncoder:
     def __init__(self, path: str, device: str = "cpu", dtype: str = "float32", batch_size: int = 64) -> None:
         from transformers import AutoModel, AutoTokenizer
 
-        from common.models.language import unreadable
+        from common.models.language import exact_errors, unreadable
 
         self.device = device
         self.batch_size = batch_size
         try:
             check_folder(path, AutoModel)
-            self.tokenizer: Any = AutoTokenizer.from_pretrained(path)
+            with exact_errors():
+                self.tokenizer: Any = AutoTokenizer.from_pretrained(path)
             self.model: Any = AutoModel.from_pretrained(path, dtype=getattr(torch, dtype)).to(device).eval()
         except unreadable() as error:
             raise UsageError(f"{path}: the encoder cannot be read: {error}") from error

@@ -236,7 +236,7 @@ class RemoteReward(Reward):
             raise UsageError(str(error)) from error
         try:
             return _description(said)
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise UsageError(f"{self.url} is no reward server of protocol {PROTOCOL}: {error!r}") from error
 
     def _headers(self) -> dict[str, str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -222,8 +223,55 @@ def test_language_models_with_a_damaged_file(tmp_path: Path, file: str, content:
     if isinstance(content, dict):
         content = json.dumps({**json.loads((folder / file).read_text()), **content}).encode()
     (folder / file).write_bytes(content)
-    with pytest.raises(UsageError, match="cannot load a model from there"):
+    with pytest.raises(UsageError, match=r"cannot load a model from there|model\.safetensors: damaged"):
         load_language_model(LanguageModelConfig(path=str(folder)))
+
+
+@pytest.mark.parametrize("content", [b'{"version": "1.d"}', b"{" * 400, b"\xff"])
+@pytest.mark.parametrize("name", ["text2sql/model", "captioning/clip", "captioning/discriminator"])
+def test_tokenizers_raise_a_bare_exception_on_a_damaged_file(tmp_path: Path, name: str, content: bytes) -> None:
+    from common.config import LanguageModelConfig
+    from common.models.clip import Clip
+    from common.models.language import load_tokenizer
+    from common.rewards.trained.discriminator import Classifier
+
+    folder = tmp_path / "model"
+    shutil.copytree(locate(f"assets/{name}"), folder)
+    (folder / "tokenizer.json").write_bytes(content)
+    load: dict[str, Callable[[], Any]] = {
+        "text2sql/model": lambda: load_tokenizer(LanguageModelConfig(path=str(folder))),
+        "captioning/clip": lambda: Clip(folder).text(["a"]),
+        "captioning/discriminator": lambda: Classifier(folder).logits(["a"]),
+    }
+    with pytest.raises(UsageError, match=str(folder)):
+        load[name]()
+
+
+def test_a_clip_whose_mean_is_no_numbers(tmp_path: Path) -> None:
+    from common.models.clip import CONFIG_FILE, Clip
+
+    folder = tmp_path / "model"
+    shutil.copytree(locate("assets/captioning/clip"), folder)
+    config = json.loads((folder / CONFIG_FILE).read_text())
+    config["preprocess_cfg"]["std"] = [[[]], 1, 1]
+    (folder / CONFIG_FILE).write_text(json.dumps(config))
+    with pytest.raises(UsageError, match="cannot be opened"):
+        Clip(folder).text(["a"])
+
+
+@pytest.mark.parametrize("change", [{"backbone": {"path": None}}, {"calibration": {"mean": 10**400}}])
+def test_cards_of_learned_rewards_with_values_of_another_kind(tmp_path: Path, change: dict[str, Any]) -> None:
+    from common.errors import TouchstoneError
+    from common.rewards.trained.learned_reward import CARD, LearnedReward
+
+    folder = tmp_path / "reward"
+    shutil.copytree(locate("assets/rewards/answers"), folder)
+    card = json.loads((folder / CARD).read_text())
+    for name, new in change.items():
+        card[name].update(new)
+    (folder / CARD).write_text(json.dumps(card))
+    with pytest.raises(TouchstoneError, match=r"another type|must be numbers"):
+        LearnedReward(folder)(prompt=["a"], completion=["b"])
 
 
 def test_a_captioner_whose_shape_is_null(tmp_path: Path) -> None:

@@ -131,7 +131,7 @@ def replies() -> Target:
     kinds = enumerate((documents(answer), documents(DESCRIPTION), documents(said)))
     inputs = st.one_of(*(st.tuples(st.just(which), inputs) for which, inputs in kinds))
     # What callers of the three turn into an error that names the server.
-    return Target(inputs, parse, (KeyError, TypeError, ValueError), examples=60)
+    return Target(inputs, parse, (KeyError, TypeError, ValueError, OverflowError), examples=60)
 
 
 def _columns() -> dict[str, Any]:

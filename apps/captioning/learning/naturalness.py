@@ -16,7 +16,7 @@ from apps.captioning.model import torch_device
 from apps.captioning.model_config import DiscriminatorConfig
 from common.errors import UsageError
 from common.files import locate
-from common.models.language import unreadable, without_bars
+from common.models.language import exact_errors, unreadable, without_bars
 from common.models.sizes import check_folder
 from common.ranks import auc
 from common.rewards.base import Reward, RewardOutput
@@ -49,11 +49,11 @@ class Naturalness:
         attention = "eager" if config.gradient_penalty else None
         try:
             check_folder(place, AutoModelForSequenceClassification)
-            with without_bars():
+            with without_bars(), exact_errors():
                 self.model = AutoModelForSequenceClassification.from_pretrained(
                     place, num_labels=1, attn_implementation=attention, dtype=torch.float32
                 )
-            self.tokenizer = AutoTokenizer.from_pretrained(place)
+                self.tokenizer = AutoTokenizer.from_pretrained(place)
         except unreadable() as error:
             raise UsageError(f"discriminator.path: {config.path} cannot be loaded: {error}") from error
         self.config, self.workers = config, workers

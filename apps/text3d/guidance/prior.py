@@ -226,7 +226,7 @@ def load_prior(
         UsageError: there is no such model, a component is missing or of another library, or it cannot be read.
         MissingDependency: diffusers is not installed.
     """
-    from common.models.language import resolve_device, resolve_dtype, unreadable
+    from common.models.language import exact_errors, resolve_device, resolve_dtype, unreadable
 
     try:
         import diffusers
@@ -241,7 +241,8 @@ def load_prior(
         options["variant"] = variant
     try:
         index = diffusers.DiffusionPipeline.load_config(where)
-        parts = {name: _component(where, name, index, options) for name in _COMPONENTS}
+        with exact_errors():
+            parts = {name: _component(where, name, index, options) for name in _COMPONENTS}
     except broken as error:
         raise UsageError(
             f"{option}: the diffusion model {str(path)!r} cannot be opened: {error}. Name a folder in diffusers' "

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from common.errors import DataError, MissingDependency, RewardError, UsageError
 from common.files import locate
-from common.models.language import unreadable, without_bars
+from common.models.language import exact_errors, unreadable, without_bars
 from common.models.sizes import check_folder
 from common.rewards.base import Reward, RewardOutput, nan_like
 
@@ -94,8 +94,8 @@ class Classifier:
             raise UsageError(f"no classifier at {folder}: it holds no config.json")
         try:
             check_folder(folder, AutoModelForSequenceClassification)
-            tokenizer = AutoTokenizer.from_pretrained(str(folder))
-            with without_bars():
+            with without_bars(), exact_errors():
+                tokenizer = AutoTokenizer.from_pretrained(str(folder))
                 model, info = AutoModelForSequenceClassification.from_pretrained(
                     str(folder), dtype=torch.float32, output_loading_info=True
                 )

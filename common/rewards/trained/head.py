@@ -110,7 +110,7 @@ class Calibration:
         limit: greatest value of "standard".
 
     Raises:
-        RewardError: another form, a deviation or a limit that is not above 0, or a mean that is not finite.
+        RewardError: another form, a deviation or a limit that is not above 0, or a number that is not finite.
     """
 
     mean: float
@@ -122,7 +122,7 @@ class Calibration:
         if self.form not in ("standard", "probability"):
             raise RewardError(f"calibration: form is standard or probability, not {self.form!r}")
         numbers = (self.mean, self.deviation, self.limit)
-        if not all(isinstance(number, (int, float)) and math.isfinite(number) for number in numbers):
+        if not all(isinstance(number, (int, float)) and abs(number) <= 1e30 for number in numbers):
             raise RewardError(f"calibration: mean, deviation and limit {numbers} must be numbers")
         if self.deviation <= 0 or self.limit <= 0:
             raise RewardError(

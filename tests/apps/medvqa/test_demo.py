@@ -28,7 +28,7 @@ from apps.medvqa.viewer import AS_STORED, View, open_view
 from apps.medvqa.workbench import Truth, Wish, Workbench, accept_upload, make_phantom, menu, random_wish
 from common.errors import DataError, UsageError
 from tests.apps.medvqa.scripted import Scripted, tiny_config
-from tests.common.dicoms import dicom
+from tests.common.dicoms import data_set, dicom, saved
 
 HOSTILE = "<img src=x onerror=alert(1)>"
 WHERE = "Where is the nodule?"
@@ -261,6 +261,10 @@ class TestUploads:
         monkeypatch.setattr(workbench, "MOST_PIXELS", 64 * 48 - 1)
         with pytest.raises(DataError, match=r"^scan\.dcm: more than 0 million pixels"):
             accept_upload(uploaded(tmp_path, "scan.dcm", ct()), tmp_path)
+        made = data_set(np.zeros((512, 512), np.uint16))
+        made.file_meta.TransferSyntaxUID = "1.2.840.10008.1.2.1.99"
+        with pytest.raises(DataError, match=r"^packed\.dcm: it unpacks to more than"):
+            accept_upload(uploaded(tmp_path, "packed.dcm", saved(made)), tmp_path)
         monkeypatch.setattr(workbench, "LARGEST_UPLOAD", 10)
         with pytest.raises(DataError, match=r"^a\.png: larger than"):
             accept_upload(uploaded(tmp_path, "a.png", png()), tmp_path)
