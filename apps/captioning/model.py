@@ -14,7 +14,7 @@ from apps.captioning.alignment import transport
 from apps.captioning.mapper import Shape, build_mapper
 from apps.captioning.model_config import CaptionerConfig
 from common.errors import DataError, TouchstoneError, UsageError
-from common.files import locate, read_json, write_json
+from common.files import locate, read_object, write_json
 from common.models.sizes import check_folder, check_layers, check_network, held_in
 
 if TYPE_CHECKING:
@@ -260,7 +260,7 @@ def load_captioner(folder: Path | str, device: str = "cpu") -> Captioner:
             path=folder,
         )
     try:
-        shape = Shape(**read_json(folder / SHAPE))
+        shape = Shape(**read_object(folder / SHAPE))
     except TypeError as error:
         raise DataError(f"no description of a captioner ({error}); `train` writes one", path=folder / SHAPE) from error
     decoder, tokenizer = load_decoder(str(folder / "decoder"))

@@ -17,7 +17,7 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from common.errors import MissingDependency, UsageError
-from common.files import locate, read_json
+from common.files import locate, read_object
 from common.models.clip_folder import CONFIG_FILE, compact_tokenizer, save_clip
 from common.models.clip_input import Preprocess, Tokens
 from common.models.clip_text import encode_text
@@ -286,7 +286,7 @@ class Clip:
             folder = locate(self.model_name.removeprefix(LOCAL))
             if not (folder / CONFIG_FILE).is_file():
                 raise UsageError(f"no CLIP at {folder}: it holds no {CONFIG_FILE}")
-            if "model_cfg" not in read_json(folder / CONFIG_FILE):
+            if "model_cfg" not in read_object(folder / CONFIG_FILE):
                 raise UsageError(f"{folder / CONFIG_FILE} holds no model_cfg")
             return f"{LOCAL}{folder}", None
         name = self.model_name.replace("/", "-")
@@ -324,7 +324,7 @@ def _check_sizes(open_clip: Any, name: str) -> None:
     if not files:
         return
     held, root = held_in(files), logging.getLogger()
-    check_layers(read_json(path), held, path)
+    check_layers(read_object(path), held, path)
     # OpenCLIP warns, on the root logger, that the network has no weights yet.
     root.addFilter(_not_of_weights)
     try:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from common.config import LanguageModelConfig, LoraConfig
 from common.errors import MissingDependency, UsageError
-from common.files import locate, read_json
+from common.files import locate, read_object
 from common.models.sizes import check_folder
 
 if TYPE_CHECKING:
@@ -108,7 +108,7 @@ def _tokenizer_class(path: str) -> Any:
     file = Path(path) / "tokenizer_config.json"
     if not (file.is_file() and (file.parent / "tokenizer.json").is_file()):
         return AutoTokenizer
-    general = read_json(file).get("tokenizer_class") in ("TokenizersBackend", "PreTrainedTokenizerFast")
+    general = read_object(file).get("tokenizer_class") in ("TokenizersBackend", "PreTrainedTokenizerFast")
     return PreTrainedTokenizerFast if general else AutoTokenizer
 
 

@@ -58,7 +58,16 @@ def load_state(folder: Path | str) -> Any:
         return _restored(plain, tensors)
     except FileNotFoundError as error:
         raise DataError("no such file", path=folder / TENSORS) from error
-    except (SafetensorError, KeyError, ValueError, TypeError, struct.error, OSError) as error:
+    except (
+        SafetensorError,
+        LookupError,
+        ValueError,
+        TypeError,
+        AttributeError,
+        RuntimeError,
+        struct.error,
+        OSError,
+    ) as error:
         raise DataError(f"damaged state: {error}", path=folder) from error
 
 

@@ -238,11 +238,23 @@ def load_policy(folder: Path | str, features: Features | None = None, device: st
     state = load_state(folder)
     try:
         network.load_state_dict(state["policy"])
-    except (RuntimeError, KeyError) as error:
+        normaliser = _known(state["normaliser"])
+    except (RuntimeError, LookupError, TypeError, ValueError, AttributeError) as error:
         raise DataError(f"weights of another network (other features?): {error}", path=folder) from error
     network.to(get_device(device))
     network.set_training_mode(False)
-    return Policy(network, state["normaliser"])
+    return Policy(network, normaliser)
+
+
+def _known(normaliser: Any) -> dict[str, Any] | None:
+    """What `normaliser_of` said, read from a file; raises where it is something else."""
+    if normaliser is None:
+        return None
+    moments = {
+        key: {name: np.asarray(one[name], float) for name in ("mean", "var")}
+        for key, one in normaliser["keys"].items()
+    }
+    return {"keys": moments, "epsilon": float(normaliser["epsilon"]), "clip": float(normaliser["clip"])}
 
 
 def _check_sizes(sizes: Sequence[int], seen: int, held: Held, path: Path) -> None:

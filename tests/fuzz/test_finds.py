@@ -156,6 +156,16 @@ def test_states_that_no_reward_reads(tmp_path: Path, line: str, message: str) ->
         run_score(DrivingConfig(), str(tmp_path / "states.jsonl"), str(tmp_path / "out.jsonl"), "revolve")
 
 
+def test_a_road_network_that_unpacks_to_more_than_any_town(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from apps.driving.roads import network_files
+
+    np.savez_compressed(tmp_path / "bomb.npz", xyz=np.zeros((10**6, 3)))
+    assert (tmp_path / "bomb.npz").stat().st_size < 50_000
+    monkeypatch.setattr(network_files, "MOST_BYTES", 10**7)
+    with pytest.raises(DataError, match=r"bomb\.npz: unpacked it has 24,000,"):
+        network_files.load(tmp_path / "bomb.npz")
+
+
 def test_dicom_values_that_float32_cannot_hold() -> None:
     from common.dicom import open_dicom
     from tests.common.dicoms import dicom
@@ -211,6 +221,22 @@ def test_policies_that_no_memory_holds_or_no_network_fits(tmp_path: Path, change
 
 
 @pytest.mark.parametrize(
+    "content",
+    ["null", '{"policy": null}', "[" * 600 + "]" * 600, '{"policy": {}, "normaliser": {"keys": 3}}', "normaliser"],
+)
+def test_policies_whose_state_is_another(tmp_path: Path, content: str) -> None:
+    from common.training.sb3_model import load_policy
+
+    folder = tmp_path / "policy"
+    shutil.copytree(locate("assets/driving/policy"), folder)
+    state = json.loads((folder / "state.json").read_text())
+    text = json.dumps({**state, "normaliser": {"epsilon": 1}}) if content == "normaliser" else content
+    (folder / "state.json").write_text(text)
+    with pytest.raises(DataError, match=str(folder)):
+        load_policy(folder)
+
+
+@pytest.mark.parametrize(
     ("file", "content"),
     [("model.safetensors", b"\xff" * 64), ("config.json", {"layer_types": -4}), ("config.json", {"layer_types": []})],
 )
@@ -245,6 +271,32 @@ def test_tokenizers_raise_a_bare_exception_on_a_damaged_file(tmp_path: Path, nam
     }
     with pytest.raises(UsageError, match=str(folder)):
         load[name]()
+
+
+@pytest.mark.parametrize(
+    ("name", "file"),
+    [
+        ("text2sql/model", "tokenizer_config.json"),
+        ("captioning/clip", "open_clip_config.json"),
+        ("captioning/captioner", "captioner.json"),
+    ],
+)
+def test_settings_that_are_no_object(tmp_path: Path, name: str, file: str) -> None:
+    from apps.captioning.model import load_captioner
+    from common.config import LanguageModelConfig
+    from common.models.clip import Clip
+    from common.models.language import load_tokenizer
+
+    folder = tmp_path / "model"
+    shutil.copytree(locate(f"assets/{name}"), folder)
+    (folder / file).write_text("7")
+    load: dict[str, Callable[[], Any]] = {
+        "tokenizer_config.json": lambda: load_tokenizer(LanguageModelConfig(path=str(folder))),
+        "open_clip_config.json": lambda: Clip(folder).dim,
+        "captioner.json": lambda: load_captioner(folder),
+    }
+    with pytest.raises(DataError, match=rf"{file}: expected a JSON object, found int"):
+        load[file]()
 
 
 def test_a_clip_whose_mean_is_no_numbers(tmp_path: Path) -> None:

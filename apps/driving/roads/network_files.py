@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 FORMAT = 1
 MILLIMETRE = 1e-3
 ANGLE = 1e-5
+#: Of a network, unpacked; a hundred times as many as a large town has.
+MOST_BYTES = 2**30
 SPEED = 0.01 / 3.6
 """Of speed limits: a hundredth of a km/h."""
 
@@ -67,6 +69,10 @@ def load(path: Path | str) -> RoadNetwork:
 
     path = Path(path)
     try:
+        with zipfile.ZipFile(path) as archive:
+            size = sum(part.file_size for part in archive.infolist())
+        if size > MOST_BYTES:
+            raise DataError(f"unpacked it has {size:,} bytes; at most {MOST_BYTES:,} are read", path=path)
         with np.load(path, allow_pickle=False) as file:
             columns = {name: file[name] for name in file.files}
     except FileNotFoundError as error:

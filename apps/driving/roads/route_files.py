@@ -102,7 +102,7 @@ def _read_row(row: Any, number: int, path: Path, roads: RoadNetwork) -> Route:
     return route
 
 
-def _points(pieces: Any, size: int) -> NDArray[np.int64]:
+def _points(pieces: Any, size: int) -> NDArray[np.int32]:
     """The points from the first to the last of each piece, of a map of `size` points.
 
     Raises:
@@ -113,7 +113,7 @@ def _points(pieces: Any, size: int) -> NDArray[np.int64]:
         raise ValueError(f"its points are not among the map's {size:,}")
     if sum(last - first + 1 for first, last in ends) > _MOST_ROUNDS * size:
         raise ValueError(f"it passes more than {_MOST_ROUNDS} times as many points as the map has")
-    return np.concatenate([np.arange(first, last + 1) for first, last in ends])
+    return np.concatenate([np.arange(first, last + 1, dtype=np.int32) for first, last in ends])
 
 
 def evaluation_routes(roads: RoadNetwork) -> list[Route]:

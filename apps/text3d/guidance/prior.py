@@ -21,7 +21,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from common.errors import DataError, MissingDependency, UsageError
-from common.files import locate, read_json, write_json
+from common.files import locate, read_object, write_json
 from common.models.sizes import check_folder, check_layers, check_network, held_in, weight_files
 
 log = logging.getLogger(__name__)
@@ -297,7 +297,7 @@ def _check_sizes(folder: Path, kind: Any, weighty: bool) -> None:
     """
     steps = folder / "scheduler_config.json"
     if steps.is_file():
-        number = read_json(steps).get("num_train_timesteps", 1)
+        number = read_object(steps).get("num_train_timesteps", 1)
         if not isinstance(number, int) or not 1 <= number <= _MOST_STEPS:
             raise DataError(f"num_train_timesteps is no number from 1 to {_MOST_STEPS:,}: {number!r:.20}", path=steps)
     if not weighty:
