@@ -16,6 +16,14 @@ if TYPE_CHECKING:
     from apps.text3d.optimise import SceneModule
 
 
+#: The classes of scenes; each takes its own part of the settings.
+KINDS: dict[str, Callable[..., SceneModule]] = {
+    "voxel": VoxelScene,
+    "hashgrid": HashGridScene,
+    "gaussians": GaussianScene,
+}
+
+
 def maker(config: SceneConfig) -> Callable[[torch.Generator], SceneModule]:
     """Makes a new scene of the configured kind on the configured device; its start is drawn on the CPU.
 
@@ -25,9 +33,4 @@ def maker(config: SceneConfig) -> Callable[[torch.Generator], SceneModule]:
     from common.models.language import resolve_device
 
     device = resolve_device(config.device)
-    makers: dict[str, Callable[[torch.Generator], SceneModule]] = {
-        "voxel": lambda generator: VoxelScene(config.voxel, generator).to(device),
-        "hashgrid": lambda generator: HashGridScene(config.hashgrid, generator).to(device),
-        "gaussians": lambda generator: GaussianScene(config.gaussians, generator).to(device),
-    }
-    return makers[config.kind]
+    return lambda generator: KINDS[config.kind](getattr(config, config.kind), generator).to(device)
