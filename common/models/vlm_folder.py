@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import reprlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -133,6 +134,14 @@ def check_pair(model: PreTrainedModel, processor: Any) -> None:
             f"the model's image token is {model.config.image_token_id} and the processor's is {known}; "
             "take the model's own processor"
         )
+    vision = model.config.vision_config
+    for name, theirs in (("patch_size",) * 2, ("merge_size", "spatial_merge_size"), ("temporal_patch_size",) * 2):
+        cut, wanted = getattr(processor.image_processor, name, None), getattr(vision, theirs)
+        if cut != wanted:
+            raise UsageError(
+                f"the processor's {name} is {reprlib.repr(cut)} and the model's {wanted}; take the model's own "
+                "processor"
+            )
 
 
 def save_vlm(model: Any, processor: ProcessorMixin, folder: Path | str) -> Path:

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 #: Pillow's numbers of the ways to resize, as the processors' files give them.
 _INTERPOLATIONS = {2: "bilinear", 3: "bicubic"}
 
+#: Pixels; a hundred times as many as any processor of these families asks for.
+MOST_ENLARGED = 2**24
+
 
 @dataclass(frozen=True)
 class Preprocess:
@@ -93,6 +96,10 @@ class Preprocess:
         )
         if not 0 < made.min_pixels <= made.max_pixels:
             raise UsageError(f"min_pixels {made.min_pixels} and max_pixels {made.max_pixels}: use 0 < min <= max")
+        if made.min_pixels > MOST_ENLARGED:
+            raise UsageError(
+                f"min_pixels {made.min_pixels}: no picture is enlarged to more than {MOST_ENLARGED:,} pixels"
+            )
         return made
 
     def resized(self, height: int, width: int) -> tuple[int, int]:

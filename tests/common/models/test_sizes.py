@@ -123,6 +123,25 @@ def test_sizes_that_the_weights_do_not_have(
     assert Path(file).name in str(raised.value) or "head.safetensors" in str(raised.value)
 
 
+@pytest.mark.parametrize(
+    ("place", "message"), [("size.shortest_edge", "min_pixels"), ("temporal_patch_size", "temporal_patch_size")]
+)
+def test_processors_that_would_enlarge_or_repeat_a_picture_without_end(
+    tmp_path: Path, place: str, message: str
+) -> None:
+    from common.models.vlm import VisionLanguageModel, ask
+
+    folder = tmp_path / "model"
+    shutil.copytree(locate("assets/medvqa/model"), folder)
+    settings = json.loads((folder / "processor_config.json").read_text())
+    within, last = settings["image_processor"], place.rpartition(".")[2]
+    (within["size"] if "." in place else within)[last] = 10**9
+    within["size"]["longest_edge"] = 10**12
+    (folder / "processor_config.json").write_text(json.dumps(settings))
+    with pytest.raises(UsageError, match=message):
+        VisionLanguageModel(folder).generate([ask("What?")], 1)
+
+
 def test_what_files_hold(tmp_path: Path) -> None:
     save_file({"a": torch.zeros(3, 5), "b": torch.zeros(7, dtype=torch.uint8)}, tmp_path / "a.safetensors")
     assert held_in([tmp_path / "a.safetensors"]) == Held(2, 15 + 7 * 8)
