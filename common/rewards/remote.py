@@ -176,7 +176,9 @@ class RemoteReward(Reward):
             )
         try:
             reply = self._exchange(task, "/score", body)
-            fingerprint = reply["fingerprint"] if isinstance(reply, dict) else None
+            fingerprint = reply["fingerprint"] if isinstance(reply, dict) else ""
+            if not isinstance(fingerprint, str):
+                raise ValueError("its fingerprint is no text")
             output, wrong = from_answer(reply, len(piece), self.bounds)
         except _Failed as error:
             return [_Answer(piece, str(error))]
@@ -185,7 +187,7 @@ class RemoteReward(Reward):
         if fingerprint != self.fingerprint:
             raise RewardError(
                 f"the reward {self.name!r} at {self.url} changed in the middle of the run, from {self.fingerprint} to "
-                f"{fingerprint!s:.80}: scores before and after are not comparable. Serve the earlier one and "
+                f"{fingerprint:.80}: scores before and after are not comparable. Serve the earlier one and "
                 "resume, or begin a new run"
             )
         return [_Answer(piece, "", output, wrong)]
