@@ -262,6 +262,7 @@ class Clip:
             context = int(config["text_cfg"].get("context_length", 77))
             with exact_errors():
                 tokens = Tokens(open_clip.get_tokenizer(name), context)
+                tokens(["a"])  # one that cannot pad is found here, not in the first reward
             preprocess = Preprocess.from_config(model.visual.preprocess_cfg)
         except ModuleNotFoundError as error:
             raise MissingDependency(error.name or "transformers", "captioning") from error

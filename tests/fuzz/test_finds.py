@@ -299,6 +299,16 @@ def test_settings_that_are_no_object(tmp_path: Path, name: str, file: str) -> No
         load[file]()
 
 
+def test_a_clip_whose_tokenizer_cannot_pad(tmp_path: Path) -> None:
+    from common.models.clip import Clip
+
+    folder = tmp_path / "model"
+    shutil.copytree(locate("assets/captioning/clip"), folder)
+    (folder / "tokenizer_config.json").write_text("{}")
+    with pytest.raises(UsageError, match="cannot be opened"):
+        Clip(folder).text(["a"])
+
+
 def test_a_clip_whose_mean_is_no_numbers(tmp_path: Path) -> None:
     from common.models.clip import CONFIG_FILE, Clip
 

@@ -90,7 +90,10 @@ def completions() -> Target:
                 "group": torch.zeros(2, dtype=torch.long),
                 "state": {"step": torch.arange(2), "done": torch.ones(2)},
             }
-        values = reward(**given).values
+        try:
+            values = reward(**given).values
+        except RewardError:  # these columns are not for every reward
+            return
         low, high = reward.bounds
         assert all(one.isnan() or low - 1e-4 <= one <= high + 1e-4 for one in values), (reward.name, values)
 
@@ -98,7 +101,7 @@ def completions() -> Target:
     return Target(
         st.tuples(st.integers(0, len(rewards) - 1), st.lists(text, min_size=2, max_size=2)),
         parse,
-        (RewardError,),
+        (),
         examples=40,
     )
 

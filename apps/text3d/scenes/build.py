@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from apps.text3d.config import SceneConfig
 from apps.text3d.scenes.gaussians import GaussianScene
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 #: The classes of scenes; each takes its own part of the settings.
-KINDS: dict[str, Callable[..., SceneModule]] = {
+KINDS: dict[str, Callable[..., Any]] = {
     "voxel": VoxelScene,
     "hashgrid": HashGridScene,
     "gaussians": GaussianScene,
