@@ -302,8 +302,18 @@ class SentenceTransformerEncoder:
             from sentence_transformers import SentenceTransformer
         except ImportError as error:
             raise MissingDependency("sentence-transformers", "sentence-transformers") from error
+        from transformers import AutoModel
+
+        from common.models.language import exact_errors, unreadable
+
         self.batch_size = batch_size
-        self.model: Any = SentenceTransformer(path, device=device, model_kwargs={"dtype": getattr(torch, dtype)})
+        settings = {"dtype": getattr(torch, dtype)}
+        try:
+            check_folder(path, AutoModel)
+            with exact_errors():
+                self.model: Any = SentenceTransformer(path, device=device, model_kwargs=settings)
+        except unreadable() as error:
+            raise UsageError(f"{path}: the encoder cannot be read: {error}") from error
         self.dim = int(self.model.get_embedding_dimension() or 0)
 
     def encode(self, texts: Sequence[str]) -> Tensor:
