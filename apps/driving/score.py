@@ -108,7 +108,7 @@ def _columns(reward: Reward, rows: Mapping[int, Row], states: Mapping[int, Mappi
 
     names = dict.fromkeys(name for number in rows for name in states[number])
     whole = [name for name in names if all(name in states[number] for number in rows)]
-    if not whole:
+    if not whole and "state" in reward.needs:
         first, *others = rows
         odd = next(number for number in others if not states[number].keys() >= states[first].keys())
         raise DataError(f"its 'state' lacks names of line {first}'s; no name is in all rows", path=path, line=odd)
