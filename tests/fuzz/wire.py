@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import json
 import logging
 from collections.abc import AsyncIterator
@@ -108,13 +109,25 @@ def completions() -> Target:
 
 def replies() -> Target:
     """What a server says of itself and of rows, and what a judge says."""
+    from common.config import JudgeConfig
     from common.rewards.judges.client import parse_score
+    from common.rewards.judges.layout import read_plan
+    from common.rewards.judges.picture_client import PictureJudge
+    from common.rewards.judges.rubric import VerdictClient
     from common.rewards.remote import _description
+    from common.rewards.text.structured import read_calls, structured_match
     from common.rewards.wire import from_answer
     from tests.common.rewards.reward_server import DESCRIPTION
 
     answer = {"fingerprint": "f", "values": [0.5, None], "parts": {"half": [1, 2.0]}, "info": {"reason": ["", "x"]}}
-    said = {"choices": [{"message": {"content": '{"score": 1}'}}]}
+    inner = ({"score": 1}, {"layout": 2}, {"verdicts": {"a": "yes"}})
+    verdicts = [json.loads(_as_reply(json.dumps(one).encode())) for one in inner]
+    endpoint = JudgeConfig(url="http://127.0.0.1:1/v1", model="m")
+    pictures = PictureJudge(endpoint, "", {"layout": (0, 1, 2)})
+    rubric = VerdictClient(endpoint, "")
+    question = json.dumps({"criteria": [{"id": "a", "choices": ["no", "yes"]}]})
+    asked = [{"name": "add", "parameters": {"a": 1, "b": [2, {"c": None}]}}]
+    right = read_calls(asked) or []
 
     def parse(value: tuple[int, bytes]) -> None:
         which, body = value
@@ -123,18 +136,33 @@ def replies() -> Target:
         except (ValueError, RecursionError):
             return
         if which == 0:
-            output, _ = from_answer(read, 2, (0.0, 1.0))
-            assert len(output.values) == 2
+            with contextlib.suppress(ValueError):  # which the client tells with the server's name, as below
+                assert len(from_answer(read, 2, (0.0, 1.0))[0].values) == 2
         elif which == 1:
-            _description(read)
-        else:
+            with contextlib.suppress(KeyError, TypeError, ValueError, OverflowError):
+                _description(read)
+        elif which == 2:
             score = parse_score(read, 2.0)
             assert isinstance(score, str) or 0 <= score <= 1
+            assert isinstance(pictures.parse(read), (dict, str))
+            assert isinstance(rubric.answer(question, read), (dict, str))
+        elif which == 3:
+            assert read_plan(read) is None or len(read_plan(json.dumps(read)) or ()) == 2
+        else:
+            calls = read_calls(read)
+            assert calls is None or 0 <= structured_match(calls, right).total <= 1
 
-    kinds = enumerate((documents(answer), documents(DESCRIPTION), documents(said)))
+    documented = [documents(one) for one in (answer, DESCRIPTION, *verdicts)]
+    plans, called = documents([{"name": "a dog", "box": [0, 0.1, 1, 0.5]}]), documents(asked)
+    content = st.one_of(*documented[2:], *(documents(one).map(_as_reply) for one in inner))
+    kinds = enumerate((*documented[:2], content, plans, called))
     inputs = st.one_of(*(st.tuples(st.just(which), inputs) for which, inputs in kinds))
-    # What callers of the three turn into an error that names the server.
-    return Target(inputs, parse, (KeyError, TypeError, ValueError, OverflowError), examples=60)
+    return Target(inputs, parse, (), examples=60)
+
+
+def _as_reply(content: bytes) -> bytes:
+    """A chat completion that says this."""
+    return json.dumps({"choices": [{"message": {"content": content.decode("utf-8", "replace")}}]}).encode()
 
 
 def _columns() -> dict[str, Any]:
