@@ -308,7 +308,7 @@ def load_decoder(path: str) -> tuple[Any, PreTrainedTokenizerBase]:
     """
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    from common.models.language import exact_errors, unreadable, without_bars
+    from common.models.language import check_vocabulary, exact_errors, unreadable, without_bars
 
     place = str(locate(path))
     try:
@@ -316,6 +316,7 @@ def load_decoder(path: str) -> tuple[Any, PreTrainedTokenizerBase]:
         with without_bars(), exact_errors():
             decoder = AutoModelForCausalLM.from_pretrained(place, dtype=torch.float32)
             tokenizer = AutoTokenizer.from_pretrained(place)
+        check_vocabulary(decoder, tokenizer)
     except unreadable() as error:
         made = "; `pretrain --only decoder` makes it" if path == CaptionerConfig.decoder else ""
         raise UsageError(f"captioner.decoder: {path} cannot be loaded{made}: {error}") from error

@@ -203,17 +203,25 @@ def check_tokens(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> 
         raise UsageError(f"{name}: it has no eos token, so no answer would ever end; set eos_token in its config")
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
-    embedding: Any = model.get_input_embeddings()
-    rows = embedding.weight.shape[0]
-    highest = max(tokenizer.get_vocab().values(), default=0)
-    if highest >= rows:
-        raise UsageError(
-            f"{name}: token id {highest} has no row in the model's embedding ({rows} rows); "
-            "take the model's own tokenizer or enlarge the embedding"
-        )
+    check_vocabulary(model, tokenizer)
     model.config.get_text_config().pad_token_id = tokenizer.pad_token_id
     if model.generation_config is not None:
         model.generation_config.pad_token_id = tokenizer.pad_token_id
+
+
+def check_vocabulary(model: Any, tokenizer: PreTrainedTokenizerBase) -> None:
+    """Refuse a tokenizer that knows more tokens than the model.
+
+    Raises:
+        UsageError: says which, and what to do.
+    """
+    rows = model.get_input_embeddings().weight.shape[0]
+    highest = max(tokenizer.get_vocab().values(), default=0)
+    if highest >= rows:
+        raise UsageError(
+            f"{tokenizer.name_or_path or 'the tokenizer'}: token id {highest} has no row in the model's embedding "
+            f"({rows} rows); take the model's own tokenizer or enlarge the embedding"
+        )
 
 
 def eos_token_ids(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> list[int]:

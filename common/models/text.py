@@ -264,7 +264,7 @@ class TransformerEncoder:
     def __init__(self, path: str, device: str = "cpu", dtype: str = "float32", batch_size: int = 64) -> None:
         from transformers import AutoModel, AutoTokenizer
 
-        from common.models.language import exact_errors, unreadable
+        from common.models.language import check_vocabulary, exact_errors, unreadable
 
         self.device = device
         self.batch_size = batch_size
@@ -273,12 +273,13 @@ class TransformerEncoder:
             with exact_errors():
                 self.tokenizer: Any = AutoTokenizer.from_pretrained(path)
             self.model: Any = AutoModel.from_pretrained(path, dtype=getattr(torch, dtype)).to(device).eval()
+            check_vocabulary(self.model, self.tokenizer)
+            self.dim: int = self.model.config.hidden_size
+            positions = getattr(self.model.config, "max_position_embeddings", 512)
+            # RoBERTa-class models number positions from the padding index on, so the last two cannot be used.
+            self.max_length = min(self.tokenizer.model_max_length, max(positions - 2, 1), 512)
         except unreadable() as error:
             raise UsageError(f"{path}: the encoder cannot be read: {error}") from error
-        self.dim: int = self.model.config.hidden_size
-        positions = getattr(self.model.config, "max_position_embeddings", 512)
-        # RoBERTa-class models number positions from the padding index on, so the last two cannot be used.
-        self.max_length = min(self.tokenizer.model_max_length, max(positions - 2, 1), 512)
 
     def encode(self, texts: Sequence[str]) -> Tensor:
         """Encode texts; see `Encoder`. A text is cut at the model's longest input."""

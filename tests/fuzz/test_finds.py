@@ -299,6 +299,18 @@ def test_settings_that_are_no_object(tmp_path: Path, name: str, file: str) -> No
         load[file]()
 
 
+@pytest.mark.parametrize("content", [{}, {"model_max_length": []}])
+def test_a_classifier_whose_tokenizer_is_another(tmp_path: Path, content: dict[str, Any]) -> None:
+    from common.rewards.trained.discriminator import Classifier
+
+    folder = tmp_path / "model"
+    shutil.copytree(locate("assets/captioning/discriminator"), folder)
+    config = json.loads((folder / "tokenizer_config.json").read_text())
+    (folder / "tokenizer_config.json").write_text(json.dumps({**config, **content} if content else {}))
+    with pytest.raises(UsageError, match=r"no row in the model's embedding|cannot be opened"):
+        Classifier(folder).logits(["a dog"])
+
+
 def test_a_clip_whose_tokenizer_cannot_pad(tmp_path: Path) -> None:
     from common.models.clip import Clip
 

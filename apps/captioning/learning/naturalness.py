@@ -16,7 +16,7 @@ from apps.captioning.model import torch_device
 from apps.captioning.model_config import DiscriminatorConfig
 from common.errors import UsageError
 from common.files import locate
-from common.models.language import exact_errors, unreadable, without_bars
+from common.models.language import check_vocabulary, exact_errors, unreadable, without_bars
 from common.models.sizes import check_folder
 from common.ranks import auc
 from common.rewards.base import Reward, RewardOutput
@@ -54,6 +54,7 @@ class Naturalness:
                     place, num_labels=1, attn_implementation=attention, dtype=torch.float32
                 )
                 self.tokenizer = AutoTokenizer.from_pretrained(place)
+            check_vocabulary(self.model, self.tokenizer)
         except unreadable() as error:
             raise UsageError(f"discriminator.path: {config.path} cannot be loaded: {error}") from error
         self.config, self.workers = config, workers

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from common.errors import DataError, MissingDependency, RewardError, UsageError
 from common.files import locate
-from common.models.language import exact_errors, unreadable, without_bars
+from common.models.language import check_vocabulary, exact_errors, unreadable, without_bars
 from common.models.sizes import check_folder
 from common.rewards.base import Reward, RewardOutput, nan_like
 
@@ -99,6 +99,10 @@ class Classifier:
                 model, info = AutoModelForSequenceClassification.from_pretrained(
                     str(folder), dtype=torch.float32, output_loading_info=True
                 )
+            check_vocabulary(model, tokenizer)
+            positions = getattr(model.config, "max_position_embeddings", 512)
+            # RoBERTa-class models number positions from the padding index on, so the last two cannot be used.
+            longest = min(tokenizer.model_max_length, max(positions - 2, 1))
         except unreadable() as error:
             raise UsageError(
                 f"the classifier {self.path} cannot be opened: {error}. It must be a folder or a hub id"
@@ -110,9 +114,6 @@ class Classifier:
             raise DataError(
                 f"the classifier has {model.config.num_labels} outputs; one is needed (num_labels=1)", path=folder
             )
-        positions = getattr(model.config, "max_position_embeddings", 512)
-        # RoBERTa-class models number positions from the padding index on, so the last two cannot be used.
-        longest = min(tokenizer.model_max_length, max(positions - 2, 1))
         return model.to(self.device).eval().requires_grad_(False), tokenizer, longest
 
 
