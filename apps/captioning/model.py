@@ -311,13 +311,14 @@ def load_decoder(path: str) -> tuple[Any, PreTrainedTokenizerBase]:
     from common.models.language import check_vocabulary, exact_errors, unreadable, without_bars
 
     place = str(locate(path))
+    broken: tuple[type[Exception], ...] = (*unreadable(), DataError)
     try:
         check_folder(place, AutoModelForCausalLM)
         with without_bars(), exact_errors():
             decoder = AutoModelForCausalLM.from_pretrained(place, dtype=torch.float32)
             tokenizer = AutoTokenizer.from_pretrained(place)
         check_vocabulary(decoder, tokenizer)
-    except unreadable() as error:
+    except broken as error:
         made = "; `pretrain --only decoder` makes it" if path == CaptionerConfig.decoder else ""
         raise UsageError(f"captioner.decoder: {path} cannot be loaded{made}: {error}") from error
     if tokenizer.eos_token_id is None:

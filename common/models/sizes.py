@@ -65,7 +65,8 @@ def held_in(files: Iterable[Path]) -> Held:
                     packed = re.fullmatch(r"[IU](\d+)", part.get_dtype())
                     tensors, numbers = tensors + 1, numbers + count * (int(packed[1]) if packed else 1)
         except (OSError, SafetensorError) as error:
-            raise DataError(f"damaged or missing weights: {error}", path=file) from error
+            found = "no such file" if isinstance(error, FileNotFoundError) else f"damaged weights ({error})"
+            raise DataError(f"{found}; fetch the model's folder again, or train it again", path=file) from error
     return Held(tensors, numbers)
 
 

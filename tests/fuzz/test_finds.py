@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -154,6 +155,16 @@ def test_states_that_no_reward_reads(tmp_path: Path, line: str, message: str) ->
     (tmp_path / "states.jsonl").write_text('{"state": {"speed": 1}}\n' + line)
     with pytest.raises(DataError, match=rf"states\.jsonl:2: .*{message}"):
         run_score(DrivingConfig(), str(tmp_path / "states.jsonl"), str(tmp_path / "out.jsonl"), "revolve")
+
+
+def test_a_road_network_whose_arrays_header_never_ends(tmp_path: Path) -> None:
+    from apps.driving.roads.network_files import load
+
+    header = b"{'descr': '<i4', 'fortran_order': False, 'shape': (3,".ljust(117) + b"\n"
+    with zipfile.ZipFile(tmp_path / "ring.npz", "w") as archive:
+        archive.writestr("xyz.npy", b"\x93NUMPY\x01\x00\x76\x00" + header + bytes(12))
+    with pytest.raises(DataError, match=r"ring\.npz: this is no road network"):
+        load(tmp_path / "ring.npz")
 
 
 def test_a_road_network_that_unpacks_to_more_than_any_town(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

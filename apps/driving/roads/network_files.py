@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import zipfile
 from pathlib import Path
+from tokenize import TokenError
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -77,7 +78,7 @@ def load(path: Path | str) -> RoadNetwork:
             columns = {name: file[name] for name in file.files}
     except FileNotFoundError as error:
         raise DataError("no such file", path=path) from error
-    except (*BROKEN, zipfile.BadZipFile, MemoryError) as error:
+    except (*BROKEN, zipfile.BadZipFile, MemoryError, TokenError) as error:  # the last of an array's header
         raise DataError(f"this is no road network, or it is damaged ({error}); make it again", path=path) from error
     missing = [n for n in ("format", "name", "digest", "crossings", *_STEPS, *_PLAIN) if n not in columns]
     if missing:
