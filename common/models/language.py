@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import logging
+import reprlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -225,9 +226,17 @@ def check_vocabulary(model: Any, tokenizer: PreTrainedTokenizerBase) -> None:
 
 
 def eos_token_ids(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> list[int]:
-    """Every token that ends an answer: the tokenizer's and all that the model declares."""
+    """Every token that ends an answer: the tokenizer's and all that the model declares.
+
+    Raises:
+        UsageError: the model declares something else.
+    """
     declared = model.generation_config.eos_token_id if model.generation_config is not None else None
     listed = declared if isinstance(declared, list) else [] if declared is None else [declared]
+    if not all(isinstance(one, int) for one in listed):
+        raise UsageError(
+            f"eos_token_id of generation_config.json is {reprlib.repr(declared)}; a token's number is needed"
+        )
     return list(dict.fromkeys([tokenizer.eos_token_id, *listed]))
 
 
@@ -243,10 +252,24 @@ def prompt_ids(tokenizer: PreTrainedTokenizerBase, prompts: Sequence[Prompt]) ->
         return [list(ids) for ids in tokenizer(list(prompts))["input_ids"]]
     check_chat_template(tokenizer)
     conversations: Any = [list(prompt) for prompt in prompts]
-    encoded: Any = tokenizer.apply_chat_template(
-        conversations, add_generation_prompt=True, tokenize=True, return_dict=True
-    )
+    with readable_template(tokenizer.name_or_path):
+        encoded: Any = tokenizer.apply_chat_template(
+            conversations, add_generation_prompt=True, tokenize=True, return_dict=True
+        )
     return [list(ids) for ids in encoded["input_ids"]]
+
+
+@contextlib.contextmanager
+def readable_template(name: str) -> Iterator[None]:
+    """A `UsageError` where the chat template of the model called `name` fails."""
+    from jinja2 import TemplateError
+
+    try:
+        yield
+    except (TemplateError, TypeError, ValueError, LookupError, ArithmeticError) as error:
+        raise UsageError(
+            f"{name or 'the tokenizer'}: its chat template fails: {error}; take the model's own"
+        ) from error
 
 
 def check_chat_template(tokenizer: PreTrainedTokenizerBase) -> None:

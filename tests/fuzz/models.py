@@ -26,27 +26,42 @@ _NOT_READ = (".md", ".png", ".html", ".jsonl")
 def policies() -> Target:
     from apps.driving.drivers.trained import load_trained
 
-    return _folder("assets/driving/policy", load_trained, 6)
+    def drive(folder: Path) -> None:
+        policy = load_trained(folder).policy
+        policy.act(policy.network.observation_space.sample())
+
+    return _folder("assets/driving/policy", drive, 6)
 
 
 def captioners() -> Target:
+    import torch
+
     from apps.captioning.model import load_captioner
 
-    return _folder("assets/captioning/captioner", load_captioner)
+    def caption(folder: Path) -> None:
+        captioner = load_captioner(folder)
+        captioner.generate(torch.ones(1, captioner.shape.features), 3)
+
+    return _folder("assets/captioning/captioner", caption)
 
 
 def language_models() -> Target:
     from common.config import LanguageModelConfig
-    from common.models.language import load_language_model
+    from common.models.language import generate, load_language_model
 
-    return _folder("assets/text2sql/model", lambda folder: load_language_model(LanguageModelConfig(path=str(folder))))
+    def say(folder: Path) -> None:
+        generate(*load_language_model(LanguageModelConfig(path=str(folder))), ["How many?"], 2)
+
+    return _folder("assets/text2sql/model", say)
 
 
 def vision_models() -> Target:
-    from common.config import LanguageModelConfig
-    from common.models.vlm_folder import load_vlm
+    from PIL import Image
 
-    return _folder("assets/medvqa/model", lambda folder: load_vlm(LanguageModelConfig(path=str(folder))))
+    from common.models.vlm import VisionLanguageModel, ask
+
+    prompt = ask("What is it?", [Image.new("RGB", (60, 50))])
+    return _folder("assets/medvqa/model", lambda folder: VisionLanguageModel(folder).generate([prompt], 2))
 
 
 def clips() -> Target:

@@ -198,19 +198,45 @@ def test_postscript_is_no_picture_here(tmp_path: Path) -> None:
         load_picture(path)
 
 
+@pytest.mark.parametrize("text", ["!!int", "!!int ''", "!!bool x", "!!timestamp x", "!!float", "a: !!int\n"])
+def test_tags_of_yaml_on_values_of_another_kind(tmp_path: Path, text: str) -> None:
+    from common.config import read_yaml
+
+    (tmp_path / "c.yaml").write_text(text)
+    with pytest.raises(DataError, match=r"c\.yaml: cannot be read as YAML"):
+        read_yaml(tmp_path / "c.yaml")
+
+
+def test_databases_whose_damaged_schema_is_no_utf_8(tmp_path: Path) -> None:
+    """SQLite quotes it in its message, which Python then cannot decode."""
+    import sqlite3
+
+    from apps.text2sql.assistant import inspect_database
+
+    path = tmp_path / "a.sqlite"
+    with sqlite3.connect(path) as connection:
+        connection.execute("CREATE TABLE singer (id INTEGER)")
+    connection.close()
+    path.write_bytes(path.read_bytes().replace(b"CREATE TABLE singer", b"CREAT\xb3 T\xb3BLE singer"))
+    with pytest.raises(DataError, match=r"a\.sqlite"):
+        inspect_database(str(path))
+
+
 def test_configs_that_unfold_nest_or_never_end(tmp_path: Path) -> None:
     from apps.text2sql.config import Text2SqlConfig
     from common.config import load
+    from common.rewards.build import read_block
 
     path = tmp_path / "c.yaml"
     bomb = "a: &a [x, x]\n" + "".join(
         f"{b}: &{b} [*{a}, *{a}, *{a}]\n" for a, b in zip("abcdefgh", "bcdefghi", strict=True)
     )
-    for text, message in ((bomb, "no aliases"), ("[" * 5000, "cannot be read"), ("#" * 200_001, "at most 200,000")):
+    for text, message in ((bomb, "no aliases"), ("[" * 190_000, "cannot be read"), ("#" * 200_001, "at most 200,000")):
         path.write_text(text)
-        with pytest.raises(UsageError, match=message) as raised:
-            load(Text2SqlConfig, path)
-        assert "c.yaml" in str(raised.value)
+        for read in (lambda: load(Text2SqlConfig, path), lambda: read_block(path, "reward")):
+            with pytest.raises(UsageError, match=message) as raised:
+                read()
+            assert "c.yaml" in str(raised.value)
 
 
 @pytest.mark.parametrize(
@@ -308,6 +334,26 @@ def test_settings_that_are_no_object(tmp_path: Path, name: str, file: str) -> No
     }
     with pytest.raises(DataError, match=rf"{file}: expected a JSON object, found int"):
         load[file]()
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "message"),
+    [
+        ("generation_config.json", '{"eos_token_id": [[1], {}]}', "eos_token_id of generation_config"),
+        ("chat_template.jinja", "{% part %}", "its chat template fails"),
+        ("chat_template.jinja", "{% set messages.x = 1 %}", "its chat template fails"),
+    ],
+)
+def test_language_models_that_cannot_speak(tmp_path: Path, file: str, content: str, message: str) -> None:
+    from common.config import LanguageModelConfig
+    from common.models.language import generate, load_language_model
+
+    folder = tmp_path / "model"
+    shutil.copytree(locate("assets/text2sql/model"), folder)
+    (folder / file).write_text(content)
+    model, tokenizer = load_language_model(LanguageModelConfig(path=str(folder)))
+    with pytest.raises(UsageError, match=message):
+        generate(model, tokenizer, [[{"role": "user", "content": "How many?"}]], 1)
 
 
 @pytest.mark.parametrize("content", [{}, {"model_max_length": []}])
