@@ -28,6 +28,14 @@ def test_json_deeper_or_longer_than_python_reads(tmp_path: Path, text: str) -> N
         read_json(path)
 
 
+def test_an_operand_of_union_that_is_no_query() -> None:
+    from apps.text2sql.execution.statement import Refused
+    from apps.text2sql.meaning.canonical import canonical
+
+    with pytest.raises(Refused, match="Cannot build a scope"):
+        canonical("WITH a AS (SM singer UNION ALL SELECT singer FROM concert) SELECT * FROM a", None, "sqlite")
+
+
 def test_a_pair_of_queries_with_an_endless_number(tmp_path: Path) -> None:
     from apps.text2sql.score import _read
 
