@@ -204,6 +204,8 @@ def check_tokens(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> 
         raise UsageError(f"{name}: it has no eos token, so no answer would ever end; set eos_token in its config")
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
+    if not isinstance(tokenizer.model_max_length, (int, float)):
+        raise UsageError(f"{name}: model_max_length of its tokenizer is no number")
     check_vocabulary(model, tokenizer)
     model.config.get_text_config().pad_token_id = tokenizer.pad_token_id
     if model.generation_config is not None:

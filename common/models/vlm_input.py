@@ -84,16 +84,19 @@ class Preprocess:
         # They are called edges and are areas.
         least = images.size["shortest_edge"] if min_pixels is None else min_pixels
         most = images.size["longest_edge"] if max_pixels is None else max_pixels
-        made = cls(
-            mean=tuple(images.image_mean),
-            deviation=tuple(images.image_std),
-            min_pixels=int(least),
-            max_pixels=int(most),
-            patch=images.patch_size,
-            merge=images.merge_size,
-            frames=images.temporal_patch_size,
-            interpolation=interpolation,
-        )
+        try:
+            made = cls(
+                mean=tuple(map(float, images.image_mean)),
+                deviation=tuple(map(float, images.image_std)),
+                min_pixels=int(least),
+                max_pixels=int(most),
+                patch=int(images.patch_size),
+                merge=int(images.merge_size),
+                frames=int(images.temporal_patch_size),
+                interpolation=interpolation,
+            )
+        except (TypeError, ValueError, OverflowError) as error:
+            raise UsageError(f"{type(images).__name__} has a setting of another kind: {error}") from error
         if not 0 < made.min_pixels <= made.max_pixels:
             raise UsageError(f"min_pixels {made.min_pixels} and max_pixels {made.max_pixels}: use 0 < min <= max")
         if made.min_pixels > MOST_ENLARGED:

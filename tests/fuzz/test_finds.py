@@ -28,12 +28,18 @@ def test_json_deeper_or_longer_than_python_reads(tmp_path: Path, text: str) -> N
         read_json(path)
 
 
-def test_an_operand_of_union_that_is_no_query() -> None:
+@pytest.mark.parametrize("operand", ["SM singer", "SELEsinger", "VALUES (1)"])
+def test_an_operand_of_union_that_is_no_query(operand: str) -> None:
     from apps.text2sql.execution.statement import Refused
-    from apps.text2sql.meaning.canonical import canonical
+    from apps.text2sql.measures.clauses import read_clauses
+    from tests.fuzz.texts import _schema
 
-    with pytest.raises(Refused, match="Cannot build a scope"):
-        canonical("WITH a AS (SM singer UNION ALL SELECT singer FROM concert) SELECT * FROM a", None, "sqlite")
+    query = f"WITH a AS ({operand} UNION ALL SELECT singer FROM concert) SELECT * FROM a"
+    if operand == "VALUES (1)":
+        assert read_clauses(query, _schema(), "sqlite")
+        return
+    with pytest.raises(Refused, match="an operand of UNION is no query"):
+        read_clauses(query, _schema(), "sqlite")
 
 
 def test_a_pair_of_queries_with_an_endless_number(tmp_path: Path) -> None:
@@ -374,6 +380,28 @@ def test_a_classifier_whose_tokenizer_is_another(tmp_path: Path, content: dict[s
     (folder / "tokenizer_config.json").write_text(json.dumps({**config, **content} if content else {}))
     with pytest.raises(UsageError, match=r"no row in the model's embedding|cannot be opened"):
         Classifier(folder).logits(["a dog"])
+
+
+@pytest.mark.parametrize(
+    ("file", "place", "value", "message"),
+    [
+        ("processor_config.json", "image_mean", [[], 1, 1], "setting of another kind"),
+        ("processor_config.json", "size", {"shortest_edge": {}, "longest_edge": 9}, "setting of another kind"),
+        ("tokenizer_config.json", "model_max_length", {}, "model_max_length of its tokenizer is no number"),
+    ],
+)
+def test_vision_models_whose_settings_are_of_another_kind(
+    tmp_path: Path, file: str, place: str, value: Any, message: str
+) -> None:
+    from common.models.vlm import VisionLanguageModel, ask
+
+    folder = tmp_path / "model"
+    shutil.copytree(locate("assets/medvqa/model"), folder)
+    settings = json.loads((folder / file).read_text())
+    settings.get("image_processor", settings)[place] = value
+    (folder / file).write_text(json.dumps(settings))
+    with pytest.raises(UsageError, match=message):
+        VisionLanguageModel(folder).generate([ask("What?")], 1)
 
 
 def test_a_clip_whose_tokenizer_cannot_pad(tmp_path: Path) -> None:

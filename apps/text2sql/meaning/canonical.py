@@ -15,7 +15,6 @@ from sqlglot import ErrorLevel, exp
 from sqlglot.errors import SqlglotError
 from sqlglot.optimizer.scope import Scope, traverse_scope
 
-from apps.text2sql.execution.statement import Refused
 from apps.text2sql.meaning.resolve import SchemaItems, SchemaView, items_of, resolved, schema_view
 
 if TYPE_CHECKING:
@@ -82,10 +81,7 @@ def analysed(sql: str, view: SchemaView | None, dialect: str) -> Analysis:
         for name in tree.find_all(exp.Identifier):
             if name.name != (lower := name.name.lower()):
                 name.set("this", lower)
-    try:
-        scopes = traverse_scope(tree)
-    except SqlglotError as error:  # an operand of UNION that is no query, for instance
-        raise Refused("invalid", "syntax_error", f"{error}") from error
+    scopes = traverse_scope(tree)
     items = items_of(scopes, view) if view is not None else SchemaItems(frozenset(), frozenset())
     tree = _plain_names(tree, scopes, view)
     # Inner nodes first, so that a rewritten node finds its operands in their final form.
