@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from apps.demo_page import front_page
 from apps.suite import APPS, install, status
 from common import ui
+from common.body_limit import BodyLimit
 from common.config import load, nearest
 from common.errors import MissingDependency, TouchstoneError, UsageError
 from common.uploads import LARGEST_OTHERWISE
@@ -105,6 +106,7 @@ def assemble(tabs: Mapping[str, Tab]) -> fastapi.FastAPI:
 
     # No page that describes the server: it has nothing to be called from elsewhere.
     server = fastapi.FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+    server.add_middleware(BodyLimit)
     page = front_page({name: (tab.title, tab.trouble) for name, tab in tabs.items()})
 
     @server.get("/", response_class=HTMLResponse)

@@ -13,7 +13,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_type_hints
 
-from common.errors import UsageError
+from common.errors import DataError, UsageError
 
 if TYPE_CHECKING:
     from jsonargparse import ArgumentParser
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 ConfigT = TypeVar("ConfigT")
 #: Characters of a config file.
 LONGEST_FILE = 200_000
+#: Lists and mappings within each other in one.
+DEEPEST_FILE = 100
 
 
 @dataclass
@@ -313,21 +315,36 @@ def _check_options(parser: ArgumentParser, kind: type, arguments: Sequence[str])
             raise UsageError(f"unknown option {name}{nearest(name, known)}")
 
 
-def _check_file(kind: type, file: Path) -> None:
+def read_yaml(file: Path) -> Any:
+    """What a YAML file holds: plain values, in bounded time and memory.
+
+    Raises:
+        DataError: the file is absent, no YAML, too long or too deep, or has aliases.
+    """
     import yaml
 
     try:
-        text = file.read_text(encoding="utf-8")
+        text = file.read_text(encoding="utf-8-sig")
         if len(text) > LONGEST_FILE:
-            raise UsageError(f"{file}: {len(text):,} characters are no config; at most {LONGEST_FILE:,} are read")
-        # An alias stands for all that it names: a few lines of them unfold into more than any memory holds.
-        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, Loader=yaml.SafeLoader)):
-            raise UsageError(f"{file}: a config has no aliases (*name); write the settings out")
-        content = yaml.safe_load(text)
+            raise DataError(f"{len(text):,} characters are no config; at most {LONGEST_FILE:,} are read", path=file)
+        depth = 0
+        for event in yaml.parse(text, Loader=yaml.SafeLoader):
+            # An alias stands for all that it names: a few lines of them unfold into more than any memory holds.
+            if isinstance(event, yaml.AliasEvent):
+                raise DataError("a config has no aliases (*name); write the settings out", path=file)
+            depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+            # The time of reading grows with the square of the depth.
+            if depth > DEEPEST_FILE:
+                raise DataError(f"cannot be read: no config is nested more than {DEEPEST_FILE} deep", path=file)
+        return yaml.safe_load(text)
     except FileNotFoundError as error:
-        raise UsageError(f"{file}: no such config file") from error
-    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
-        raise UsageError(f"{file}: cannot be read as YAML: {error}") from error
+        raise DataError("no such file", path=file) from error
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError, yaml.YAMLError) as error:
+        raise DataError(f"cannot be read as YAML: {error}", path=file) from error
+
+
+def _check_file(kind: type, file: Path) -> None:
+    content = read_yaml(file)
     if content is None:
         return
     if not isinstance(content, Mapping):

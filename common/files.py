@@ -89,6 +89,18 @@ def read_json(path: Path | str) -> Any:
         raise DataError(f"not JSON that can be read: {error}", path=path) from error
 
 
+def read_object(path: Path | str) -> dict[str, Any]:
+    """Read one JSON object.
+
+    Raises:
+        DataError: see `read_json`, or the document is something else.
+    """
+    found = read_json(path)
+    if not isinstance(found, dict):
+        raise DataError(f"expected a JSON object, found {type(found).__name__}", path=path)
+    return found
+
+
 def read_jsonl(path: Path | str) -> Iterator[tuple[int, dict[str, Any]]]:
     """Yield `(line number from 1, row)`; blank lines are passed over.
 

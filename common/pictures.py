@@ -312,6 +312,8 @@ def _through(image: Image.Image, window: Window | None) -> Image.Image:
 
     from common.dicom import windowing
 
+    if image.mode == "RGB" and window is not None:
+        return image.point(_shades(image.histogram(), window) * 3)
     numbers = np.asarray(image)
     if not np.isfinite(numbers).all():
         raise ValueError("it holds numbers that are not finite")
@@ -320,6 +322,18 @@ def _through(image: Image.Image, window: Window | None) -> Image.Image:
     else:
         shown = windowing.apply(numbers, window, hounsfield=False)
     return Image.fromarray(windowing.to_bytes(shown)).convert("RGB")
+
+
+def _shades(counts: list[int], window: Window) -> list[int]:
+    """What each of 256 values becomes; `counts` are those of three channels. As floats a picture is far larger."""
+    import numpy as np
+
+    from common.dicom import windowing
+
+    if window in ("auto", "full"):
+        window = windowing.between_limits(windowing.counted_limits(np.reshape(counts, (3, 256)).sum(0), str(window)))
+    shades: list[int] = windowing.to_bytes(windowing.apply(np.arange(256), window, hounsfield=False)).tolist()
+    return shades
 
 
 def _white(mode: str, greatest: float) -> int:

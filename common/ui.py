@@ -218,6 +218,9 @@ def launch(blocks: gradio.Blocks, port: int = 7860, share: bool = False, css: st
     Raises:
         UsageError: the port is taken.
     """
+    from starlette.middleware import Middleware
+
+    from common.body_limit import BodyLimit
     from common.errors import UsageError
     from common.uploads import LARGEST_OTHERWISE
 
@@ -231,6 +234,7 @@ def launch(blocks: gradio.Blocks, port: int = 7860, share: bool = False, css: st
             css=CSS + css,
             ssr_mode=False,
             footer_links=[],
+            app_kwargs={"middleware": [Middleware(BodyLimit)]},
             **settings,
         )
     except (OSError, OverflowError) as error:

@@ -46,10 +46,15 @@ def take_upload(path: str | Path, folder: str | Path, largest: int) -> tuple[str
         check_size(path, largest)
         return path.name, path.read_bytes()
     finally:
-        path.unlink(missing_ok=True)
-        with contextlib.suppress(OSError):  # two uploads of one content share a folder
-            if path.parent != Path(folder).resolve():
-                path.parent.rmdir()
+        discard(path, folder)
+
+
+def discard(path: Path, folder: str | Path) -> None:
+    """Remove an uploaded file that lies `inside` the folder, and the folder of its own."""
+    path.unlink(missing_ok=True)
+    with contextlib.suppress(OSError):  # two uploads of one content share a folder
+        if path.parent != Path(folder).resolve():
+            path.parent.rmdir()
 
 
 def inside(path: str | Path, folder: str | Path) -> Path:

@@ -8,7 +8,7 @@ from typing import Any
 from apps.captioning.config import CaptioningConfig
 from apps.captioning.dry_run import Found, NotChecked
 from common.errors import UsageError
-from common.files import locate, read_json
+from common.files import locate, read_object
 from common.models.hub import cached, unreachable
 
 #: Shapes as well known as their names, for a machine without the hub: class, and what differs from its default.
@@ -31,7 +31,7 @@ def clip(config: CaptioningConfig, found: Found) -> str:
     if name.startswith("local-dir:") or (folder / "open_clip_config.json").is_file():
         if not (folder / "open_clip_config.json").is_file():
             raise UsageError(f"clip.name: no CLIP at {folder}; `pretrain` makes the pocket models")
-        settings = dict(read_json(folder / "open_clip_config.json").get("model_cfg", {}))
+        settings = dict(read_object(folder / "open_clip_config.json").get("model_cfg", {}))
         tag = ""
     else:
         name, _, tag = name.partition(":")
@@ -67,7 +67,7 @@ def captioner(config: CaptioningConfig, found: Found) -> str:
         folder, named = locate(config.start), "captioner.path" if settings.path else "init.path"
         if not (folder / SHAPE).is_file():
             raise UsageError(f"{named}: {folder} holds no {SHAPE}; `train` makes a captioner")
-        shape, path = Shape(**read_json(folder / SHAPE)), str(folder / "decoder")
+        shape, path = Shape(**read_object(folder / SHAPE)), str(folder / "decoder")
         if found.features and shape.features != found.features:
             raise UsageError(
                 f"{named}: it reads features of size {shape.features}, and CLIP makes {found.features}; set "

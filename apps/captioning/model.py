@@ -14,7 +14,8 @@ from apps.captioning.mapper import Shape, build_mapper
 from apps.captioning.model_config import CaptionerConfig
 from apps.captioning.transport import transport
 from common.errors import DataError, TouchstoneError, UsageError
-from common.files import locate, read_json, write_json
+from common.files import locate, read_object, write_json
+from common.models.sizes import check_folder, check_layers, check_network, held_in
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -259,11 +260,15 @@ def load_captioner(folder: Path | str, device: str = "cpu") -> Captioner:
             path=folder,
         )
     try:
-        shape = Shape(**read_json(folder / SHAPE))
+        shape = Shape(**read_object(folder / SHAPE))
     except TypeError as error:
         raise DataError(f"no description of a captioner ({error}); `train` writes one", path=folder / SHAPE) from error
     decoder, tokenizer = load_decoder(str(folder / "decoder"))
     try:
+        held = held_in([folder / MAPPER])
+        if shape.mapper == "transformer":
+            check_layers(asdict(shape), held, folder / SHAPE)
+        check_network(lambda: Captioner(shape, decoder, tokenizer), held, folder / SHAPE)
         captioner = Captioner(shape, decoder, tokenizer)
     except (TypeError, ValueError, RuntimeError, ArithmeticError, AssertionError) as error:
         raise DataError(f"no captioner has this shape ({error}); `train` writes one", path=folder / SHAPE) from error
@@ -303,14 +308,17 @@ def load_decoder(path: str) -> tuple[Any, PreTrainedTokenizerBase]:
     """
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    from common.models.language import unreadable, without_bars
+    from common.models.language import check_vocabulary, exact_errors, unreadable, without_bars
 
     place = str(locate(path))
+    broken: tuple[type[Exception], ...] = (*unreadable(), DataError)
     try:
-        with without_bars():
+        check_folder(place, AutoModelForCausalLM)
+        with without_bars(), exact_errors():
             decoder = AutoModelForCausalLM.from_pretrained(place, dtype=torch.float32)
-        tokenizer = AutoTokenizer.from_pretrained(place)
-    except unreadable() as error:
+            tokenizer = AutoTokenizer.from_pretrained(place)
+        check_vocabulary(decoder, tokenizer)
+    except broken as error:
         made = "; `pretrain --only decoder` makes it" if path == CaptionerConfig.decoder else ""
         raise UsageError(f"captioner.decoder: {path} cannot be loaded{made}: {error}") from error
     if tokenizer.eos_token_id is None:

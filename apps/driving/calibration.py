@@ -172,7 +172,7 @@ def read_calibration(path: Path | str, clip: Clip, config: GoalConfig) -> Calibr
     raw = read_json(path)
     try:
         found = _from_json(raw)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (LookupError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise DataError(f"this is no calibration of a driving goal: {error!r}", path=path) from error
     goals, weights = worded(config), (config.weight_positive, config.weight_negative)
     if (found.goals, found.weights) != (goals, weights):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import reprlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -90,8 +91,11 @@ def _state(row: Row, path: Path, number: int) -> dict[str, float]:
         )
     for name, value in state.items():
         if not isinstance(value, (int, float, type(None))):
-            raise DataError(f"state.{name} must be a number, not {value!r}", path=path, line=number)
-    return {name: math.nan if value is None else float(value) for name, value in state.items()}
+            raise DataError(f"state.{name} must be a number, not {reprlib.repr(value)}", path=path, line=number)
+    try:
+        return {name: math.nan if value is None else float(value) for name, value in state.items()}
+    except OverflowError as error:
+        raise DataError(f"a number of the field 'state' is too large: {error}", path=path, line=number) from error
 
 
 def _columns(reward: Reward, rows: Mapping[int, Row], states: Mapping[int, Mapping[str, float]], path: Path) -> Row:
@@ -104,6 +108,10 @@ def _columns(reward: Reward, rows: Mapping[int, Row], states: Mapping[int, Mappi
 
     names = dict.fromkeys(name for number in rows for name in states[number])
     whole = [name for name in names if all(name in states[number] for number in rows)]
+    if not whole and "state" in reward.needs:
+        first, *others = rows
+        odd = next(number for number in others if not states[number].keys() >= states[first].keys())
+        raise DataError(f"its 'state' lacks names of line {first}'s; no name is in all rows", path=path, line=odd)
     columns: Row = {
         "state": {name: torch.tensor([states[number][name] for number in rows], dtype=torch.float64) for name in whole}
     }
@@ -119,6 +127,9 @@ def _columns(reward: Reward, rows: Mapping[int, Row], states: Mapping[int, Mappi
         # A list of paths: one that cannot be read is the row's own trouble.
         columns["images"] = [str(path.parent / row["image"]) for row in rows.values()]
     if "group" in reward.needs:
+        for number, row in rows.items():
+            if abs(row["group"]) >= 2**63:
+                raise DataError("the number of its episode has more than 63 bits", path=path, line=number)
         columns["group"] = torch.tensor([row["group"] for row in rows.values()])
     if "step" in reward.needs:
         columns["step"] = 0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -215,8 +214,8 @@ def _one_of(what: str, name: Any, choices: Mapping[str, str]) -> str:
 
 def _whole(name: str, value: Any, most: int) -> int:
     """A whole number from 0 to `most`."""
-    known = isinstance(value, (int, float)) and math.isfinite(value) and value == int(value)
-    if not known or not 0 <= value <= most:
+    # In this order: what is not finite has no whole part, and a number of 400 digits is none that a float holds.
+    if not (isinstance(value, (int, float)) and 0 <= value <= most and value == int(value)):
         raise UsageError(f"{name} is {_short(value)}; give a whole number from 0 to {most:,}")
     return int(value)
 

@@ -193,21 +193,27 @@ def check_format(source: bytes, name: str, most_pixels: int) -> None:
     if not source:
         raise DataError("the file is empty", path=name)
     try:
-        pixels = _dicom_pixels(source) if is_dicom(source) else pixels_of(source, FORMATS)
+        pixels = _dicom_pixels(source, most_pixels) if is_dicom(source) else pixels_of(source, FORMATS)
     except DataError as error:
         raise DataError(why(error), path=name) from error
     if pixels > most_pixels:
         raise DataError(f"more than {most_pixels // 1_000_000} million pixels", path=name)
 
 
-def _dicom_pixels(source: bytes) -> int:
-    """Pixels of a frame, from the header; 0 where it does not say so or would first have to be unpacked."""
+def _dicom_pixels(source: bytes, most: int) -> int:
+    """Pixels of a frame, from the header; 0 where it does not say so or would first have to be unpacked.
+
+    Raises:
+        DataError: it would unpack to more than eight bytes for each of the most pixels.
+    """
     try:
         from pydicom import dcmread
 
         from common.dicom.fields import UNREADABLE
+        from common.dicom.reader import check_size
     except ImportError:
         return 0  # open_dicom says what is missing
+    check_size(BytesIO(source), "", 8 * most)
     if b"1.2.840.10008.1.2.1.99" in source[:4096]:
         return 0
     try:

@@ -12,7 +12,7 @@ from apps.text2sql.assistant import SHOWN_ROWS, Answer, Assistant, inspect_datab
 from apps.text2sql.data import LANGUAGES, Example
 from apps.text2sql.execution.sql_words import quoted_always
 from common.errors import DataError, UsageError
-from common.uploads import check_size, inside
+from common.uploads import check_size, discard, inside
 
 if TYPE_CHECKING:
     from apps.text2sql.execution.database import Execution, Schema
@@ -154,7 +154,8 @@ class Workbench:
 
 
 def accept_upload(path: str, folder: str | Path) -> str:
-    """Check that an uploaded file may be asked about; returns its path. It is removed with the folder of uploads.
+    """Check that an uploaded file may be asked about; returns its path. It is removed with the folder of uploads;
+    one that is refused, at once.
 
     Args:
         path: the file.
@@ -165,16 +166,24 @@ def accept_upload(path: str, folder: str | Path) -> str:
         DataError: too large, not SQLite by its first bytes, damaged, or without a table. The message names the file as
             the visitor does, not where it lies here.
     """
-    path, name = str(inside(path, folder)), upload_name(path)
-    check_size(Path(path), LARGEST_UPLOAD)
-    with Path(path).open("rb") as file:
-        if file.read(len(MAGIC)) != MAGIC:
+    file, name = inside(path, folder), upload_name(path)
+    try:
+        _check_database(file, name)
+    except DataError:
+        discard(file, folder)
+        raise
+    return str(file)
+
+
+def _check_database(file: Path, name: str) -> None:
+    check_size(file, LARGEST_UPLOAD)
+    with file.open("rb") as opened:
+        if opened.read(len(MAGIC)) != MAGIC:
             raise DataError("this is not an SQLite database", path=name)
     try:
-        inspect_database(path)
+        inspect_database(str(file))
     except DataError as error:
-        raise DataError(str(error).removeprefix(f"{path}: "), path=name) from error
-    return path
+        raise DataError(str(error).removeprefix(f"{file}: "), path=name) from error
 
 
 def _check_length(text: str, what: str, longest: int) -> None:

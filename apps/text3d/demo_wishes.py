@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -133,7 +132,6 @@ def _at(config: Any, place: str) -> Any:
 
 
 def _number(name: str, value: Any, low: float, high: float) -> float:
-    known = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
-    if not known or not low <= value <= high:
+    if not (isinstance(value, (int, float)) and not isinstance(value, bool) and low <= value <= high):
         raise UsageError(f"{name} must be a number from {low:,.0f} to {high:,.0f}")
     return float(value)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,8 @@ from common.errors import DataError
 
 #: Qwen-VL models take no picture that is longer than this many times its width.
 LONGEST = 200
+#: An angle of a picture, in both directions.
+MOST_DEGREES = 1e6
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,7 +88,7 @@ def _angles(azimuths: Any, pictures: int) -> tuple[float, ...]:
     single = isinstance(azimuths, (int, float)) and not isinstance(azimuths, bool)
     given: Sequence[Any] = [azimuths] if single else azimuths
     numbers = isinstance(given, (list, tuple)) and all(
-        isinstance(one, (int, float)) and not isinstance(one, bool) and math.isfinite(one) for one in given
+        isinstance(one, (int, float)) and not isinstance(one, bool) and abs(one) <= MOST_DEGREES for one in given
     )
     if not numbers or len(given) != pictures:
         raise DataError(f"'azimuths' must hold a number in degrees for each of {pictures} pictures")

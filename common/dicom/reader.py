@@ -164,7 +164,7 @@ def open_dicom(source: Path | str | bytes, frame: int = 0) -> Dicom:
     try:
         file = readable(source, label)
         with file.open("rb") if isinstance(file, Path) else file as stream:
-            _check_size(stream, label)
+            check_size(stream, label, MAX_BYTES)
             dataset = dcmread(stream, force=True)
             _check_picture(dataset, label)
             return _frame(dataset, frame, label)
@@ -192,11 +192,15 @@ def _begins_as_dicom(head: bytes) -> bool:
     return len(head) >= 8 and struct.unpack("<HH", head[:4]) in _FIRST_TAGS
 
 
-def _check_size(stream: BinaryIO, label: str) -> None:
-    """Refuse what would not fit into memory: pydicom reads and unpacks a file whole."""
+def check_size(stream: BinaryIO, label: str, most: int) -> None:
+    """Refuse what would not fit into memory: pydicom reads and unpacks a file whole.
+
+    Raises:
+        DataError: the file has more than `most` bytes, or unpacks to more.
+    """
     size = stream.seek(0, SEEK_END)
-    if size > MAX_BYTES:
-        raise DataError(f"the file has {size:,} bytes, more than {MAX_BYTES:,}; split its frames first", path=label)
+    if size > most:
+        raise DataError(f"the file has {size:,} bytes, more than {most:,}; split its frames first", path=label)
     stream.seek(0)
     head = stream.read(4096)
     if head[128:132] == b"DICM" and _DEFLATED in head:
@@ -205,8 +209,8 @@ def _check_size(stream: BinaryIO, label: str) -> None:
         unpacker, total = zlib.decompressobj(-zlib.MAX_WBITS), 0
         while packed := unpacker.unconsumed_tail or stream.read(2**16):
             total += len(unpacker.decompress(packed, 2**20))
-            if total > MAX_BYTES:
-                raise DataError(f"it unpacks to more than {MAX_BYTES:,} bytes", path=label)
+            if total > most:
+                raise DataError(f"it unpacks to more than {most:,} bytes", path=label)
     stream.seek(0)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any, Literal, Union
 
 from common.errors import UsageError
@@ -89,11 +90,34 @@ def limits(pixels: Any, kind: str) -> tuple[float, float]:
     return float(np.min(pixels)), float(np.max(pixels))
 
 
-def between(pixels: Any, low: float, high: float) -> NDArray[np.float32]:
-    """A picture from `low` (black) to `high` (white), cut off beyond them; all black where these are the same."""
+def counted_limits(counts: NDArray[np.int64], kind: str) -> tuple[float, float]:
+    """`limits` of whole numbers from 0, of which `counts` says how often each stands in the picture."""
+    import numpy as np
+
+    known = np.flatnonzero(counts)
+    if kind == "auto":
+        until, last = np.cumsum(counts), int(counts.sum()) - 1
+        ends = []
+        for percent in _PERCENTILES:
+            at = last * percent / 100
+            below, above = np.searchsorted(until, [math.floor(at), math.ceil(at)], "right")
+            ends.append(float(below + (above - below) * (at - math.floor(at))))
+        if ends[1] > ends[0]:
+            return ends[0], ends[1]
+    return float(known[0]), float(known[-1])
+
+
+def between_limits(ends: tuple[float, float]) -> tuple[float, float]:
+    """The window, centre and width, from black to white; see `between`."""
+    low, high = ends
     if not high > low:
         high = low + 1
-    return window(pixels, (low + high) / 2, high - low, "LINEAR_EXACT")
+    return (low + high) / 2, high - low
+
+
+def between(pixels: Any, low: float, high: float) -> NDArray[np.float32]:
+    """A picture from `low` (black) to `high` (white), cut off beyond them; all black where these are the same."""
+    return window(pixels, *between_limits((low, high)), "LINEAR_EXACT")
 
 
 def apply(pixels: Any, chosen: Window, hounsfield: bool, function: Function = "LINEAR_EXACT") -> NDArray[np.float32]:

@@ -17,10 +17,12 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from common.errors import MissingDependency, UsageError
-from common.files import locate, read_json
+from common.files import locate, read_object
 from common.models.clip_folder import CONFIG_FILE, compact_tokenizer, save_clip
 from common.models.clip_input import Preprocess, Tokens
 from common.models.clip_text import encode_text
+from common.models.language import exact_errors
+from common.models.sizes import check_layers, check_network, held_in, weight_files
 from common.pictures import WHITE, Colour, load_picture, to_tensor
 
 if TYPE_CHECKING:
@@ -37,6 +39,8 @@ _FAILURES = (
     KeyError,
     TypeError,
     AssertionError,
+    AttributeError,
+    ArithmeticError,
     ImportError,
     SafetensorError,
     pickle.UnpicklingError,  # from torch.load, which runs with weights_only
@@ -243,6 +247,7 @@ class Clip:
         # as OpenAI's were.
         quick = bool(weights and (open_clip.get_pretrained_cfg(name, weights) or {}).get("quick_gelu"))
         try:
+            _check_sizes(open_clip, name)
             model = open_clip.create_model(
                 name,
                 weights,
@@ -255,7 +260,10 @@ class Clip:
             if quick:
                 config["quick_gelu"] = True
             context = int(config["text_cfg"].get("context_length", 77))
-            tokens = Tokens(open_clip.get_tokenizer(name), context)
+            with exact_errors():
+                tokens = Tokens(open_clip.get_tokenizer(name), context)
+                tokens(["a"])  # one that cannot pad is found here, not in the first reward
+            preprocess = Preprocess.from_config(model.visual.preprocess_cfg)
         except ModuleNotFoundError as error:
             raise MissingDependency(error.name or "transformers", "captioning") from error
         except _FAILURES as error:
@@ -269,7 +277,6 @@ class Clip:
                 f"CLIP {self.name} has {vocabulary} words and its tokenizer {tokens.size}; name the folder's own "
                 "tokenizer in text_cfg.hf_tokenizer_name"
             )
-        preprocess = Preprocess.from_config(model.visual.preprocess_cfg)
         return _Opened(model.eval().requires_grad_(False), preprocess, tokens, config)
 
     def resolved(self) -> tuple[str, str | None]:
@@ -286,7 +293,7 @@ class Clip:
             folder = locate(self.model_name.removeprefix(LOCAL))
             if not (folder / CONFIG_FILE).is_file():
                 raise UsageError(f"no CLIP at {folder}: it holds no {CONFIG_FILE}")
-            if "model_cfg" not in read_json(folder / CONFIG_FILE):
+            if "model_cfg" not in read_object(folder / CONFIG_FILE):
                 raise UsageError(f"{folder / CONFIG_FILE} holds no model_cfg")
             return f"{LOCAL}{folder}", None
         name = self.model_name.replace("/", "-")
@@ -309,6 +316,32 @@ class Clip:
                 "file works too"
             )
         return name, self.pretrained
+
+
+def _check_sizes(open_clip: Any, name: str) -> None:
+    """Hold a folder's config against its weights.
+
+    Raises:
+        DataError: it asks for more than they are.
+    """
+    if not name.startswith(LOCAL):
+        return
+    folder = Path(name.removeprefix(LOCAL))
+    files, path = weight_files(folder), folder / CONFIG_FILE
+    if not files:
+        return
+    held, root = held_in(files), logging.getLogger()
+    check_layers(read_object(path), held, path)
+    # OpenCLIP warns, on the root logger, that the network has no weights yet.
+    root.addFilter(_not_of_weights)
+    try:
+        check_network(lambda: open_clip.create_model(name, load_weights=False, device="meta"), held, path)
+    finally:
+        root.removeFilter(_not_of_weights)
+
+
+def _not_of_weights(record: logging.LogRecord) -> bool:
+    return not record.getMessage().startswith("No pretrained weights loaded")
 
 
 def _open_clip() -> Any:

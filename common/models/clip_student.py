@@ -21,6 +21,7 @@ from torch.nn import functional
 from common.errors import DataError, UsageError
 from common.files import locate, read_json, write_json
 from common.models.clip import Clip, _Opened, check_pictures, unit
+from common.models.sizes import check_network, held_in
 from common.pictures import load_picture, to_tensor
 
 if TYPE_CHECKING:
@@ -95,9 +96,10 @@ class ClipStudent(Clip):
             self.teacher_digest = str(settings["teacher_digest"])
             state = _load(self.folder / WEIGHTS)
             vectors = state.pop(TEXTS)
+            check_network(lambda: StudentNet(shape), held_in([self.folder / WEIGHTS]), self.folder / SETTINGS)
             self.net = StudentNet(shape)
             self.net.load_state_dict(state)
-        except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        except (LookupError, TypeError, ValueError, RuntimeError, ArithmeticError) as error:
             raise DataError(f"this is no student of a CLIP: {error}", path=self.folder) from error
         if vectors.shape != (len(self.taught), shape.dim):
             raise DataError(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import logging
+import reprlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,7 +13,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from common.config import LanguageModelConfig, LoraConfig
 from common.errors import MissingDependency, UsageError
-from common.files import locate, read_json
+from common.files import locate, read_object
+from common.models.sizes import check_folder
 
 if TYPE_CHECKING:
     import peft
@@ -53,11 +55,12 @@ def load_language_model(
     device = resolve_device(config.device)
     dtype = resolve_dtype(config.dtype, device, training)
     options = {} if config.gguf_file is None else _unpacked()
-    model = load_from(
-        config,
-        lambda **more: AutoModelForCausalLM.from_pretrained(config.path, dtype=dtype, **options, **more),
-        "a model",
-    )
+
+    def read(**more: Any) -> Any:
+        check_folder(config.path, AutoModelForCausalLM)
+        return AutoModelForCausalLM.from_pretrained(config.path, dtype=dtype, **options, **more)
+
+    model = load_from(config, read, "a model")
     if config.gguf_file is not None:
         _forget_gguf(model)
     tokenizer = load_tokenizer(config)
@@ -106,7 +109,7 @@ def _tokenizer_class(path: str) -> Any:
     file = Path(path) / "tokenizer_config.json"
     if not (file.is_file() and (file.parent / "tokenizer.json").is_file()):
         return AutoTokenizer
-    general = read_json(file).get("tokenizer_class") in ("TokenizersBackend", "PreTrainedTokenizerFast")
+    general = read_object(file).get("tokenizer_class") in ("TokenizersBackend", "PreTrainedTokenizerFast")
     return PreTrainedTokenizerFast if general else AutoTokenizer
 
 
@@ -201,23 +204,41 @@ def check_tokens(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> 
         raise UsageError(f"{name}: it has no eos token, so no answer would ever end; set eos_token in its config")
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
-    embedding: Any = model.get_input_embeddings()
-    rows = embedding.weight.shape[0]
-    highest = max(tokenizer.get_vocab().values(), default=0)
-    if highest >= rows:
-        raise UsageError(
-            f"{name}: token id {highest} has no row in the model's embedding ({rows} rows); "
-            "take the model's own tokenizer or enlarge the embedding"
-        )
+    if not isinstance(tokenizer.model_max_length, (int, float)):
+        raise UsageError(f"{name}: model_max_length of its tokenizer is no number")
+    check_vocabulary(model, tokenizer)
     model.config.get_text_config().pad_token_id = tokenizer.pad_token_id
     if model.generation_config is not None:
         model.generation_config.pad_token_id = tokenizer.pad_token_id
 
 
+def check_vocabulary(model: Any, tokenizer: PreTrainedTokenizerBase) -> None:
+    """Refuse a tokenizer that knows more tokens than the model.
+
+    Raises:
+        UsageError: says which, and what to do.
+    """
+    rows = model.get_input_embeddings().weight.shape[0]
+    highest = max(tokenizer.get_vocab().values(), default=0)
+    if highest >= rows:
+        raise UsageError(
+            f"{tokenizer.name_or_path or 'the tokenizer'}: token id {highest} has no row in the model's embedding "
+            f"({rows} rows); take the model's own tokenizer or enlarge the embedding"
+        )
+
+
 def eos_token_ids(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> list[int]:
-    """Every token that ends an answer: the tokenizer's and all that the model declares."""
+    """Every token that ends an answer: the tokenizer's and all that the model declares.
+
+    Raises:
+        UsageError: the model declares something else.
+    """
     declared = model.generation_config.eos_token_id if model.generation_config is not None else None
     listed = declared if isinstance(declared, list) else [] if declared is None else [declared]
+    if not all(isinstance(one, int) for one in listed):
+        raise UsageError(
+            f"eos_token_id of generation_config.json is {reprlib.repr(declared)}; a token's number is needed"
+        )
     return list(dict.fromkeys([tokenizer.eos_token_id, *listed]))
 
 
@@ -233,10 +254,24 @@ def prompt_ids(tokenizer: PreTrainedTokenizerBase, prompts: Sequence[Prompt]) ->
         return [list(ids) for ids in tokenizer(list(prompts))["input_ids"]]
     check_chat_template(tokenizer)
     conversations: Any = [list(prompt) for prompt in prompts]
-    encoded: Any = tokenizer.apply_chat_template(
-        conversations, add_generation_prompt=True, tokenize=True, return_dict=True
-    )
+    with readable_template(tokenizer.name_or_path):
+        encoded: Any = tokenizer.apply_chat_template(
+            conversations, add_generation_prompt=True, tokenize=True, return_dict=True
+        )
     return [list(ids) for ids in encoded["input_ids"]]
+
+
+@contextlib.contextmanager
+def readable_template(name: str) -> Iterator[None]:
+    """A `UsageError` where the chat template of the model called `name` fails."""
+    from jinja2 import TemplateError
+
+    try:
+        yield
+    except (TemplateError, TypeError, ValueError, LookupError, ArithmeticError) as error:
+        raise UsageError(
+            f"{name or 'the tokenizer'}: its chat template fails: {error}; take the model's own"
+        ) from error
 
 
 def check_chat_template(tokenizer: PreTrainedTokenizerBase) -> None:
@@ -423,7 +458,18 @@ def unreadable() -> tuple[type[Exception], ...]:
     from safetensors import SafetensorError
 
     usual = (OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RuntimeError)
-    return (*usual, SafetensorError, StrictDataclassError)
+    return (*usual, AssertionError, SafetensorError, StrictDataclassError)
+
+
+@contextlib.contextmanager
+def exact_errors() -> Iterator[None]:
+    """What tokenizers raises on a damaged file, a bare `Exception` or a panic of Rust's, becomes a `ValueError`."""
+    try:
+        yield
+    except BaseException as error:
+        if type(error) is Exception or type(error).__name__ == "PanicException":
+            raise ValueError(str(error)) from error
+        raise
 
 
 def load_from(config: LanguageModelConfig, read: Callable[..., Any], what: str) -> Any:
@@ -443,7 +489,7 @@ def load_from(config: LanguageModelConfig, read: Callable[..., Any], what: str) 
     if not path.is_dir() and (path.is_absolute() or config.path.startswith(".")):
         raise UsageError(f"{path}: no such model folder")
     try:
-        with without_bars():
+        with without_bars(), exact_errors():
             return read(**options)
     except unreadable() as error:
         first = (str(error).strip() or type(error).__name__).splitlines()[0]

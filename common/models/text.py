@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from common.errors import DataError, MissingDependency, UsageError
 from common.files import locate, read_json, write_bytes, write_json
+from common.models.sizes import check_folder, check_network, held_in
 
 CONFIG_FILE = "encoder.json"
 WEIGHTS_FILE = "encoder.safetensors"
@@ -218,10 +219,11 @@ class NgramEncoder:
         if not isinstance(config, dict) or config.pop("kind", None) != "ngram":
             raise DataError("this is no n-gram encoder", path=folder / CONFIG_FILE)
         try:
+            check_network(lambda: cls(**config).network, held_in([folder / WEIGHTS_FILE]), folder / CONFIG_FILE)
             encoder = cls(**config)
             weights = load((folder / WEIGHTS_FILE).read_bytes())
             encoder.network.load_state_dict({name: value.float() for name, value in weights.items()})
-        except (TypeError, OSError, RuntimeError, SafetensorError) as error:
+        except (TypeError, OSError, ValueError, RuntimeError, SafetensorError) as error:
             raise DataError(f"the encoder cannot be read: {error}", path=folder) from error
         return encoder
 
@@ -262,14 +264,22 @@ class TransformerEncoder:
     def __init__(self, path: str, device: str = "cpu", dtype: str = "float32", batch_size: int = 64) -> None:
         from transformers import AutoModel, AutoTokenizer
 
+        from common.models.language import check_vocabulary, exact_errors, unreadable
+
         self.device = device
         self.batch_size = batch_size
-        self.tokenizer: Any = AutoTokenizer.from_pretrained(path)
-        self.model: Any = AutoModel.from_pretrained(path, dtype=getattr(torch, dtype)).to(device).eval()
-        self.dim: int = self.model.config.hidden_size
-        positions = getattr(self.model.config, "max_position_embeddings", 512)
-        # RoBERTa-class models number positions from the padding index on, so the last two cannot be used.
-        self.max_length = min(self.tokenizer.model_max_length, max(positions - 2, 1), 512)
+        try:
+            check_folder(path, AutoModel)
+            with exact_errors():
+                self.tokenizer: Any = AutoTokenizer.from_pretrained(path)
+            self.model: Any = AutoModel.from_pretrained(path, dtype=getattr(torch, dtype)).to(device).eval()
+            check_vocabulary(self.model, self.tokenizer)
+            self.dim: int = self.model.config.hidden_size
+            positions = getattr(self.model.config, "max_position_embeddings", 512)
+            # RoBERTa-class models number positions from the padding index on, so the last two cannot be used.
+            self.max_length = min(self.tokenizer.model_max_length, max(positions - 2, 1), 512)
+        except unreadable() as error:
+            raise UsageError(f"{path}: the encoder cannot be read: {error}") from error
 
     def encode(self, texts: Sequence[str]) -> Tensor:
         """Encode texts; see `Encoder`. A text is cut at the model's longest input."""
@@ -293,8 +303,18 @@ class SentenceTransformerEncoder:
             from sentence_transformers import SentenceTransformer
         except ImportError as error:
             raise MissingDependency("sentence-transformers", "sentence-transformers") from error
+        from transformers import AutoModel
+
+        from common.models.language import exact_errors, unreadable
+
         self.batch_size = batch_size
-        self.model: Any = SentenceTransformer(path, device=device, model_kwargs={"dtype": getattr(torch, dtype)})
+        settings = {"dtype": getattr(torch, dtype)}
+        try:
+            check_folder(path, AutoModel)
+            with exact_errors():
+                self.model: Any = SentenceTransformer(path, device=device, model_kwargs=settings)
+        except unreadable() as error:
+            raise UsageError(f"{path}: the encoder cannot be read: {error}") from error
         self.dim = int(self.model.get_embedding_dimension() or 0)
 
     def encode(self, texts: Sequence[str]) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import reprlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ from common.models.language import (
     save_language_model,
     settled,
 )
+from common.models.sizes import check_folder
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, ProcessorMixin
@@ -45,11 +47,12 @@ def load_vlm(config: LanguageModelConfig, training: bool = False) -> tuple[PreTr
     _read_config(config)
     device = resolve_device(config.device)
     dtype = resolve_dtype(config.dtype, device, training)
-    model = load_from(
-        config,
-        lambda **options: AutoModelForImageTextToText.from_pretrained(config.path, dtype=dtype, **options),
-        "a vision-language model",
-    )
+
+    def read(**options: Any) -> Any:
+        check_folder(config.path, AutoModelForImageTextToText)
+        return AutoModelForImageTextToText.from_pretrained(config.path, dtype=dtype, **options)
+
+    model = load_from(config, read, "a vision-language model")
     processor = load_processor(config)
     check_pair(model, processor)
     model = model.to(device)
@@ -131,6 +134,14 @@ def check_pair(model: PreTrainedModel, processor: Any) -> None:
             f"the model's image token is {model.config.image_token_id} and the processor's is {known}; "
             "take the model's own processor"
         )
+    vision = model.config.vision_config
+    for name, theirs in (("patch_size",) * 2, ("merge_size", "spatial_merge_size"), ("temporal_patch_size",) * 2):
+        cut, wanted = getattr(processor.image_processor, name, None), getattr(vision, theirs)
+        if cut != wanted:
+            raise UsageError(
+                f"the processor's {name} is {reprlib.repr(cut)} and the model's {wanted}; take the model's own "
+                "processor"
+            )
 
 
 def save_vlm(model: Any, processor: ProcessorMixin, folder: Path | str) -> Path:

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 #: Pillow's numbers of the ways to resize, as the processors' files give them.
 _INTERPOLATIONS = {2: "bilinear", 3: "bicubic"}
 
+#: Pixels; a hundred times as many as any processor of these families asks for.
+MOST_ENLARGED = 2**24
+
 
 @dataclass(frozen=True)
 class Preprocess:
@@ -81,18 +84,25 @@ class Preprocess:
         # They are called edges and are areas.
         least = images.size["shortest_edge"] if min_pixels is None else min_pixels
         most = images.size["longest_edge"] if max_pixels is None else max_pixels
-        made = cls(
-            mean=tuple(images.image_mean),
-            deviation=tuple(images.image_std),
-            min_pixels=int(least),
-            max_pixels=int(most),
-            patch=images.patch_size,
-            merge=images.merge_size,
-            frames=images.temporal_patch_size,
-            interpolation=interpolation,
-        )
+        try:
+            made = cls(
+                mean=tuple(map(float, images.image_mean)),
+                deviation=tuple(map(float, images.image_std)),
+                min_pixels=int(least),
+                max_pixels=int(most),
+                patch=int(images.patch_size),
+                merge=int(images.merge_size),
+                frames=int(images.temporal_patch_size),
+                interpolation=interpolation,
+            )
+        except (TypeError, ValueError, OverflowError) as error:
+            raise UsageError(f"{type(images).__name__} has a setting of another kind: {error}") from error
         if not 0 < made.min_pixels <= made.max_pixels:
             raise UsageError(f"min_pixels {made.min_pixels} and max_pixels {made.max_pixels}: use 0 < min <= max")
+        if made.min_pixels > MOST_ENLARGED:
+            raise UsageError(
+                f"min_pixels {made.min_pixels}: no picture is enlarged to more than {MOST_ENLARGED:,} pixels"
+            )
         return made
 
     def resized(self, height: int, width: int) -> tuple[int, int]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from torch import Tensor
 
 from common.errors import MissingDependency, UsageError
+from common.models.language import readable_template
 from common.models.vlm_input import Preprocess, check_tensor
 from common.pictures import Source, load_any
 
@@ -118,7 +119,8 @@ class PromptReader:
         ready: dict[Any, Patches] = {}
         rows = [[self._patches(picture, ready) for picture in prompt.pictures] for prompt in prompts]
         conversations = [self.conversation(prompt.messages, len(prompt.pictures)) for prompt in prompts]
-        texts = self.processor.apply_chat_template(conversations, add_generation_prompt=True, tokenize=False)
+        with readable_template(self.processor.tokenizer.name_or_path):
+            texts = self.processor.apply_chat_template(conversations, add_generation_prompt=True, tokenize=False)
         ids = self.processor.tokenizer(texts, add_special_tokens=False)["input_ids"]
         return [Encoded(self._expanded(row, patches), patches) for row, patches in zip(ids, rows, strict=True)]
 

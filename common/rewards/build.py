@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from common.config import nearest
+from common.config import nearest, read_yaml
 from common.errors import DataError, MissingDependency, TouchstoneError, UsageError
 from common.files import locate
 from common.rewards.catalogue import CATALOGUE
@@ -107,15 +107,8 @@ def read_block(path: Path | str, key: str) -> Mapping[str, Any]:
         DataError: the file cannot be read, or has no such block.
         UsageError: it has another one that is not known.
     """
-    import yaml
-
     path = locate(path)
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
-    except FileNotFoundError as error:
-        raise DataError("no such file", path=path) from error
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise DataError(f"cannot be read as YAML: {error}", path=path) from error
+    content = read_yaml(path)
     if not isinstance(content, Mapping):
         raise DataError(f"holds {type(content).__name__}, not `reward:` with a name and fields", path=path)
     _refuse_unknown(content, _FILE_KEYS, str(path), "key")

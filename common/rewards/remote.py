@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import math
+import reprlib
 import time
 import urllib.error
 from collections.abc import Mapping, Sequence
@@ -175,7 +176,9 @@ class RemoteReward(Reward):
             )
         try:
             reply = self._exchange(task, "/score", body)
-            fingerprint = reply["fingerprint"] if isinstance(reply, dict) else None
+            fingerprint = reply["fingerprint"] if isinstance(reply, dict) else ""
+            if not isinstance(fingerprint, str):
+                raise ValueError("its fingerprint is no text")
             output, wrong = from_answer(reply, len(piece), self.bounds)
         except _Failed as error:
             return [_Answer(piece, str(error))]
@@ -184,7 +187,7 @@ class RemoteReward(Reward):
         if fingerprint != self.fingerprint:
             raise RewardError(
                 f"the reward {self.name!r} at {self.url} changed in the middle of the run, from {self.fingerprint} to "
-                f"{fingerprint!s:.80}: scores before and after are not comparable. Serve the earlier one and "
+                f"{fingerprint:.80}: scores before and after are not comparable. Serve the earlier one and "
                 "resume, or begin a new run"
             )
         return [_Answer(piece, "", output, wrong)]
@@ -235,7 +238,7 @@ class RemoteReward(Reward):
             raise UsageError(str(error)) from error
         try:
             return _description(said)
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise UsageError(f"{self.url} is no reward server of protocol {PROTOCOL}: {error!r}") from error
 
     def _headers(self) -> dict[str, str]:
@@ -289,13 +292,13 @@ class _Answer:
 def _description(said: Mapping[str, Any]) -> Description:
     """What a server says of itself, checked."""
     if said["protocol"] != PROTOCOL:
-        raise ValueError(f"it speaks protocol {said['protocol']!r:.40}; one side needs an update")
+        raise ValueError(f"it speaks protocol {reprlib.repr(said['protocol'])}; one side needs an update")
     low, high = (float(end) for end in said["bounds"])
     texts = [said["name"], said["version"], said["fingerprint"], *said["needs"], *said["part_names"]]
     if not all(isinstance(text, str) for text in texts) or not said["name"] or not said["fingerprint"]:
         raise ValueError("name, version, fingerprint, needs and part_names must be texts")
     if not low < high or not math.isfinite(high - low):
-        raise ValueError(f"bounds {said['bounds']!r:.80}")
+        raise ValueError(f"bounds {reprlib.repr(said['bounds'])}")
     limits = said["limits"]
     return Description(
         name=said["name"],

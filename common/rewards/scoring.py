@@ -75,10 +75,24 @@ def score_all(
     scored = {number: _unscored(reward, row) for number, row in given.items()}
     ready = [number for number, row in scored.items() if not row]
     for numbers in batches(reward, given, ready, batch):
-        found = score_rows(reward, [given[number] for number in numbers])
+        try:
+            found = score_rows(reward, [given[number] for number in numbers])
+        except RewardError as error:
+            raise RewardError(f"{_which(reward, given, numbers)}: {error}") from error
         scored |= dict(zip(numbers, found, strict=True))
         advance(len(numbers))
     return scored
+
+
+def _which(reward: Reward, given: Mapping[int, Row], numbers: Sequence[int]) -> str:
+    """The first row that cannot be scored by itself, or all of them where they belong together."""
+    if "group" not in reward.needs:
+        for number in numbers:
+            try:
+                score_rows(reward, [given[number]])
+            except RewardError:
+                return f"row {number}"
+    return f"rows {numbers[0]} to {numbers[-1]}"
 
 
 def _unscored(reward: Reward, row: Row) -> Row:
@@ -113,9 +127,9 @@ def score_rows(reward: Reward, rows: Sequence[Row]) -> list[Row]:
     """
     try:
         output = reward(**columns_of(reward.needs, rows))
-    except (TypeError, AttributeError, ValueError) as error:
+    except (TypeError, AttributeError, ValueError, LookupError, ArithmeticError, RecursionError) as error:
         raise RewardError(
-            f"reward {reward.name!r} cannot use a field of these rows: {error}. It needs {', '.join(reward.needs)}"
+            f"reward {reward.name!r} cannot use a field of these rows: {error!r}. It needs {', '.join(reward.needs)}"
         ) from error
     return [
         {
@@ -136,7 +150,11 @@ def columns_of(needs: Sequence[str], rows: Sequence[Row]) -> dict[str, Any]:
         numbers: dict[str, int] = {}
         columns["group"] = torch.tensor([numbers.setdefault(repr(one), len(numbers)) for one in columns["group"]])
     if "state" in columns and rows:
-        columns["state"] = {key: torch.tensor([one[key] for one in columns["state"]]) for key in columns["state"][0]}
+        states = columns["state"]
+        try:
+            columns["state"] = {key: torch.tensor([one[key] for one in states]) for key in states[0]}
+        except RuntimeError as error:  # a whole number of more than 63 bits
+            raise ValueError(f"a number in 'state' is too large: {error}") from error
     return columns
 
 

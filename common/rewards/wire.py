@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import base64
 import math
+import reprlib
 from collections.abc import Mapping
 from io import BytesIO
 from pathlib import Path
@@ -163,7 +164,7 @@ def _floats(name: str, values: Any, size: int) -> list[float]:
     found = []
     for value in values:
         if value is not None and (isinstance(value, bool) or not isinstance(value, (int, float))):
-            raise ValueError(f"the answer's {name!r} holds {value!r:.40}, which is no number")
+            raise ValueError(f"the answer's {name!r} holds {reprlib.repr(value)}, which is no number")
         try:
             found.append(math.nan if value is None else float(value))
         except OverflowError:  # JSON knows whole numbers of any length

@@ -12,6 +12,7 @@ import hashlib
 import hmac
 import json
 import logging
+import math
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from importlib import metadata
 from pathlib import Path
@@ -133,7 +134,7 @@ class RewardService:
         return _error(500, type(result).__name__, "the reward failed; the server's log tells more")
 
     def _decode(self, data: bytes) -> Batch:
-        said = json.loads(data, parse_constant=_refuse_constant)
+        said = json.loads(data, parse_constant=_refuse_constant, parse_float=_finite)
         columns = said.get("columns") if isinstance(said, dict) else None
         for name, column in columns.items() if isinstance(columns, dict) else ():
             # A text would be taken for the path of a file on this machine.
@@ -280,7 +281,13 @@ async def _lifespan(receive: Any, send: Any) -> None:
 
 
 def _refuse_constant(text: str) -> Any:
-    raise ValueError(f"{text} is not JSON")
+    raise ValueError(f"{text:.40} is no number of JSON")
+
+
+def _finite(text: str) -> float:
+    """A number; 1e999 is written as one and read as infinite."""
+    number = float(text)
+    return number if math.isfinite(number) else _refuse_constant(text)
 
 
 def _error(status: int, kind: str, message: str) -> Answer:

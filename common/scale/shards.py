@@ -15,6 +15,8 @@ from common.scored_rows import to_line
 Row = dict[str, Any]
 #: What scoring adds to a row; fields of these names are replaced.
 ADDED = ("reward", "parts", "reason")
+#: Of one file.
+MOST_SHARDS = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -108,20 +110,27 @@ def write(shard: Shard, folder: Path, given: Mapping[int, Row], scored: Mapping[
 
 
 def _table(shard: Shard) -> Any:
-    """The shard's rows as a table; only the row groups that hold them are read."""
+    """The shard's rows as a table; only the row groups that hold them are read.
+
+    Raises:
+        DataError: they cannot be read.
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     start, stop = shard.first - 1, shard.first - 1 + shard.rows
-    with pq.ParquetFile(shard.path) as file:
-        pieces, begin = [], 0
-        for index in range(file.num_row_groups):
-            end = begin + file.metadata.row_group(index).num_rows
-            if begin < stop and end > start:
-                low = max(start, begin)
-                pieces.append(file.read_row_group(index).slice(low - begin, min(stop, end) - low))
-            begin = end
-        return pa.concat_tables(pieces) if pieces else file.schema_arrow.empty_table()
+    try:
+        with pq.ParquetFile(shard.path) as file:
+            pieces, begin = [], 0
+            for index in range(file.num_row_groups):
+                end = begin + file.metadata.row_group(index).num_rows
+                if begin < stop and end > start:
+                    low = max(start, begin)
+                    pieces.append(file.read_row_group(index).slice(low - begin, min(stop, end) - low))
+                begin = end
+            return pa.concat_tables(pieces) if pieces else file.schema_arrow.empty_table()
+    except (pa.ArrowException, OSError) as error:
+        raise DataError(f"rows {start + 1} to {stop} cannot be read as Parquet: {error}", path=shard.path) from error
 
 
 def _plan_parquet(path: Path, rows: int, group: bool) -> list[Shard]:
@@ -136,6 +145,10 @@ def _plan_parquet(path: Path, rows: int, group: bool) -> list[Shard]:
             )
     except (pa.ArrowException, OSError) as error:
         raise DataError(f"cannot be read as Parquet: {error}", path=path) from error
+    if total > MOST_SHARDS * rows:
+        raise UsageError(
+            f"{path}: {total:,} rows in shards of {rows}; use a --shard of {total // MOST_SHARDS + 1} or more"
+        )
     starts = _cuts(path, groups, rows) if groups is not None else list(range(0, total, rows))
     ends = [*starts[1:], total] if starts else []
     return [
@@ -150,7 +163,8 @@ def _plan_jsonl(path: Path, rows: int, group: bool) -> list[Shard]:
     offset = 0
     with path.open("rb") as file:
         for number, line in enumerate(file, start=1):
-            if line.strip():
+            # As text: what is blank there is more than what is blank in bytes.
+            if line.decode("utf-8", "replace").strip():
                 at.append((offset, number))
                 if group:
                     row = next(parse_jsonl(line.decode("utf-8-sig", "replace"), path, number))[1]

@@ -20,6 +20,7 @@ from transformers import TrainerCallback
 from common.files import write_json
 from common.models.language import Saved, evaluating
 from common.training.alarms import AlarmMonitor
+from common.training.plain_state import read_tensors
 from common.training.run import (
     COMPLETE,
     Run,
@@ -210,7 +211,7 @@ class RunCallback(TrainerCallback):
         """Make log, alarms and reward what they were when `checkpoint` was written."""
         self.run.rewind(self.stage, checkpoint_step(checkpoint))
         if self.reward_state is not None and (checkpoint / STATE).is_file():
-            self.reward_state.load_state_dict(torch.load(checkpoint / STATE, weights_only=True))
+            self.reward_state.load_state_dict(read_tensors(checkpoint / STATE))
 
     def go_back(self, state: Any) -> bool:
         """Undo what the step in progress drew and scored; False where its update had already begun."""

@@ -58,8 +58,34 @@ def load_state(folder: Path | str) -> Any:
         return _restored(plain, tensors)
     except FileNotFoundError as error:
         raise DataError("no such file", path=folder / TENSORS) from error
-    except (SafetensorError, KeyError, ValueError, TypeError, struct.error, OSError) as error:
+    except (
+        SafetensorError,
+        LookupError,
+        ValueError,
+        TypeError,
+        AttributeError,
+        RuntimeError,
+        struct.error,
+        OSError,
+    ) as error:
         raise DataError(f"damaged state: {error}", path=folder) from error
+
+
+def read_tensors(path: Path) -> Any:
+    """What `torch.save` wrote of tensors and plain values, on the CPU; nothing in the file is executed.
+
+    Raises:
+        DataError: the file is damaged; names it and the way on.
+    """
+    import pickle
+
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except (OSError, RuntimeError, EOFError, ValueError, LookupError, pickle.UnpicklingError) as error:
+        # What torch says of a file that it takes for a pickle is advice to execute it.
+        unsafe = isinstance(error, pickle.UnpicklingError)
+        reason = "not a file of tensors" if unsafe else f"{error}".partition("\n")[0]
+        raise DataError(f"damaged checkpoint ({reason}); delete it to go on from the one before", path=path) from error
 
 
 def _plain(value: Any, path: str, tensors: dict[str, torch.Tensor]) -> Any:

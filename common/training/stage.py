@@ -15,6 +15,7 @@ import torch
 from common.errors import DataError, TouchstoneError, UsageError
 from common.files import write_bytes
 from common.training.callbacks import Progress, StopRequest
+from common.training.plain_state import read_tensors
 from common.training.run import Interrupted, Run, plain
 from common.training.workers import ALONE, Workers
 
@@ -174,16 +175,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     Raises:
         DataError: the file is damaged; names it and the way on.
     """
-    import pickle
-
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, EOFError, ValueError, KeyError, pickle.UnpicklingError) as error:
-        # What torch says of a file that it takes for a pickle is advice to execute it.
-        reason = (
-            "not a file of tensors" if isinstance(error, pickle.UnpicklingError) else f"{error}".partition("\n")[0]
-        )
-        raise DataError(f"damaged checkpoint ({reason}); delete it to go on from the one before", path=path) from error
+    state = read_tensors(path)
     if not isinstance(state, dict) or not {"learner", "extra"} <= set(state):
         raise DataError("no checkpoint of a stage; delete it to go on from the one before", path=path)
     return state

@@ -82,5 +82,5 @@ def test_a_bad_option_is_an_error_that_helps(options, message):
 
 
 def test_an_absent_file_is_named():
-    with pytest.raises(UsageError, match=r"nowhere\.yaml: no such config file"):
+    with pytest.raises(UsageError, match=r"nowhere\.yaml: no such file"):
         load(Settings, "nowhere.yaml")

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from common.dicom import windowing
 from common.dicom.reader import read_dicom
 from common.errors import DataError, UsageError
 from common.pictures import load_any, load_picture
@@ -141,3 +142,12 @@ class TestDispatch:
             with pytest.raises(DataError) as caught:
                 load_any(tmp_path / name)
             assert str(caught.value).startswith(str(tmp_path / name))
+
+
+@pytest.mark.parametrize("greatest", [1, 2, 40, 256])
+@pytest.mark.parametrize("window", ["auto", "full", (40.5, 3.0), (100, 250)])
+def test_a_colour_picture_is_windowed_by_a_table_as_its_numbers_would_be(greatest: int, window: Any) -> None:
+    """Floats of a picture of 50 million pixels, which a GIF of 2 kB may be, are gigabytes."""
+    pixels = np.random.default_rng(0).integers(0, greatest, (17, 23, 3)).astype(np.uint8)
+    wanted = windowing.to_bytes(windowing.apply(pixels, window, hounsfield=False))
+    np.testing.assert_array_equal(np.asarray(load_any(Image.fromarray(pixels), window)), wanted)

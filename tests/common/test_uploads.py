@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import socket
 import stat
@@ -17,6 +18,7 @@ from typing import Any
 import pytest
 
 from common import ui
+from common.body_limit import LARGEST_BODY
 from common.errors import DataError, UsageError
 from common.uploads import LARGEST_OTHERWISE, private_folder, take_upload
 
@@ -119,6 +121,41 @@ def status(request: Any) -> int:
 def test_no_path_leads_out_of_the_page(address: str, route: str, path: str) -> None:
     path = path.format(uploads=private_folder())
     assert status(f"{address}{route}{path}") in (400, 403, 404, 405, 422)
+
+
+@pytest.mark.parametrize(("size", "expected"), [(LARGEST_BODY - 100, {400, 422}), (LARGEST_BODY + 1, {413})])
+@pytest.mark.parametrize("route", ["/gradio_api/queue/join", "/gradio_api/run/predict"])
+def test_no_other_request_is_read_without_end(address: str, route: str, size: int, expected: set[int]) -> None:
+    body = b'{"x": "' + b"x" * (size - 9) + b'"}'
+    request = urllib.request.Request(f"{address}{route}", body, {"Content-Type": "application/json"})
+    assert status(request) in expected
+
+
+def test_a_body_in_pieces_is_counted_too() -> None:
+    from common.body_limit import BodyLimit
+
+    sent, seen = [], []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        seen.append((await receive())["body"])
+
+    async def answer(pieces: list[bytes]) -> None:
+        waiting = [
+            {"type": "http.request", "body": one, "more_body": at < len(pieces) - 1} for at, one in enumerate(pieces)
+        ]
+
+        async def receive() -> Any:
+            return waiting.pop(0)
+
+        async def send(message: Any) -> None:
+            sent.append(message.get("status"))
+
+        await BodyLimit(app, 10)({"type": "http", "path": "/run", "method": "POST"}, receive, send)
+
+    asyncio.run(answer([b"12345", b"67890"]))
+    assert (seen, sent) == ([b"1234567890"], [])
+    asyncio.run(answer([b"12345", b"67890", b"1", b"2"]))
+    assert (seen, sent) == ([b"1234567890"], [413, None])
 
 
 @pytest.mark.parametrize(("size", "expected"), [(1000, {200}), (LARGEST_OTHERWISE + 1, {413})])

@@ -1,11 +1,10 @@
-"""Targets that read files of instances and models: roads, databases, policies, weights, tokenizers."""
+"""Targets that read files of instances: roads, routes, databases."""
 
 from __future__ import annotations
 
 import os
 import pickle
 import re
-import shutil
 import signal
 import tempfile
 from collections.abc import Callable, Sequence
@@ -14,10 +13,10 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from common.errors import TouchstoneError, UsageError
+from common.errors import UsageError
 from common.files import locate
 from tests.fuzz.harness import Target, cpu_limit
-from tests.fuzz.mutations import damaged, documents, edits, files
+from tests.fuzz.mutations import damaged, edits, files
 
 FOLDER = Path(tempfile.mkdtemp(prefix="touchstone-fuzz-"))
 MAP = """<?xml version="1.0"?><OpenDRIVE><header name="r" revMajor="1" revMinor="4"/>
@@ -135,58 +134,6 @@ def databases() -> Target:
     return Target(files(made.read_bytes()), parse, named=path.name, examples=30)
 
 
-def policies() -> Target:
-    from common.training.sb3.model import load_policy
-
-    return _folder("assets/driving/policy", lambda folder: load_policy(folder), 6)
-
-
-def captioners() -> Target:
-    from apps.captioning.model import load_captioner
-
-    return _folder("assets/captioning/captioner", lambda folder: load_captioner(folder), 4)
-
-
-def language_models() -> Target:
-    from common.config import LanguageModelConfig
-    from common.models.language import load_language_model
-
-    return _folder(
-        "assets/text2sql/model", lambda folder: load_language_model(LanguageModelConfig(path=str(folder))), 4
-    )
-
-
-def _folder(name: str, load: Callable[[Path], Any], examples: int) -> Target:
-    """A model's folder of which one file is damaged; large ones in their headers."""
-    source, place = locate(name), FOLDER / Path(name).name
-    names = [path.relative_to(source) for path in sorted(source.rglob("*")) if path.is_file() and path.suffix != ".md"]
-    shutil.copytree(source, place, dirs_exist_ok=True)
-
-    def parse(value: tuple[Path, bytes]) -> None:
-        file, content = value
-        good = (source / file).read_bytes()
-        # What was drawn stands for the beginning of a large file.
-        (place / file).write_bytes(content + good[_HEAD:])
-        try:
-            load(place)
-        finally:
-            (place / file).write_bytes(good)
-
-    def inputs(file: Path) -> st.SearchStrategy[tuple[Path, bytes]]:
-        content = (source / file).read_bytes()
-        whole = files(content[:_HEAD])
-        if file.suffix == ".json" and len(content) <= _HEAD:
-            import json
-
-            whole = whole | documents(json.loads(content))
-        return st.tuples(st.just(file), whole)
-
-    return Target(
-        st.one_of(*map(inputs, names)), parse, (TouchstoneError,), examples=examples, seconds=20.0, megabytes=1500
-    )
-
-
-_HEAD = 20_000
 CRASHES = (signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, signal.SIGILL)
 
 

@@ -22,6 +22,16 @@ HOSTILE = [
     "{0.__class__}", "${x}", "'; --", "`", '"', "\\", "(" * 60, "[" * 60, "a" * 3000, "a " * 1500, "null", "None", "=1+1",
 ]  # fmt: skip
 
+#: Numbers that are far too large for a size, and values nested as deep as Python's JSON just reads.
+SIZES: list[Any] = [
+    10**6,
+    10**9,
+    10**12,
+    10**400,
+    1e308,
+    *(json.loads("[" * deep + "]" * deep) for deep in (300, 900)),
+]
+
 edits = st.lists(
     st.tuples(
         st.sampled_from(["set", "number", "insert", "delete", "repeat", "cut", "swap"]),
@@ -86,6 +96,7 @@ scalars = st.one_of(
     st.integers(-5, 5),
     st.integers(),
     st.floats(),
+    st.sampled_from(SIZES),
     st.sampled_from(HOSTILE),
     st.text(max_size=20),
 )

@@ -16,7 +16,7 @@ def run(name: str, seconds: float, number: int, folder: Path) -> None:
     """Try one target until the time is over; a round that finds something is followed by another one."""
     folder.mkdir(parents=True, exist_ok=True)
     target, record, last = TARGETS[name](), Record(), folder / f"{name}-last"
-    start = time.monotonic()
+    start, before = time.monotonic(), time.process_time()
     while (left := seconds - (time.monotonic() - start)) > 0:
         number += 1
         try:
@@ -26,7 +26,7 @@ def run(name: str, seconds: float, number: int, folder: Path) -> None:
                 raise
         saved = save(record, folder, name)
         figures = {
-            "minutes": round((time.monotonic() - start) / 60, 1), "inputs": record.tried, "refused": record.refused, "slowest": round(record.slowest, 2),
+            "minutes": round((time.monotonic() - start) / 60, 1), "cpu_minutes": round((time.process_time() - before) / 60, 1), "inputs": record.tried, "refused": record.refused, "slowest": round(record.slowest, 2),
             "finds": sorted(record.finds), "saved": [str(path) for path in saved],
         }  # fmt: skip
         (folder / f"{name}.json").write_text(json.dumps(figures, indent=1))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from tests.fuzz import assets, documents, pictures, texts
+from tests.fuzz import assets, documents, models, pictures, texts, wire
 from tests.fuzz.harness import Target
 
 TARGETS: dict[str, Callable[[], Target]] = {
@@ -25,7 +25,17 @@ TARGETS: dict[str, Callable[[], Target]] = {
     "leaderboard": assets.leaderboard,
     "roads": assets.roads,
     "databases": assets.databases,
-    "policies": assets.policies,
-    "captioners": assets.captioners,
-    "language-models": assets.language_models,
+    "policies": models.policies,
+    "captioners": models.captioners,
+    "language-models": models.language_models,
+    "vision-models": models.vision_models,
+    "clips": models.clips,
+    "students": models.students,
+    "encoders": models.encoders,
+    "discriminators": models.discriminators,
+    "learned-rewards": models.learned_rewards,
+    "diffusion": models.diffusion,
+    "requests": wire.requests,
+    "completions": wire.completions,
+    "replies": wire.replies,
 }

@@ -16,7 +16,8 @@ from apps.captioning.model import torch_device
 from apps.captioning.model_config import DiscriminatorConfig
 from common.errors import UsageError
 from common.files import locate
-from common.models.language import without_bars
+from common.models.language import check_vocabulary, exact_errors, unreadable, without_bars
+from common.models.sizes import check_folder
 from common.ranks import auc
 from common.rewards.base import Reward, RewardOutput
 from common.training.workers import ALONE, Workers
@@ -47,12 +48,14 @@ class Naturalness:
         # The penalty's second derivative exists for plain attention only.
         attention = "eager" if config.gradient_penalty else None
         try:
-            with without_bars():
+            check_folder(place, AutoModelForSequenceClassification)
+            with without_bars(), exact_errors():
                 self.model = AutoModelForSequenceClassification.from_pretrained(
                     place, num_labels=1, attn_implementation=attention, dtype=torch.float32
                 )
-            self.tokenizer = AutoTokenizer.from_pretrained(place)
-        except (OSError, ValueError) as error:
+                self.tokenizer = AutoTokenizer.from_pretrained(place)
+            check_vocabulary(self.model, self.tokenizer)
+        except unreadable() as error:
             raise UsageError(f"discriminator.path: {config.path} cannot be loaded: {error}") from error
         self.config, self.workers = config, workers
         self.device = torch_device(device)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import zipfile
 from pathlib import Path
+from tokenize import TokenError
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 FORMAT = 1
 MILLIMETRE = 1e-3
 ANGLE = 1e-5
+#: Of a network, unpacked; a hundred times as many as a large town has.
+MOST_BYTES = 2**30
 SPEED = 0.01 / 3.6
 """Of speed limits: a hundredth of a km/h."""
 
@@ -67,11 +70,15 @@ def load(path: Path | str) -> RoadNetwork:
 
     path = Path(path)
     try:
+        with zipfile.ZipFile(path) as archive:
+            size = sum(part.file_size for part in archive.infolist())
+        if size > MOST_BYTES:
+            raise DataError(f"unpacked it has {size:,} bytes; at most {MOST_BYTES:,} are read", path=path)
         with np.load(path, allow_pickle=False) as file:
             columns = {name: file[name] for name in file.files}
     except FileNotFoundError as error:
         raise DataError("no such file", path=path) from error
-    except (*BROKEN, zipfile.BadZipFile, MemoryError) as error:
+    except (*BROKEN, zipfile.BadZipFile, MemoryError, TokenError) as error:  # the last of an array's header
         raise DataError(f"this is no road network, or it is damaged ({error}); make it again", path=path) from error
     missing = [n for n in ("format", "name", "digest", "crossings", *_STEPS, *_PLAIN) if n not in columns]
     if missing:

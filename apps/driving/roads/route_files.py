@@ -24,6 +24,8 @@ FORMAT = 1
 ROUTES = "assets/driving/routes"
 """Routes that policies are evaluated on: one file per shipped map."""
 _LENGTH_SLACK = 0.01
+#: Times that a route passes all points of its map.
+_MOST_ROUNDS = 10
 
 
 def write_routes(path: Path | str, routes: Sequence[Route]) -> Path:
@@ -90,15 +92,28 @@ def read_routes(path: Path | str, roads: RoadNetwork) -> list[Route]:
 
 def _read_row(row: Any, number: int, path: Path, roads: RoadNetwork) -> Route:
     try:
-        parts = [np.arange(int(first), int(last) + 1) for first, last in row["points"]]
-        route = assemble(roads, np.concatenate(parts), str(row["name"]))
+        route = assemble(roads, _points(row["points"], len(roads.xyz)), str(row["name"]))
         length = float(row["length"])
-    except (TypeError, KeyError, ValueError) as error:
+    except (TypeError, KeyError, ValueError, OverflowError) as error:
         what = str(error) if isinstance(error, RouteError) else f"{type(error).__name__}: {error}"
         raise DataError(f"route {number} cannot be read: {what}", path=path) from error
     if abs(route.length - length) > _LENGTH_SLACK:
         raise DataError(f"route {number} says {length} m but is {route.length:.2f} m long", path=path)
     return route
+
+
+def _points(pieces: Any, size: int) -> NDArray[np.int32]:
+    """The points from the first to the last of each piece, of a map of `size` points.
+
+    Raises:
+        ValueError: the map has no such points, or they are more than any drive passes.
+    """
+    ends = [(int(first), int(last)) for first, last in pieces]
+    if not all(0 <= first <= last < size for first, last in ends):
+        raise ValueError(f"its points are not among the map's {size:,}")
+    if sum(last - first + 1 for first, last in ends) > _MOST_ROUNDS * size:
+        raise ValueError(f"it passes more than {_MOST_ROUNDS} times as many points as the map has")
+    return np.concatenate([np.arange(first, last + 1, dtype=np.int32) for first, last in ends])
 
 
 def evaluation_routes(roads: RoadNetwork) -> list[Route]:

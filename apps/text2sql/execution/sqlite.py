@@ -63,7 +63,7 @@ class SqliteDatabase:
         self._folder: str | None = None
         try:
             self._connection = self._open(reverse)
-        except sqlite3.Error as error:
+        except (sqlite3.Error, UnicodeDecodeError) as error:
             raise DataError(f"SQLite cannot open this: {error}", path=path) from error
         self._names: frozenset[str] | None = None
         self._backwards: SqliteDatabase | None = None
@@ -109,7 +109,7 @@ class SqliteDatabase:
     def _prime(self, connection: sqlite3.Connection) -> None:
         """Register virtual tables before the authorizer stands: SQLite reports their first use as a write."""
         functions = [*(f"pragma_{name}('x')" for name in sorted(SCHEMA_PRAGMAS)), "json_each('[]')", "json_tree('[]')"]
-        with contextlib.suppress(sqlite3.DatabaseError):
+        with contextlib.suppress(sqlite3.DatabaseError, UnicodeDecodeError):
             functions += [
                 quoted_always(name)
                 for (name,) in connection.execute(
@@ -117,7 +117,7 @@ class SqliteDatabase:
                 )
             ]
         for function in functions:
-            with contextlib.suppress(sqlite3.Error):
+            with contextlib.suppress(sqlite3.Error, UnicodeDecodeError):
                 connection.execute(f"SELECT * FROM {function} LIMIT 0")
 
     def _authorize(self, action: int, first: str | None, second: str | None, *_: Any) -> int:
@@ -201,7 +201,7 @@ class SqliteDatabase:
         self._trusted = True
         try:
             return read_schema(self._connection)
-        except sqlite3.Error as error:
+        except (sqlite3.Error, UnicodeDecodeError) as error:
             raise DataError(f"cannot read the schema: {error}", path=self.path) from error
         finally:
             self._trusted = False

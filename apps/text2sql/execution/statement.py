@@ -187,6 +187,10 @@ def _tree(parser: Any, part: _Part, sql: str) -> exp.Query:
         raise Refused("rejected", "write_attempt", "a write, not a query")
     if not isinstance(tree, exp.Query):
         raise Refused("rejected", "not_a_query", "not a query")
+    # sqlglot takes `SM singer UNION SELECT 1` for one, SM a column.
+    for node in tree.find_all(exp.SetOperation):
+        if not all(isinstance(node.args.get(side), exp.Query | exp.Values) for side in ("this", "expression")):
+            raise Refused("invalid", "syntax_error", f"an operand of {node.key.upper()} is no query")
     if not _WRITE_TOKENS.isdisjoint(part.kinds):
         _check_no_write(tree)
     return tree

@@ -15,6 +15,7 @@ from apps.text2sql.pocket.concepts import DATE, NUMBER, SPANS, TEXT, THINGS, YEA
 from apps.text2sql.pocket.meaning import Value
 from apps.text2sql.pocket.recombine import find_database
 from apps.text2sql.pocket.world import DATABASES, Database, Table
+from common.errors import UsageError
 from common.files import write_bytes
 
 POOLS: dict[str, str] = {
@@ -227,8 +228,21 @@ def _cache_folder() -> Path:
         writable = os.access(home, os.W_OK)
     except OSError:
         writable = False
-    base = home if writable else Path(tempfile.gettempdir())
-    return base / "touchstone" / "text2sql" / "databases"
+    return (home if writable else _temporary()) / "touchstone" / "text2sql" / "databases"
+
+
+def _temporary() -> Path:
+    """A folder of this user's below the one for temporary files, in which everybody writes.
+
+    Raises:
+        UsageError: somebody else made it.
+    """
+    user = os.getuid() if hasattr(os, "getuid") else 0
+    folder = Path(tempfile.gettempdir()) / f"touchstone-{user}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    if folder.is_symlink() or (hasattr(os, "getuid") and folder.stat().st_uid != user):
+        raise UsageError(f"{folder} belongs to somebody else; remove it, or set HOME to a folder that can be written")
+    return folder
 
 
 def database_files(names: Collection[str], folder: Path | None = None) -> dict[str, Path]:

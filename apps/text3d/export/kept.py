@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,7 @@ from apps.text3d.config import SceneConfig
 from common.config import flat, load
 from common.errors import DataError, UsageError
 from common.files import write_bytes
+from common.models.sizes import Held, check_network, held_in
 
 if TYPE_CHECKING:
     from apps.text3d.optimisation.learner import SceneModule
@@ -77,16 +78,21 @@ def read_scene(path: Path | str) -> Kept:
         settings = flat(json.loads(texts["scene"]))
         options = [f"--{key}={value if isinstance(value, str) else json.dumps(value)}" for key, value in settings]
         config = load(SceneConfig, None, options)
-        return Kept(_opened(config, tensors), config, texts["prompt"], texts["note"])
-    except (KeyError, ValueError, AttributeError, RuntimeError, UsageError) as error:
+        return Kept(_opened(config, tensors, held_in([path]), path), config, texts["prompt"], texts["note"])
+    except DataError:
+        raise
+    except (KeyError, ValueError, TypeError, AttributeError, ArithmeticError, RuntimeError, UsageError) as error:
         raise DataError(f"the scene in it is damaged: {error}", path=path) from error
 
 
-def _opened(config: SceneConfig, tensors: Mapping[str, Any]) -> SceneModule:
+def _opened(config: SceneConfig, tensors: Mapping[str, Any], held: Held, path: Path) -> SceneModule:
     import torch
 
-    from apps.text3d.scenes.build import maker
+    from apps.text3d.scenes.build import KINDS, maker
 
+    if config.kind == "gaussians":  # of which there may be more or fewer than at the start
+        config = replace(config, gaussians=replace(config.gaussians, count=len(tensors["means"])))
+    check_network(lambda: KINDS[config.kind](getattr(config, config.kind)), held, path)
     scene = maker(config)(torch.Generator().manual_seed(0))
     scene.load_state_dict(tensors)
     return scene

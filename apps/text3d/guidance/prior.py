@@ -20,13 +20,16 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from common.errors import MissingDependency, UsageError
-from common.files import locate, write_json
+from common.errors import DataError, MissingDependency, UsageError
+from common.files import locate, read_object, write_json
+from common.models.sizes import check_folder, check_layers, check_network, held_in, weight_files
 
 log = logging.getLogger(__name__)
 
 _PREDICTIONS = ("epsilon", "v_prediction", "sample")
 _COMPONENTS = ("unet", "scheduler", "vae", "text_encoder", "tokenizer")
+#: Of noise, in a scheduler; a hundred times as many as any model has.
+_MOST_STEPS = 100_000
 
 
 @dataclass(eq=False)
@@ -223,7 +226,7 @@ def load_prior(
         UsageError: there is no such model, a component is missing or of another library, or it cannot be read.
         MissingDependency: diffusers is not installed.
     """
-    from common.models.language import resolve_device, resolve_dtype
+    from common.models.language import exact_errors, resolve_device, resolve_dtype, unreadable
 
     try:
         import diffusers
@@ -232,13 +235,15 @@ def load_prior(
     located = locate(path)
     where = str(located if located.is_dir() else path)
     place = resolve_device(device)
+    broken: tuple[type[Exception], ...] = (*unreadable(), ImportError)
     options: dict[str, Any] = {"torch_dtype": resolve_dtype(dtype, place, False)}
     if variant:
         options["variant"] = variant
     try:
         index = diffusers.DiffusionPipeline.load_config(where)
-        parts = {name: _component(where, name, index, options) for name in _COMPONENTS}
-    except (OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
+        with exact_errors():
+            parts = {name: _component(where, name, index, options) for name in _COMPONENTS}
+    except broken as error:
         raise UsageError(
             f"{option}: the diffusion model {str(path)!r} cannot be opened: {error}. Name a folder in diffusers' "
             "layout (model_index.json, unet, scheduler, …), or a hub id that this machine can reach or has cached. "
@@ -279,7 +284,31 @@ def _component(where: str, name: str, index: Mapping[str, Any], options: Mapping
     given = dict(options) if weighty else {}
     if weighty and library == "transformers":
         given["dtype"] = given.pop("torch_dtype")
+    if (Path(where) / name).is_dir():
+        _check_sizes(Path(where) / name, found, weighty)
     return found.from_pretrained(where, subfolder=name, **given)
+
+
+def _check_sizes(folder: Path, kind: Any, weighty: bool) -> None:
+    """Hold a component's settings against its weights, and a scheduler's steps against what any has.
+
+    Raises:
+        DataError: they ask for more.
+    """
+    steps = folder / "scheduler_config.json"
+    if steps.is_file():
+        number = read_object(steps).get("num_train_timesteps", 1)
+        if not isinstance(number, int) or not 1 <= number <= _MOST_STEPS:
+            raise DataError(f"num_train_timesteps is no number from 1 to {_MOST_STEPS:,}: {number!r:.20}", path=steps)
+    if not weighty:
+        return
+    if kind.__module__.startswith("transformers."):
+        check_folder(folder, kind)
+        return
+    held, path = held_in(weight_files(folder)), folder / "config.json"
+    settings = kind.load_config(folder)
+    check_layers(settings, held, path)
+    check_network(lambda: kind.from_config(settings), held, path)
 
 
 def _plain(text: str, tokenizer: Any) -> str:

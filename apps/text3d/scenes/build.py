@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from apps.text3d.config import SceneConfig
 from apps.text3d.scenes.gaussians import GaussianScene
@@ -19,6 +19,14 @@ if TYPE_CHECKING:
     from apps.text3d.optimisation.learner import SceneModule
 
 
+#: The classes of scenes; each takes its own part of the settings.
+KINDS: dict[str, Callable[..., Any]] = {
+    "voxel": VoxelScene,
+    "hashgrid": HashGridScene,
+    "gaussians": GaussianScene,
+}
+
+
 def maker(config: SceneConfig) -> Callable[[torch.Generator], SceneModule]:
     """Makes a new scene of the configured kind on the configured device; its start is drawn on the CPU.
 
@@ -29,13 +37,8 @@ def maker(config: SceneConfig) -> Callable[[torch.Generator], SceneModule]:
     from common.models.language import resolve_device
 
     device = resolve_device(config.device)
-    gaussians = drawn_by(config.backend, device) if config.kind == "gaussians" else GaussianScene
-    makers: dict[str, Callable[[torch.Generator], SceneModule]] = {
-        "voxel": lambda generator: VoxelScene(config.voxel, generator).to(device),
-        "hashgrid": lambda generator: HashGridScene(config.hashgrid, generator).to(device),
-        "gaussians": lambda generator: gaussians(config.gaussians, generator).to(device),
-    }
-    return makers[config.kind]
+    kind = drawn_by(config.backend, device) if config.kind == "gaussians" else KINDS[config.kind]
+    return lambda generator: kind(getattr(config, config.kind), generator).to(device)
 
 
 def drawn_by(backend: str, device: torch.device) -> type[GaussianScene]:

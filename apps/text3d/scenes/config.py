@@ -101,6 +101,8 @@ class HashGridConfig:
                 f"levels {self.levels}, features {self.features}, base {self.base} and hidden {self.hidden} must be "
                 f"at least 1, and log2_table {self.log2_table} from 1 to 24"
             )
+        if self.levels > 64:
+            raise UsageError(f"levels {self.levels}: at most 64, and the paper has 16")
         if self.growth < 1:
             raise UsageError(f"growth {self.growth} must be at least 1")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import reprlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -187,12 +188,12 @@ class StepPenalty(Reward):
         rows = row_count(entry)
         try:
             number = float(entry if rows is None else rows)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             number = math.nan
         if not 0 <= number < math.inf:
             raise RewardError(
-                f"reward {self.name!r}: {self.column!r} of row {row} is {entry!r}; it must be a number of steps or "
-                "a list"
+                f"reward {self.name!r}: {self.column!r} of row {row} is {reprlib.repr(entry)}; it must be a number of "
+                "steps or a list"
             )
         return number
 

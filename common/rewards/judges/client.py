@@ -7,6 +7,7 @@ neither close the object nor pass for an instruction.
 from __future__ import annotations
 
 import json
+import reprlib
 import time
 import urllib.error
 from collections import OrderedDict
@@ -158,5 +159,5 @@ def parse_score(reply: Any, greatest: float) -> float | str:
     except (KeyError, IndexError, TypeError, ValueError, RecursionError):
         return 'the reply is not {"score": S}'
     if isinstance(score, bool) or not isinstance(score, (int, float)) or not 0 <= score <= greatest:
-        return f"the score is no number from 0 to {greatest:g}: {score!r:.40}"
+        return f"the score is no number from 0 to {greatest:g}: {reprlib.repr(score)}"
     return float(score) / greatest

@@ -11,6 +11,7 @@ import hashlib
 import io
 import json
 import re
+import reprlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -139,7 +140,8 @@ class PictureJudge(JudgeClient):
             return Unreadable(f"the reply is no JSON object with {', '.join(self.answers)}")
         for name, value in numbers.items():
             if isinstance(value, bool) or not isinstance(value, int) or value not in self.answers[name]:
-                return Unreadable(f"{name} is none of {', '.join(map(str, self.answers[name]))}: {value!r:.40}")
+                known = ", ".join(map(str, self.answers[name]))
+                return Unreadable(f"{name} is none of {known}: {reprlib.repr(value)}")
         return numbers
 
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from common.errors import DataError, UsageError
-from common.files import locate, read_json
+from common.files import locate
 from common.rewards import functional
 from common.rewards.base import Reward, RewardOutput
 from common.rewards.text.matching import EMPTY, NO_REFERENCE, references_of
@@ -91,7 +91,13 @@ class EmbeddingTable:
         if self._tokenizer is None:
             from transformers import AutoTokenizer
 
-            self._tokenizer = AutoTokenizer.from_pretrained(str(locate(self.folder)))
+            from common.models.language import exact_errors, unreadable
+
+            try:
+                with exact_errors():
+                    self._tokenizer = AutoTokenizer.from_pretrained(str(locate(self.folder)))
+            except unreadable() as error:
+                raise UsageError(f"{self.folder}: its tokenizer cannot be read: {error}") from error
         readable = text.encode("utf-8", "replace").decode("utf-8")
         return self._table[self._tokenizer(readable, add_special_tokens=False, verbose=False)["input_ids"]]
 
@@ -103,19 +109,20 @@ def read_table(folder: Path) -> Tensor:
         UsageError: the folder holds no safetensors.
         DataError: none of its tensors is called as input embeddings are.
     """
-    from safetensors import safe_open
+    from safetensors import SafetensorError, safe_open
 
-    index = folder / "model.safetensors.index.json"
-    parts: dict[str, str] = read_json(index)["weight_map"] if index.is_file() else {}
-    files = sorted({folder / name for name in parts.values()}) or sorted(folder.glob("*.safetensors"))
+    files = sorted(folder.glob("*.safetensors"))
     if not files:
         raise UsageError(f"no embedding table at {folder}: it holds no safetensors file")
     for file in files:
-        with safe_open(file, framework="pt") as opened:
-            for name in opened.keys():  # noqa: SIM118 - not a mapping
-                if name.endswith(TABLES):
-                    table: Tensor = opened.get_tensor(name).float()
-                    return table
+        try:
+            with safe_open(file, framework="pt") as opened:
+                for name in opened.keys():  # noqa: SIM118 - not a mapping
+                    if name.endswith(TABLES):
+                        table: Tensor = opened.get_tensor(name).float()
+                        return table
+        except (OSError, SafetensorError) as error:
+            raise DataError(f"damaged weights: {error}", path=file) from error
     raise DataError(f"no tensor is called {', '.join(TABLES[:3])} or the like", path=folder)
 
 

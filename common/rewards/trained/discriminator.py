@@ -13,7 +13,8 @@ from torch import Tensor
 
 from common.errors import DataError, MissingDependency, RewardError, UsageError
 from common.files import locate
-from common.models.language import without_bars
+from common.models.language import check_vocabulary, exact_errors, unreadable, without_bars
+from common.models.sizes import check_folder
 from common.rewards.base import Reward, RewardOutput, nan_like
 
 log = logging.getLogger(__name__)
@@ -92,12 +93,17 @@ class Classifier:
         if folder.is_dir() and not (folder / "config.json").is_file():
             raise UsageError(f"no classifier at {folder}: it holds no config.json")
         try:
-            tokenizer = AutoTokenizer.from_pretrained(str(folder))
-            with without_bars():
+            check_folder(folder, AutoModelForSequenceClassification)
+            with without_bars(), exact_errors():
+                tokenizer = AutoTokenizer.from_pretrained(str(folder))
                 model, info = AutoModelForSequenceClassification.from_pretrained(
                     str(folder), dtype=torch.float32, output_loading_info=True
                 )
-        except (OSError, ValueError, RuntimeError, KeyError) as error:
+            check_vocabulary(model, tokenizer)
+            positions = getattr(model.config, "max_position_embeddings", 512)
+            # RoBERTa-class models number positions from the padding index on, so the last two cannot be used.
+            longest = min(tokenizer.model_max_length, max(positions - 2, 1))
+        except unreadable() as error:
             raise UsageError(
                 f"the classifier {self.path} cannot be opened: {error}. It must be a folder or a hub id"
             ) from error
@@ -108,9 +114,6 @@ class Classifier:
             raise DataError(
                 f"the classifier has {model.config.num_labels} outputs; one is needed (num_labels=1)", path=folder
             )
-        positions = getattr(model.config, "max_position_embeddings", 512)
-        # RoBERTa-class models number positions from the padding index on, so the last two cannot be used.
-        longest = min(tokenizer.model_max_length, max(positions - 2, 1))
         return model.to(self.device).eval().requires_grad_(False), tokenizer, longest
 
 

@@ -14,6 +14,7 @@ from torch.nn import functional
 
 from common.errors import DataError, RewardError
 from common.files import write_bytes
+from common.models.sizes import check_network, held_in
 
 Form = Literal["standard", "probability"]
 
@@ -75,9 +76,10 @@ class RewardHead(nn.Module):
         from safetensors.torch import load
 
         try:
+            check_network(lambda: cls(**sizes), held_in([file]), file)
             head = cls(**sizes)
             head.load_state_dict(load(file.read_bytes()))
-        except (OSError, RuntimeError, TypeError, SafetensorError) as error:
+        except (OSError, RuntimeError, TypeError, ValueError, SafetensorError) as error:
             raise DataError(f"the head cannot be read: {error}", path=file) from error
         return head.eval().requires_grad_(False)
 
@@ -108,7 +110,7 @@ class Calibration:
         limit: greatest value of "standard".
 
     Raises:
-        RewardError: another form, a deviation or a limit that is not above 0, or a mean that is not finite.
+        RewardError: another form, a deviation or a limit that is not above 0, or a number that is not finite.
     """
 
     mean: float
@@ -120,7 +122,7 @@ class Calibration:
         if self.form not in ("standard", "probability"):
             raise RewardError(f"calibration: form is standard or probability, not {self.form!r}")
         numbers = (self.mean, self.deviation, self.limit)
-        if not all(isinstance(number, (int, float)) and math.isfinite(number) for number in numbers):
+        if not all(isinstance(number, (int, float)) and abs(number) <= 1e30 for number in numbers):
             raise RewardError(f"calibration: mean, deviation and limit {numbers} must be numbers")
         if self.deviation <= 0 or self.limit <= 0:
             raise RewardError(

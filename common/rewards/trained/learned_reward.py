@@ -275,6 +275,9 @@ def open_parts(folder: Path | str, device: str = "auto") -> tuple[Backbone, Rewa
         config = BackboneConfig(**{**given, "lora": LoraConfig(**given.get("lora", {}))})
     except TypeError as error:
         raise DataError(f"the card's backbone: {error}", path=place / CARD) from error
+    odd = [name for name, value in vars(BackboneConfig()).items() if type(getattr(config, name)) is not type(value)]
+    if odd:
+        raise DataError(f"the card's backbone: {odd[0]} is of another type", path=place / CARD)
     if card["backbone"].get("tune") != "frozen":
         config.path = str((place / TUNED).resolve())
     head = RewardHead.load(place / HEAD, card["head"])

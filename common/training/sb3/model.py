@@ -6,17 +6,20 @@ SB3's own `save` pickles attributes, and its `load` executes them. Here a policy
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from gymnasium import spaces
+from gymnasium.spaces.utils import flatdim
 
 from common.errors import DataError, UsageError
 from common.files import read_json, write_json
-from common.training.plain_state import load_state, save_state
+from common.models.sizes import Held, held_in
+from common.training.plain_state import TENSORS, load_state, save_state
 from common.training.sb3.config import ControlConfig
 from common.training.sb3.spaces import space_from_plain, space_to_plain
 
@@ -224,6 +227,10 @@ def load_policy(folder: Path | str, features: Features | None = None, device: st
         raise DataError(str(error), path=folder / POLICY) from error
     if not all(isinstance(units, int) and 1 <= units <= MOST_UNITS for units in config.net) or len(config.net) > 32:
         raise DataError(f"no network has these layers: {config.net!r:.80}", path=folder / POLICY)
+    sizes, seen = [*config.net, flatdim(actions)], 0
+    if features is None:
+        sizes, seen = [_flat(observations), *sizes], flatdim(observations)
+    _check_sizes(sizes, seen, held_in([folder / TENSORS]), folder / POLICY)
     try:
         network = kind(observations, actions, Line(1e-3), use_sde=config.sde, **_policy_settings(config, features))
     except (TypeError, ValueError, AssertionError, RuntimeError, AttributeError, LookupError) as error:
@@ -231,11 +238,43 @@ def load_policy(folder: Path | str, features: Features | None = None, device: st
     state = load_state(folder)
     try:
         network.load_state_dict(state["policy"])
-    except (RuntimeError, KeyError) as error:
+        normaliser = _known(state["normaliser"])
+    except (RuntimeError, LookupError, TypeError, ValueError, AttributeError) as error:
         raise DataError(f"weights of another network (other features?): {error}", path=folder) from error
     network.to(get_device(device))
     network.set_training_mode(False)
-    return Policy(network, state["normaliser"])
+    return Policy(network, normaliser)
+
+
+def _known(normaliser: Any) -> dict[str, Any] | None:
+    """What `normaliser_of` said, read from a file; raises where it is something else."""
+    if normaliser is None:
+        return None
+    moments = {
+        key: {name: np.asarray(one[name], float) for name in ("mean", "var")}
+        for key, one in normaliser["keys"].items()
+    }
+    return {"keys": moments, "epsilon": float(normaliser["epsilon"]), "clip": float(normaliser["clip"])}
+
+
+def _check_sizes(sizes: Sequence[int], seen: int, held: Held, path: Path) -> None:
+    """Raise a `DataError` where such layers need more weights than there are; SB3 builds none without memory."""
+    # Where a picture is seen, its convolutions' weights are more than its numbers.
+    wanted = max(seen, sum(one * other for one, other in pairwise(sizes)))
+    if wanted > held.numbers:
+        raise DataError(
+            f"layers of {list(sizes)!s:.80} units need {wanted:,} weights, and those beside it are {held.numbers:,}; "
+            "take settings and weights of one policy",
+            path=path,
+        )
+
+
+def _flat(observations: spaces.Space) -> int:
+    """Numbers that the first layer sees at least; a picture goes through convolutions first, and counts as one."""
+    from stable_baselines3.common.preprocessing import is_image_space
+
+    parts = observations.spaces.values() if isinstance(observations, spaces.Dict) else [observations]
+    return sum(1 if is_image_space(one) else flatdim(one) for one in parts)
 
 
 def actor_critic(observations: spaces.Space, actions: spaces.Space, config: ControlConfig) -> Any:

@@ -10,6 +10,7 @@ import os
 import tempfile
 import zipfile
 from pathlib import Path
+from tokenize import TokenError
 from typing import Any
 
 import numpy as np
@@ -71,7 +72,16 @@ def load_buffer(buffer: FrameReplayBuffer, path: Path | str) -> None:
                     _read_into(ring, archive, f"frames/{key}.npy")
     except FileNotFoundError as error:
         raise DataError("no such file", path=path) from error
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+    except (
+        OSError,
+        ValueError,
+        LookupError,
+        TypeError,
+        EOFError,
+        RuntimeError,
+        zipfile.BadZipFile,
+        TokenError,
+    ) as error:
         raise DataError(f"damaged replay buffer: {error}", path=path) from error
 
 

@@ -12,7 +12,7 @@ from gymnasium import spaces
 from common.errors import DataError, UsageError
 
 #: Of one observation or action.
-MOST_NUMBERS = 10**8
+MOST_NUMBERS = 2**24
 
 
 def space_to_plain(space: spaces.Space) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -17,6 +18,7 @@ from apps.medvqa.workbench import Truth, Wish, Workbench, accept_upload, make_ph
 from common.errors import DataError, UsageError
 from tests.apps.medvqa.pictures import ct, png, uploaded
 from tests.apps.medvqa.scripted import Scripted
+from tests.common.dicom.dicoms import data_set, saved
 from tests.common.headers import png_header
 
 WHERE = "Where is the nodule?"
@@ -106,6 +108,10 @@ class TestUploads:
         monkeypatch.setattr(workbench, "MOST_PIXELS", 64 * 48 - 1)
         with pytest.raises(DataError, match=r"^scan\.dcm: more than 0 million pixels"):
             accept_upload(uploaded(tmp_path, "scan.dcm", ct()), tmp_path)
+        made = data_set(np.zeros((512, 512), np.uint16))
+        made.file_meta.TransferSyntaxUID = "1.2.840.10008.1.2.1.99"
+        with pytest.raises(DataError, match=r"^packed\.dcm: it unpacks to more than"):
+            accept_upload(uploaded(tmp_path, "packed.dcm", saved(made)), tmp_path)
         monkeypatch.setattr(workbench, "LARGEST_UPLOAD", 10)
         with pytest.raises(DataError, match=r"^a\.png: larger than"):
             accept_upload(uploaded(tmp_path, "a.png", png()), tmp_path)

@@ -135,6 +135,7 @@ def test_a_bad_upload_is_refused_without_saying_where_it_lies(tmp_path, monkeypa
         accept_upload(str(path), tmp_path)
     assert "bad.sqlite" in str(caught.value)
     assert str(tmp_path) not in str(caught.value)
+    assert not path.exists(), "a refused upload is not kept"
 
 
 def test_examples_are_one_a_language_short_and_different_where_possible():

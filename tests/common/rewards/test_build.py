@@ -248,6 +248,13 @@ class TestScore:
         assert code == 1
         assert "cannot use a field of these rows" in capsys.readouterr().err
 
+    @pytest.mark.parametrize("bad", [7, [7]])
+    def test_the_row_with_it_is_named(self, tmp_path: Path, capsys: pytest.CaptureFixture[str], bad: Any) -> None:
+        rows = [{"completion": "a", "reference": one} for one in ("a", "b", bad, "d")]
+        code, _ = self.run(tmp_path, "{name: token_f1}", rows)
+        assert code == 1
+        assert "row 3: " in capsys.readouterr().err
+
     def test_the_summary_counts(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         self.run(tmp_path, "{name: token_f1}", [{"completion": "a", "reference": "a"}] * 3, "--json")
         told = json.loads(capsys.readouterr().out)

@@ -130,6 +130,26 @@ def test_a_folder_of_something_else_is_left_alone(tmp_path: Path, monkeypatch: p
         score_bulk(F1, file, tmp_path / "mine", 64, 2, 2, True)
 
 
+def test_rows_of_a_damaged_parquet_file_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "rows.parquet"
+    pq.write_table(pa.table({"completion": [f"text {row}" for row in range(900)]}), path, row_group_size=300)
+    planned = shards.plan(path, 300)
+    data = bytearray(path.read_bytes())
+    data[4:40] = b"\xff" * 36
+    path.write_bytes(bytes(data))
+    with pytest.raises(DataError, match=r"rows\.parquet: rows 1 to 300 cannot be read"):
+        shards.read(planned[0])
+    monkeypatch.setattr(shards, "MOST_SHARDS", 10)
+    with pytest.raises(UsageError, match="--shard of 91 or more"):
+        shards.plan(path, 50)
+
+
+def test_a_line_that_is_blank_as_text_is_no_row(tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_text('{"group": 1}\n\u00a0\n{"group": 1}\n', encoding="utf-8")
+    assert [shard.rows for shard in shards.plan(path, 1, group=True)] == [2]
+
+
 def test_wrong_input_is_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no such file"):
         shards.plan(tmp_path / "none.parquet", 2)

@@ -201,7 +201,16 @@ def test_oversize_and_nonsense_are_refused(text_server: str, columns: Any, statu
 
 
 @pytest.mark.parametrize(
-    "body", [b"", b"{", b"\xff\xfe", b"[" * 10_000, b'{"columns": {"completion": [NaN]}}', b"9" * 9999]
+    "body",
+    [
+        b"",
+        b"{",
+        b"\xff\xfe",
+        b"[" * 10_000,
+        b'{"columns": {"completion": [NaN]}}',
+        b'{"columns": {"step": 1e999}}',
+        b"9" * 9999,
+    ],
 )
 def test_what_is_no_json(text_server: str, body: bytes) -> None:
     assert post(text_server, body)[0] == 400

@@ -85,6 +85,10 @@ def test_files_that_are_no_scene_are_refused_by_name(tmp_path: Path) -> None:
         ('{"kind": "voxel", "voxel": {"resolution": 6}}', "damaged"),
         ('{"kind": "teapot"}', "damaged"),
         ('{"kind": "voxel", "voxel": {"resolutoin": 6}}', "resolutoin"),
+        ('{"kind": "voxel", "voxel": {"resolution": 100000}}', "the weights beside it"),
+        ('{"kind": "hashgrid", "hashgrid": {"hidden": 1000000000}}', "the weights beside it"),
+        ('{"kind": "hashgrid", "hashgrid": {"levels": 1000000000}}', "at most 64"),
+        ('{"kind": "gaussians", "gaussians": {"count": 1000000000000}}', "damaged"),
         ("[]", "damaged"),
         ("{", "damaged"),
     ):
