@@ -287,6 +287,21 @@ def test_policies_whose_state_is_another(tmp_path: Path, content: str) -> None:
         load_policy(folder)
 
 
+def test_a_policy_whose_weights_are_no_numbers(tmp_path: Path) -> None:
+    from safetensors.torch import load_file, save_file
+
+    from common.training.plain_state import TENSORS
+    from common.training.sb3.model import load_policy
+
+    folder = tmp_path / "policy"
+    shutil.copytree(locate("assets/driving/policy"), folder)
+    tensors = load_file(folder / TENSORS)
+    next(iter(tensors.values())).fill_(float("nan"))
+    save_file(tensors, folder / TENSORS)
+    with pytest.raises(DataError, match="weights that are no numbers"):
+        load_policy(folder)
+
+
 @pytest.mark.parametrize(
     ("file", "content"),
     [("model.safetensors", b"\xff" * 64), ("config.json", {"layer_types": -4}), ("config.json", {"layer_types": []})],
@@ -370,7 +385,7 @@ def test_language_models_that_cannot_speak(tmp_path: Path, file: str, content: s
         generate(model, tokenizer, [[{"role": "user", "content": "How many?"}]], 1)
 
 
-@pytest.mark.parametrize("content", [{}, {"model_max_length": []}])
+@pytest.mark.parametrize("content", [{}, {"model_max_length": []}, {"pad_token": None}])
 def test_a_classifier_whose_tokenizer_is_another(tmp_path: Path, content: dict[str, Any]) -> None:
     from common.rewards.trained.discriminator import Classifier
 

@@ -103,6 +103,9 @@ class Classifier:
             positions = getattr(model.config, "max_position_embeddings", 512)
             # RoBERTa-class models number positions from the padding index on, so the last two cannot be used.
             longest = min(tokenizer.model_max_length, max(positions - 2, 1))
+            tokenizer(
+                ["a", "a b"], padding=True, truncation=True, max_length=longest
+            )  # one that cannot pad is told here
         except unreadable() as error:
             raise UsageError(
                 f"the classifier {self.path} cannot be opened: {error}. It must be a folder or a hub id"

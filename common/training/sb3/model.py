@@ -241,6 +241,8 @@ def load_policy(folder: Path | str, features: Features | None = None, device: st
         normaliser = _known(state["normaliser"])
     except (RuntimeError, LookupError, TypeError, ValueError, AttributeError) as error:
         raise DataError(f"weights of another network (other features?): {error}", path=folder) from error
+    if not all(bool(weights.isfinite().all()) for weights in network.parameters()):
+        raise DataError("weights that are no numbers", path=folder / TENSORS)
     network.to(get_device(device))
     network.set_training_mode(False)
     return Policy(network, normaliser)
