@@ -44,7 +44,7 @@ def sentence(text: str) -> str:
 
 def notice(kind: str, title: str, text: str = "", more: str = "") -> str:
     """A coloured box: `good`, `caution`, `bad` or plain; `more` is HTML of the caller's own making."""
-    body = f"<p><strong>{escape(title)}</strong>{escape(text)}</p>"
+    body = f"<p><strong>{escape(title)}</strong>{escape(f' {text}' if text else '')}</p>"
     # A screen reader reads out what appears here.
     return f'<div class="notice {escape(kind)}" role="status">{body}{more}</div>'
 

@@ -95,7 +95,7 @@ def _read_row(row: Any, number: int, path: Path, roads: RoadNetwork) -> Route:
         route = assemble(roads, _points(row["points"], len(roads.xyz)), str(row["name"]))
         length = float(row["length"])
     except (TypeError, KeyError, ValueError, OverflowError) as error:
-        what = str(error) if isinstance(error, RouteError) else f"{type(error).__name__}: {error}"
+        what = str(error) if type(error) in (RouteError, ValueError) else f"{type(error).__name__}: {error}"
         raise DataError(f"route {number} cannot be read: {what}", path=path) from error
     if abs(route.length - length) > _LENGTH_SLACK:
         raise DataError(f"route {number} says {length} m but is {route.length:.2f} m long", path=path)

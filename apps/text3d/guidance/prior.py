@@ -305,7 +305,9 @@ def _check_sizes(folder: Path, kind: Any, weighty: bool) -> None:
     if kind.__module__.startswith("transformers."):
         check_folder(folder, kind)
         return
-    held, path = held_in(weight_files(folder)), folder / "config.json"
+    if not (files := weight_files(folder)):
+        return  # loading says so
+    held, path = held_in(files), folder / "config.json"
     settings = kind.load_config(folder)
     check_layers(settings, held, path)
     check_network(lambda: kind.from_config(settings), held, path)

@@ -57,7 +57,7 @@ class TestJson:
     @pytest.mark.parametrize(
         ("change", "message"),
         [
-            ({"points": [[0, 10**7]]}, "route 1 cannot be read: the path names points outside"),
+            ({"points": [[0, 10**7]]}, "route 1 cannot be read: its points are not among the map"),
             ({"points": [[0, 5], [50, 60]]}, "route 1 cannot be read: point 50"),
             ({"points": []}, "route 1 cannot be read"),
             ({"points": None}, "route 1 cannot be read"),

@@ -111,7 +111,7 @@ def test_a_bare_tokenizer_is_refused(new_run: Any) -> None:
 
 
 def test_a_processor_of_another_model_is_refused(new_run: Any) -> None:
-    with pytest.raises(UsageError, match="16 pixels wide, the model's 14"):
+    with pytest.raises(UsageError, match="patch_size is 16 and the model's 14"):
         go(new_run("a"), processor=seeing.processor("qwen3_vl"))
     model = seeing.model()
     model.config.image_token_id += 1
