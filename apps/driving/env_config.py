@@ -10,6 +10,8 @@ from common.errors import UsageError
 KMH = 1 / 3.6
 #: Stands for "nothing on the way ahead" where a number must be finite, in metres.
 CLEAR = 1e3
+#: Metres between the points of a route that waypoints are taken from.
+FINE = 0.5
 
 
 @dataclass
@@ -32,6 +34,12 @@ class ViewConfig:
     behind: float = 40 / 192
     history: list[int] = field(default_factory=lambda: [11, 6, 1])
 
+    def __post_init__(self) -> None:
+        if self.size < 1 or self.metres <= 0:
+            raise UsageError(f"a view's size {self.size} must be at least 1, and its metres {self.metres} above 0")
+        if min(self.history, default=1) < 1:
+            raise UsageError(f"history {self.history} of a view: moments are 1 step ago, which is now, or more")
+
 
 @dataclass
 class ObservationConfig:
@@ -51,6 +59,18 @@ class ObservationConfig:
     sight: float = 40.0
     bev: ViewConfig = field(default_factory=ViewConfig)
 
+    def __post_init__(self) -> None:
+        if self.waypoints < 1 or self.spacing < FINE or self.spacing % FINE:
+            raise UsageError(
+                f"observation.waypoints {self.waypoints} must be 1 or more, and observation.spacing {self.spacing} a "
+                f"multiple of {FINE} m above 0"
+            )
+        if self.neighbours < 0 or self.sight <= 0:
+            raise UsageError(
+                f"observation.neighbours {self.neighbours} must be at least 0, and observation.sight {self.sight} "
+                "above 0"
+            )
+
 
 @dataclass
 class ActionConfig:
@@ -63,6 +83,10 @@ class ActionConfig:
 
     kind: Literal["continuous", "discrete"] = "continuous"
     smoothing: float = 0.75
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.smoothing <= 1:
+            raise UsageError(f"action.smoothing {self.smoothing} must lie in [0, 1]")
 
 
 @dataclass
@@ -91,6 +115,10 @@ class EndConfig:
     seconds: float = 120.0
     goal: float = 5.0
 
+    def __post_init__(self) -> None:
+        if self.off_route <= 0:
+            raise UsageError(f"end.off_route {self.off_route} must be above 0")
+
 
 @dataclass
 class RouteConfig:
@@ -113,6 +141,10 @@ class RouteConfig:
     longest: float = 300.0
     pool: int = 64
 
+    def __post_init__(self) -> None:
+        if self.pool < 1:
+            raise UsageError(f"routes.pool {self.pool} must be at least 1")
+
 
 @dataclass
 class TrafficConfig:
@@ -121,6 +153,12 @@ class TrafficConfig:
     vehicles: list[int] = field(default_factory=lambda: [0, 20])
     walkers: list[int] = field(default_factory=lambda: [0, 0])
     parked: list[int] = field(default_factory=lambda: [0, 0])
+
+    def __post_init__(self) -> None:
+        for name in ("vehicles", "walkers", "parked"):
+            bounds = getattr(self, name)
+            if len(bounds) != 2 or not 0 <= bounds[0] <= bounds[1]:
+                raise UsageError(f"traffic.{name} is {bounds}; give the fewest and the most, such as [0, 20]")
 
 
 @dataclass
@@ -143,5 +181,7 @@ class EnvConfig:
     penalty: float = -10.0
 
     def __post_init__(self) -> None:
+        if self.target_speed <= 0:
+            raise UsageError(f"target_speed {self.target_speed} must be above 0")
         if self.observation.bev.kind == "camera":
             raise UsageError("observation.bev.kind is camera; only env.picture can be: choose none, masks or rgb")

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 
 from common.errors import UsageError
 
+#: Captions among which the figures look for the true ones, and so the fewest held-out scenes.
+AMONG = 100
 #: Files of thresholds in a folder of a CLIP or its student, by wording of `apps.driving.goals.WORDINGS`.
 THRESHOLDS = {"pocket": "calibration.json", "vlm_rl": "calibration-vlm_rl.json"}
 
@@ -89,3 +91,7 @@ class PretrainConfig:
     seed: int = 0
     threads: int = 1
     save_every: int = 250
+
+    def __post_init__(self) -> None:
+        if self.heldout < AMONG:
+            raise UsageError(f"pretrain.heldout is {self.heldout}; the figures need {AMONG} scenes or more")

@@ -43,15 +43,33 @@ class ExportConfig:
 
     Attributes:
         resolution: voxels a side for the mesh; 0 writes none.
+        level: density per metre at the mesh's surface; found in the scene where not given.
+        smallest: parts with less than this share of the volume are left out of the mesh.
         frames: of the turntable; 0 writes none.
         size: height and width of its frames and of the contact sheet's views, in pixels.
         views: of the contact sheet.
     """
 
     resolution: int = 96
+    level: float | None = None
+    smallest: float = 0.0
     frames: int = 48
     size: int = 168
     views: int = 6
+
+    def __post_init__(self) -> None:
+        # Now: else it would be told of when the scene is done.
+        if self.resolution != 0 and self.resolution < 4:
+            raise UsageError(f"export.resolution {self.resolution}: use 4 or more, or 0 for no mesh")
+        if not (self.level is None or self.level > 0) or not 0 <= self.smallest < 1:
+            raise UsageError(
+                f"export.level {self.level} must be above 0, and export.smallest {self.smallest} in [0, 1)"
+            )
+        if self.frames < 0 or min(self.size, self.views) < 1:
+            raise UsageError(
+                f"export.frames {self.frames} must be at least 0, export.size {self.size} and export.views "
+                f"{self.views} at least 1"
+            )
 
 
 @dataclass

@@ -279,8 +279,15 @@ def _front_watch(
 
 def _nothing(config: Text3dConfig, prompt: str, reason: str) -> dict[str, Any]:
     """What stands in `result.json` where the guidances have emptied the scene: all that was asked for is missing."""
-    geometry = {"object": 0.0, "colour": 0.0, "count": 0.0, "relation": 0.0 if read(prompt).relations else None}
-    told = {"geometry": geometry | {"correct": False}, "reasons": [reason], "steps": 0, "note": note(config)}
+    from apps.text3d.export.outputs import figures
+    from apps.text3d.judging.geometry import unjudged
+    from apps.text3d.prompts.parser import parse
+
+    wanted = parse(prompt)
+    things = wanted.objects  # none of a prompt that the judge does not know
+    asked = {"object": things, "colour": [one.colour for one in things if one.colour], "count": things}
+    missing = {name: 0.0 for name, parts in (asked | {"relation": wanted.relations}).items() if parts}
+    told = {"geometry": figures(unjudged()) | missing, "reasons": [reason], "steps": 0, "note": note(config)}
     return {"prompt": prompt, **told}
 
 

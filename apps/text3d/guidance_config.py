@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from common.errors import UsageError
+
 
 @dataclass
 class SdsConfig:
@@ -23,6 +25,10 @@ class SdsConfig:
         scale: of classifier-free guidance.
         t_min: earliest timestep, as a part of all, or a schedule.
         t_max: latest.
+        weighting: w(t) of `sds`: `sigma2`, `uniform` or `fantasia3d`.
+        rescale: part of `x0` that gets the spread of what is predicted for the text alone.
+        same_timestep: one timestep for all views of a step, instead of one each.
+        rows_at_once: most pictures in one pass of the UNet, where memory is short; 0 is no bound.
         negative: prompt of what should not be seen; not together with `perp_neg`.
         view_dependent: "front view" and the like are added to the prompt, by the camera.
         perp_neg: weight of the other directions' texts as Perp-Neg's negatives; 0 is none. Where not given, that is
@@ -40,11 +46,24 @@ class SdsConfig:
     scale: float = 30.0
     t_min: Any = 0.02
     t_max: Any = 0.98
+    weighting: Literal["sigma2", "uniform", "fantasia3d"] = "sigma2"
+    rescale: float = 0.5
+    same_timestep: bool = False
+    rows_at_once: int = 0
     negative: str = ""
     view_dependent: bool = True
     perp_neg: float | None = None
     judge: dict[str, Any] = field(default_factory=dict)
     gap: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.judge and self.form != "sds":
+            raise UsageError(f"guidance.sds.judge follows preferences in the form sds, not {self.form}; set sds.form")
+        if self.rows_at_once < 0 or not 0 <= self.rescale <= 1:
+            raise UsageError(
+                f"guidance.sds.rows_at_once {self.rows_at_once} must be at least 0, and guidance.sds.rescale "
+                f"{self.rescale} from 0 to 1"
+            )
 
 
 @dataclass
@@ -94,6 +113,13 @@ class VlmConfig:
     saturation: float = 8.0
     per_step: int = 0
     at_once: int = 0
+
+    def __post_init__(self) -> None:
+        if min(self.per_step, self.at_once, self.saturation) < 0:
+            raise UsageError(
+                f"guidance.vlm.per_step {self.per_step}, at_once {self.at_once} and saturation {self.saturation} must "
+                "be at least 0"
+            )
 
 
 @dataclass

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -29,10 +30,14 @@ class ViewpointConfig:
     front: float = 0.5
 
     def __post_init__(self) -> None:
-        for name in ("elevation", "distance", "fovy"):
-            low, high = getattr(self, name)
-            if low > high:
-                raise UsageError(f"viewpoints.{name} {[low, high]}: the first must not be above the second")
+        # Now: bounds that reach too far would be told of by the step that happens to draw what lies there.
+        for name, least, most in (("elevation", -90, 90), ("distance", 0, math.inf), ("fovy", 0, 180)):
+            bounds = getattr(self, name)
+            if len(bounds) != 2 or not least < bounds[0] <= bounds[1] < most:
+                raise UsageError(
+                    f"viewpoints.{name} {bounds}: two numbers between {least} and {most}, and the first must not be "
+                    "above the second"
+                )
         if self.views < 1 or not 0 <= self.front <= 1:
             raise UsageError("viewpoints.views must be 1 or more, viewpoints.front a share in [0, 1]")
 
@@ -92,6 +97,11 @@ class OptimiseConfig:
     def __post_init__(self) -> None:
         if not 0 <= self.background_random <= 1:
             raise UsageError(f"optimise.background_random {self.background_random}: a share of steps, from 0 to 1")
+        if min(self.patience, self.empty_steps) < 1 or self.learning_rate < 0:
+            raise UsageError(
+                f"optimise.patience {self.patience} and optimise.empty_steps {self.empty_steps} must be at least 1, "
+                f"and optimise.learning_rate {self.learning_rate} at least 0"
+            )
 
     def side(self, step: int) -> int:
         """Height and width of a step's views in pixels."""

@@ -110,8 +110,8 @@ def drive(
     causes: list[str] = []
     for number in range(routes):
         route = env.source.take(rng)
-        low, high = config.traffic.vehicles
-        traffic = Traffic(int(rng.integers(low, high, endpoint=True)))
+        bounds = (config.traffic.vehicles, config.traffic.walkers, config.traffic.parked)
+        traffic = Traffic(*(int(rng.integers(low, high, endpoint=True)) for low, high in bounds))
         start = int(rng.integers(2**31))
         for name, make in DRIVERS.items():
             own = np.random.default_rng((start, zlib.crc32(name.encode())))
@@ -124,7 +124,7 @@ def drive(
                 done = terminated or truncated
                 steps.add(episode, info, bool(stride) and (step % stride == 0 or done))
                 step += 1
-            case = Case(route.town, route.name, traffic.vehicles, 0, 0, start)
+            case = Case(route.town, route.name, traffic.vehicles, traffic.walkers, traffic.parked, start)
             drivers.append(name)
             owners.append(number)
             scores.append(driving_score(Episode.of(case, name, info["summary"])))

@@ -14,9 +14,12 @@ from apps.driving.auditing.acts import GOOD, WRONG, Act, Scene, good
 from apps.driving.backends.base import NOBODY, Actors, Collision, Control, Ego, Frame, Kind, Scenario, Traffic
 from apps.driving.env_config import EnvConfig, TrafficConfig
 from apps.driving.environment.env import DrivingEnv
+from common.errors import UsageError
 
 #: Steps of good driving before an act, at least and at most; 30 fill the window that stability is measured on.
 BEFORE = (32, 45)
+#: Bounds of good driving's speed, as shares of the target speed.
+PACES = (0.9, 1.05)
 #: Steps of an act.
 LENGTH = 30
 #: Half the length of a car: so far apart are two middles that touch is twice this.
@@ -134,7 +137,16 @@ def play(
         seed: equal seeds give equal acts.
         stride: steps from one picture to the next; 0 makes none.
         told: called with the scenes that are done.
+
+    Raises:
+        UsageError: good driving itself would end the episode, for it is too fast.
     """
+    fastest = config.target_speed * PACES[1]
+    if 0 < config.end.top_speed < fastest:
+        raise UsageError(
+            f"env.target_speed {config.target_speed:g} m/s: good driving, up to {fastest:.3g} m/s here, would end the "
+            f"episode at env.end.top_speed {config.end.top_speed:.3g}; lower the one or raise the other"
+        )
     puppet = Puppet()
     config = replace(config, traffic=TrafficConfig([0, 0], [0, 0], [0, 0]))
     env = DrivingEnv(config, backend=lambda roads: puppet)
@@ -144,7 +156,7 @@ def play(
     owners: list[int] = []
     for number in range(scenes):
         route = env.source.take(rng)
-        speed = config.target_speed * float(rng.uniform(0.9, 1.05))
+        speed = config.target_speed * float(rng.uniform(*PACES))
         before = int(rng.integers(*BEFORE))
         limit = float(route.speed_limit[min(before, len(route.speed_limit) - 1)])
         puppet.scene = Scene(

@@ -177,7 +177,7 @@ class Session:
             shown = ", ".join(towns[:SHOWN]) + (", ..." if len(towns) > SHOWN else "")
             raise BackendUnavailable(
                 f"the CARLA server has {loaded} loaded and no map {self.roads.name}; it has: {shown}. A map of your "
-                "own is built there from its .xodr file, which is not given"
+                "own is built there from its .xodr file, which was not found: put it beside the map's .npz"
             )
 
     def _map(self) -> tuple[str, str]:

@@ -12,9 +12,8 @@ from apps.driving.backends.carla_backend import CarlaBackend, load_carla
 from apps.driving.backends.carla_probe import look as look_at_port
 from apps.driving.backends.embedded import EmbeddedBackend
 from apps.driving.backends.supervisor import Look
-from apps.driving.roads.library import map_folders
+from apps.driving.roads.library import opendrive_of
 from apps.driving.roads.network import RoadNetwork
-from apps.driving.roads.opendrive import digest_of
 from common import ui
 from common.errors import MissingDependency, UsageError
 
@@ -37,7 +36,7 @@ def make_backend(
         config: kind and settings.
         roads: network that the routes lie in.
         opendrive: its OpenDRIVE text, for a map that a CARLA server does not have; None looks for the `.xodr` of that
-            name and digest where maps are kept.
+            name and digest where the network was read from, or maps are kept.
         carla: module of the client; None imports the real one.
         look: who listens on a port.
         say: shows a line to the user.
@@ -96,17 +95,6 @@ def chosen(
     elif wanted.kind not in ("embedded", "carla", "fake"):
         raise UsageError(f"no simulator {wanted.kind!r}; there are embedded, carla and auto")
     return Simulator(wanted)
-
-
-def opendrive_of(roads: RoadNetwork) -> str | None:
-    """The OpenDRIVE text that a network was made from, where its file is found; else None."""
-    for folder in map_folders():
-        path = folder / f"{roads.name}.xodr"
-        if path.is_file():
-            text = path.read_text(encoding="utf-8-sig", errors="replace")
-            if digest_of(text) == roads.digest:
-                return text
-    return None
 
 
 def _finds_carla(config: BackendConfig, carla: Any, look: Look, say: Callable[[str], None]) -> bool:

@@ -6,7 +6,6 @@ Made once per road network and shared by all episodes; asked with plain floats i
 from __future__ import annotations
 
 import math
-from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,8 +23,6 @@ ISLAND = 60.0
 UNIT = 0.1
 #: Two decks of a bridge are told apart by height: a metre up counts as much as three metres aside.
 DECK = 3.0
-
-_MADE: WeakKeyDictionary[RoadNetwork, Ground] = WeakKeyDictionary()
 
 
 class Ground:
@@ -46,9 +43,7 @@ class Ground:
     @staticmethod
     def of(roads: RoadNetwork) -> Ground:
         """The ground of a network, made on first use and let go with the network."""
-        if roads not in _MADE:
-            _MADE[roads] = Ground(roads)
-        return _MADE[roads]
+        return roads.kept(Ground)
 
     def under(self, x: float, y: float, z: float) -> tuple[float, float, float]:
         """Height and slope at a point, of the road whose lane's centre is nearest.

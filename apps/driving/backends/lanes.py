@@ -7,7 +7,6 @@ twenty cars takes a millisecond or two.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,8 +18,6 @@ from apps.driving.roads.network import RoadNetwork
 SIDEWAYS = 2.0
 #: Half the length and half the width in m of a car as long and wide as most, and the air that a driver wants beside.
 LONG, WIDE, BESIDE = 2.4, 0.95, 0.3
-
-_MADE: WeakKeyDictionary[RoadNetwork, Lanes] = WeakKeyDictionary()
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,9 +64,7 @@ class Lanes:
     @staticmethod
     def of(roads: RoadNetwork) -> Lanes:
         """The lanes of a network, made on first use and let go with the network."""
-        if roads not in _MADE:
-            _MADE[roads] = Lanes(roads)
-        return _MADE[roads]
+        return roads.kept(Lanes)
 
     def _conflicts(self) -> dict[int, frozenset[int]]:
         inside: dict[int, list[int]] = {}

@@ -6,7 +6,6 @@ Made once per road network and shared by all episodes.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,8 +18,6 @@ from apps.driving.roads.network import RoadNetwork
 ASIDE = 2.5
 #: A crossing is used from pavements this near, in m; without crossings, roads up to this width are crossed anywhere.
 NEAR, WIDEST = 12.0, 18.0
-
-_MADE: WeakKeyDictionary[RoadNetwork, Pavements] = WeakKeyDictionary()
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,9 +75,7 @@ class Pavements:
     @staticmethod
     def of(roads: RoadNetwork) -> Pavements:
         """The pavements of a network, made on first use and let go with the network."""
-        if roads not in _MADE:
-            _MADE[roads] = Pavements(roads)
-        return _MADE[roads]
+        return roads.kept(Pavements)
 
     def _painted(self, polygons: NDArray[np.float64], tree) -> None:  # type: ignore[no-untyped-def]
         for polygon in polygons[:, :, :2]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from weakref import WeakKeyDictionary
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -28,8 +26,6 @@ PARKED = (2.25, 0.9)
 CLEAR = 10.0
 #: Blocked places that are passed over for each car wanted before it is given up.
 TRIES = 50
-
-_PARKING: WeakKeyDictionary[RoadNetwork, Floats] = WeakKeyDictionary()
 
 
 class Taken:
@@ -92,9 +88,7 @@ def parked(lanes: Lanes, route: Route, count: int, taken: Taken, rng: np.random.
     if not count:
         return np.zeros((0, 4))
     roads = lanes.roads
-    if roads not in _PARKING:
-        _PARKING[roads] = _kerbs(lanes)
-    kerbs = _PARKING[roads]
+    kerbs = roads.kept(_kerbs)
     order = _near_first(kerbs[:, :2], rng.permutation(len(kerbs)), route, VICINITY / 3)
     poses = np.zeros((count, 4))
     found = 0
@@ -142,11 +136,11 @@ def _near_first(points: Floats, order: NDArray[np.integer], route: Route, vicini
     return np.concatenate([order[close], order[~close]])
 
 
-def _kerbs(lanes: Lanes) -> Floats:
+def _kerbs(roads: RoadNetwork) -> Floats:
     """`(K, 4)` poses at which a parked car touches the lane's edge from outside and stands in nobody's way."""
     from scipy.spatial import cKDTree
 
-    roads = lanes.roads
+    lanes = Lanes.of(roads)
     outer = np.flatnonzero((roads.junction < 0) & (roads.right < 0))
     poses = lanes.poses[outer].copy()
     aside = roads.width[outer] / 2 + PARKED[1]

@@ -252,6 +252,8 @@ class DrivingEnv(gymnasium.Env[Observation, Any]):
     def _lost(self, error: BackendLost) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
         """The simulator's failure is not the driver's: the episode is cut off, with the last observation."""
         ending = Ending("backend lost", truncated=True)
+        # What was hit in the step before was told then.
+        self.frame = self.frame._replace(collisions=())
         observation, blocked = self._observe()
         info = self._info(self._state(0.0, blocked, ending)) | self._over(ending)
         return observation, 0.0, False, True, info | {"backend_lost": str(error)}

@@ -108,7 +108,8 @@ class RouteTracker:
             last += 1
         place = self._find(x, y, yaw, first, last)
         off = abs(place.offset)
-        self.off_route = off > self.tolerance or self._beyond(x, y, place)
+        # Before the start and behind the end too: there the offset is the distance to it.
+        self.off_route = off > self.tolerance
         # Further away the nearest point says nothing: the place waits where the route was left.
         self.place = place if off <= 2 * self.tolerance else place._replace(point=before.point, s=before.s)
         advance = max(self.place.s - self._furthest, 0.0)
@@ -117,11 +118,6 @@ class RouteTracker:
             return 0.0
         self.gained += advance
         return advance / self.length
-
-    def _beyond(self, x: float, y: float, place: Place) -> bool:
-        """Whether the car is far before the start or behind the end, where the offset says nothing."""
-        end = self.last + 1 if place.s >= self.length else 0 if place.s <= 0.0 else None
-        return end is not None and math.hypot(x - self.xs[end], y - self.ys[end]) > self.tolerance + SLACK
 
     def _find(self, x: float, y: float, yaw: float, first: int, last: int) -> Place:
         """The nearest place on the segments `first` to `last`."""

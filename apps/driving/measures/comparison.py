@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -48,6 +49,8 @@ COMPARED: tuple[Measure, ...] = tuple(one for one in OURS if one.kind not in ("t
 def compare(first: Sequence[Episode], second: Sequence[Episode]) -> Comparison:
     """Paired tests, resampled by route: means by paired bootstrap, rates by McNemar's test, ratios of sums as such.
 
+    Of a single route the difference alone is told: a bootstrap would have no width, and the least p that there is.
+
     Raises:
         UsageError: the simulators differ.
         DataError: they have no case in common, one drove a case twice, or a route of one name is two routes.
@@ -82,13 +85,18 @@ def _test(measure: Measure, first: Sequence[Episode], second: Sequence[Episode])
     roads = [one.road for one in first]
     before, after = [measure.value(one) for one in first], [measure.value(one) for one in second]
     if measure.kind == "mean":
-        return paired_bootstrap(before, after, n=intervals.RESAMPLES, groups=roads)
-    if measure.kind == "rate":
-        return mcnemar(before, after, n=intervals.RESAMPLES, groups=roads)
-    if measure.per is None:
+        found = paired_bootstrap(before, after, n=intervals.RESAMPLES, groups=roads)
+    elif measure.kind == "rate":
+        found = mcnemar(before, after, n=intervals.RESAMPLES, groups=roads)
+    elif measure.per is None:
         raise ValueError(f"measure {measure.name!r} is a ratio and says nothing of what it is by")
-    below = [measure.per(one) for one in first], [measure.per(one) for one in second]
-    return _of_ratios((before, below[0]), (after, below[1]), roads)
+    else:
+        below = [measure.per(one) for one in first], [measure.per(one) for one in second]
+        found = _of_ratios((before, below[0]), (after, below[1]), roads)
+    pairs = zip(before, after, roads, strict=True)
+    if len({road for a, b, road in pairs if not (math.isnan(a) or math.isnan(b))}) > 1:
+        return found
+    return replace(found, difference=replace(found.difference, low=math.nan, high=math.nan), p=math.nan)
 
 
 def _of_ratios(

@@ -89,8 +89,8 @@ class Episode:
         off_route: share of the steps off the route.
         offset: mean metres from the lane's centre.
         collisions: in order.
-        red_lights: run; 0 where the simulator has no lights.
-        stop_signs: run; 0 where it has none.
+        red_lights: run; 0, as the environment watches neither lights nor stop signs yet, on CARLA either.
+        stop_signs: likewise.
         vlm_rl_completion: route completion as VLM-RL counts it, see `measures.vlm_rl`; None where unknown.
         vlm_rl_success: success as VLM-RL counts it; None where unknown.
         track: a row (x, y, yaw, speed in m/s) for each step; empty where it was not kept.

@@ -9,14 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from apps.driving.backends.base import Actors, Ego
-from apps.driving.env_config import ObservationConfig
+from apps.driving.env_config import FINE, ObservationConfig
 from apps.driving.environment.tracker import Place
 from apps.driving.roads.routes import Route
 
 MEASURES = ("steer", "pedals", "speed", "yaw rate", "offset", "heading", "lane width", "left of the route", "free way")
 NEIGHBOUR = ("there", "ahead", "right", "cosine", "sine", "speed", "half length", "half width")
-#: Metres between the points that waypoints are taken from.
-FINE = 0.5
 #: Speeds are divided by this many m/s, lengths of cars by this many metres.
 SPEED, CAR = 10.0, 5.0
 

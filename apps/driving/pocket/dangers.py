@@ -25,9 +25,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from apps.driving.backends.base import Actors, Kind
-from apps.driving.env_config import KMH
+from apps.driving.env_config import FINE, KMH
 from apps.driving.geometry import corners, overlaps, to_frame, wrapped
-from apps.driving.observation.measures import FINE, Way
+from apps.driving.observation.measures import Way
 from apps.driving.pocket.moments import HALF_LENGTH, HALF_WIDTH, Moment, chosen
 
 Floats = NDArray[np.float64]

@@ -24,7 +24,7 @@ SIZE, METRES = 64, 32.0
 PAST = 11
 #: Seconds of a step.
 DT = 0.1
-#: Id of someone who was put there.
+#: Id of the first who was put there; who comes later has the next one below.
 PLACED = -7
 #: Metres of the way that are looked at beyond the end of the route.
 BEYOND = 40.0
@@ -118,13 +118,14 @@ def with_other(
         extent: half the length, half the width.
     """
     x, y, yaw = pose
+    number = min(PLACED, min(int(actors.ids.min(initial=0)) for actors in moment.past) - 1)
     past = []
     for ago, actors in zip(range(len(moment.past) - 1, -1, -1), moment.past, strict=True):
         back = speed * DT * ago
         there = _away_from(actors, x, y, 2 * extent[0] if kind is Kind.VEHICLE else 0.5)
         past.append(
             Actors(
-                np.append(there.ids, PLACED),
+                np.append(there.ids, number),
                 np.append(there.kinds, np.int8(kind)),
                 np.vstack([there.poses, (x - back * math.cos(yaw), y - back * math.sin(yaw), moment.ego.z, yaw)]),
                 np.append(there.speeds, speed),

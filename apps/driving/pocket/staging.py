@@ -8,8 +8,8 @@ from collections.abc import Callable
 import numpy as np
 
 from apps.driving.backends.base import Kind
+from apps.driving.env_config import FINE
 from apps.driving.geometry import from_frame
-from apps.driving.observation.measures import FINE
 from apps.driving.pocket.dangers import path
 from apps.driving.pocket.moments import HALF_LENGTH, HALF_WIDTH, Drawn, Moment, moved, with_other
 

@@ -16,6 +16,7 @@ from apps.driving.calibration_rule import brier, curve, ramp
 from apps.driving.pocket.captions import truths, write
 from apps.driving.pocket.scenes import Scenes
 from apps.driving.pocket.wordings import PAIRS, UNHEARD, Pair
+from apps.driving.pretrain_config import AMONG
 from common.ranks import auc, spearman
 from common.stats import Interval, bootstrap, bootstrap_columns, wilson
 from common.ui import progress
@@ -28,8 +29,6 @@ Floats = NDArray[np.float64]
 
 #: Danger from which on a scene counts as dangerous, and up to which as safe.
 DANGEROUS, SAFE = 0.5, 0.1
-#: Captions that the true ones must be found among.
-AMONG = 100
 #: Which labels are told from "clear" by which pair.
 TOLD = {
     "collision": ("collision", "near miss", "pedestrian", "crossing", "stopped", "car close"),

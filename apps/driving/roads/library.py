@@ -7,6 +7,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from apps.driving.roads.network import RoadNetwork
+from apps.driving.roads.opendrive import digest_of
 from common.errors import UsageError
 from common.files import locate
 
@@ -15,6 +16,8 @@ SHIPPED = ("town", "village", "ring", "highway", "hills")
 HELD_OUT = "village"
 """Of the shipped maps, the one that nothing is trained on."""
 _IN_CARLA = "CarlaUE4/Content/Carla/Maps/OpenDrive"
+#: By the digest of a network, the folder of the file that it was read from last.
+_READ_FROM: dict[str, Path] = {}
 
 
 def map_folders(folders: tuple[Path | str, ...] = ()) -> list[Path]:
@@ -61,7 +64,9 @@ def load_roads(name: str | Path, folders: tuple[Path | str, ...] = ()) -> RoadNe
         path = found
     path = path.resolve()
     status = path.stat()
-    return _read(path, status.st_mtime_ns, status.st_size)
+    roads = _read(path, status.st_mtime_ns, status.st_size)
+    _READ_FROM[roads.digest] = path.parent
+    return roads
 
 
 @lru_cache(maxsize=16)
@@ -73,21 +78,19 @@ def _read(path: Path, changed: int, size: int) -> RoadNetwork:
     return read_opendrive(path)
 
 
-def opendrive_text(name: str | Path, folders: tuple[Path | str, ...] = ()) -> str:
-    """The OpenDRIVE text of a map, for a server that shall build it.
+def opendrive_of(roads: RoadNetwork) -> str | None:
+    """The OpenDRIVE text that a network was made from, for a server that shall build it; None where it is not found.
 
-    Raises:
-        UsageError: the map is unknown, or only its `.npz` is there.
+    It is the `.xodr` of that name and digest beside the file that `load_roads` read, or among the shipped maps.
     """
-    text = str(name)
-    path = Path(text) if text.lower().endswith(".xodr") else None
-    for folder in [] if path else map_folders(folders):
-        if (folder / f"{text}.xodr").is_file():
-            path = folder / f"{text}.xodr"
-            break
-    if path is None or not path.is_file():
-        raise UsageError(f"no OpenDRIVE file {text}.xodr in {', '.join(map(str, map_folders(folders)))}")
-    return path.read_text(encoding="utf-8-sig")
+    places = [_READ_FROM[roads.digest]] if roads.digest in _READ_FROM else []
+    for folder in [*places, *map_folders()]:
+        path = folder / f"{roads.name}.xodr"
+        if path.is_file():
+            text = path.read_text(encoding="utf-8-sig", errors="replace")
+            if digest_of(text) == roads.digest:
+                return text
+    return None
 
 
 def _unknown(name: str, maps: dict[str, Path]) -> str:

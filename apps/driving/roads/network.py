@@ -7,10 +7,11 @@ the same with and without the carla wheel. Axes and units are those of `apps.dri
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -19,6 +20,8 @@ from common.errors import MissingDependency, UsageError
 
 if TYPE_CHECKING:
     from scipy.spatial import cKDTree
+
+Made = TypeVar("Made")
 
 SPACING = 1.0
 NEIGHBOURS = 24
@@ -81,7 +84,7 @@ class RoadNetwork:
         return len(self.xyz)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Without the search tree, which every process makes for itself."""
+        """Without the search tree, and what is `kept`, which every process makes for itself."""
         return RoadNetwork, tuple(getattr(self, name) for name in self.__dataclass_fields__)
 
     def following(self, node: int) -> NDArray[np.int32]:
@@ -155,6 +158,14 @@ class RoadNetwork:
         if z is not None:
             cost = cost + HEIGHT_COST * np.maximum(np.abs(self.xyz[nodes, 2] - z) - 2.0, 0.0)
         return cost
+
+    def kept(self, make: Callable[[RoadNetwork], Made]) -> Made:
+        """What `make` makes of this network, made at first use and let go with the network."""
+        # On the network itself: a table beside it, even one of weak keys, would hold what holds the network.
+        made: dict[Any, Any] = self.__dict__.setdefault("_kept", {})
+        if make not in made:
+            made[make] = make(self)
+        return made[make]  # type: ignore[no-any-return]
 
     def save(self, path: Path | str) -> Path:
         """Write it as `.npz`, atomically; equal networks give equal bytes."""

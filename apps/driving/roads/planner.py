@@ -7,7 +7,6 @@ from collections import OrderedDict
 from dataclasses import replace
 from functools import cached_property
 from typing import Any
-from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -116,14 +115,9 @@ def _place_in_lane(roads: RoadNetwork) -> NDArray[np.int32]:
     return (index - np.maximum.accumulate(np.where(first, index, 0))).astype(np.int32)
 
 
-_planners: WeakKeyDictionary[RoadNetwork, Planner] = WeakKeyDictionary()
-
-
 def planner_of(roads: RoadNetwork) -> Planner:
     """The network's planner, made at first use."""
-    if roads not in _planners:
-        _planners[roads] = Planner(roads)
-    return _planners[roads]
+    return roads.kept(Planner)
 
 
 def plan(roads: RoadNetwork, start: int, end: int, name: str = "") -> Route:

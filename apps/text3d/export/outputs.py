@@ -29,7 +29,7 @@ def run_export(config: Text3dConfig, run: str, out: str, json_output: bool = Fal
 
     Raises:
         DataError: there is no scene in it.
-        MeshError: the scene has no surface.
+        UsageError: the scene is empty, or has no surface at `export.level`.
     """
     from dataclasses import asdict, replace
 
@@ -73,7 +73,8 @@ def write_files(
 
     report = None
     if config.export.resolution:
-        mesh, report = extract_mesh(scene, config.export.resolution)
+        wanted = config.export
+        mesh, report = extract_mesh(scene, wanted.resolution, wanted.level, smallest=wanted.smallest)
         for ending in ("glb", "ply"):
             write_mesh(mesh, folder / f"scene.{ending}", prompt, remark)
     if config.scene.kind == "gaussians":

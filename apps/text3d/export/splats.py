@@ -128,10 +128,12 @@ def _vertices(path: Path) -> NDArray[np.void]:
         raise DataError("no binary little-endian PLY", path=path)
     elements = [line.split() for line in lines if line.startswith("element ")]
     properties = [line.split()[1:] for line in lines if line.startswith("property ")]
-    if len(elements) != 1 or elements[0][1] != "vertex" or not elements[0][2].isdigit():
+    if len(elements) != 1 or elements[0][1:2] != ["vertex"] or not "".join(elements[0][2:]).isdigit():
         raise DataError("a PLY of Gaussians has one element, vertex, and their number", path=path)
     if wrong := [one for one in properties if len(one) != 2 or one[0] not in _TYPES]:
         raise DataError(f"property {' '.join(wrong[0])!r} is no number", path=path)
+    if len({name for _, name in properties}) < len(properties):
+        raise DataError("two properties have one name", path=path)
     kind = np.dtype([(name, f"<{_TYPES[written]}") for written, name in properties])
     count = int(elements[0][2])
     if len(body) < count * kind.itemsize:

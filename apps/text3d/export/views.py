@@ -8,6 +8,7 @@ covered; `cameras.json` says from where. A folder with `NN.png` alone is read to
 from __future__ import annotations
 
 import io
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -85,6 +86,11 @@ def write_views(scene: Scene, folder: Path | str, views: int = 12, size: int = 1
         write_bytes(folder / f"{row:02}.png", _png(Image.fromarray(to_bytes(found.rgb)[0]), note))
         write_bytes(folder / f"{row:02}-normal.png", _png(Image.fromarray(to_bytes(normals)[0]), note))
         write_bytes(folder / f"{row:02}-depth.png", _png(Image.fromarray(millimetres), note))
+    # Of an earlier writing with more views.
+    for path in folder.glob("*.png"):
+        number = path.stem.partition("-")[0]
+        if number.isdecimal() and int(number) >= views:
+            path.unlink()
     told: dict[str, Any] = {"azimuth": azimuths, "elevation": ELEVATION, "distance": DISTANCE, "fovy": FOVY}
     write_json(folder / CAMERAS, told | ({"note": note} if note else {}))
     return folder
@@ -97,13 +103,17 @@ def read_views(folder: Path | str) -> Seen:
         DataError: there are no views, they differ in size or number, or a file is damaged; names it.
     """
     folder = Path(folder)
-    paths = sorted(path for path in folder.glob("*.png") if not path.stem.endswith(("-normal", "-depth")))
+    found = (path for path in folder.glob("*.png") if not path.stem.endswith(("-normal", "-depth")))
+    paths = sorted(found, key=_in_order)
     if not paths:
         raise DataError("no views here; they are pictures called 00.png, 01.png, …", path=folder)
     rgb = _tensor(folder, paths)
     told = _cameras(folder, len(paths))
     height, width = rgb.shape[-2:]
-    cameras = orbit(told["azimuth"], told["elevation"], told["distance"], told["fovy"]).at_size(height, width)
+    try:
+        cameras = orbit(told["azimuth"], told["elevation"], told["distance"], told["fovy"]).at_size(height, width)
+    except UsageError as error:
+        raise DataError(str(error), path=folder / CAMERAS) from error
     normals = [path.with_name(f"{path.stem}-normal.png") for path in paths]
     depths = [path.with_name(f"{path.stem}-depth.png") for path in paths]
     return Seen(
@@ -115,6 +125,11 @@ def read_views(folder: Path | str) -> Seen:
         if all(path.is_file() for path in depths)
         else None,
     )
+
+
+def _in_order(path: Path) -> list[str | int]:
+    """A key by which 2.png comes before 10.png, as their numbers say."""
+    return [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", path.stem)]
 
 
 def _tensor(folder: Path, paths: list[Path]) -> Tensor:

@@ -114,6 +114,10 @@ def _distillation(config: SdsConfig, prompt: Prompt, seed: int, models: Models) 
         scale=config.scale,
         t_min=read_schedule(config.t_min, "guidance.sds.t_min"),
         t_max=read_schedule(config.t_max, "guidance.sds.t_max"),
+        weighting=config.weighting,
+        rescale=config.rescale,
+        same_timestep=config.same_timestep,
+        rows_at_once=config.rows_at_once,
         seed=seed,
     )
     key = ("sds", config.model, config.device, config.dtype)

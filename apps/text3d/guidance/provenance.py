@@ -28,22 +28,23 @@ def models(config: GuidanceConfig) -> Iterator[tuple[str, str]]:
     vlm = config.vlm
     if used(config.sds.weight, "guidance.sds.weight"):
         yield "guidance.sds.model", config.sds.model
-        yield from _of_spec(config.sds.judge, "guidance.sds.judge")
+        yield from ((f"guidance.sds.judge {kind}", name) for kind, name in named_in(config.sds.judge))
     if used(config.clip.weight, "guidance.clip.weight"):
         yield "guidance.clip.name", config.clip.name
     if any(used(getattr(vlm, kind), f"guidance.vlm.{kind}") for kind in ("semantic", "spatial", "consistency")):
         yield "guidance.vlm.model", vlm.model
     if used(config.own.weight, "guidance.own.weight"):
-        yield from _of_spec(config.own.reward, "guidance.own.reward")
+        yield from ((f"guidance.own.reward {kind}", name) for kind, name in named_in(config.own.reward))
 
 
-def _of_spec(spec: Mapping[str, Any], option: str) -> Iterator[tuple[str, str]]:
-    """The models that a reward's spec names."""
+def named_in(spec: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Kind (`clip` or `vlm`) and name of each model that a reward's spec, or one inside it, names."""
     for key, value in spec.items():
-        if isinstance(value, Mapping):
-            yield from _of_spec(value, option)
-        elif key in ("clip", "vlm"):
-            yield f"{option} {key}", str(value)
+        for one in value if isinstance(value, list) else [value]:
+            if isinstance(one, Mapping):
+                yield from named_in(one)
+            elif key in ("clip", "vlm"):
+                yield key, str(one)
 
 
 def untrained(config: GuidanceConfig) -> str:

@@ -9,12 +9,15 @@ from pathlib import Path
 from typing import Any
 
 from apps.text3d.export.views import Seen, read_views
+from apps.text3d.guidance.provenance import named_in
 from common.errors import DataError
-from common.files import read_json
+from common.files import locate, read_json
 
 RESULT, PROMPT, VIEWS = "result.json", "prompt.txt", "views"
 #: Scenes among which `generate --best_of` chose; the chosen one lies above them.
 CANDIDATES = "candidates"
+#: Of a guidance in `result.json`; where all are 0 it was never asked.
+_WEIGHTS = ("weight", "semantic", "spatial", "consistency")
 
 
 @dataclass(frozen=True)
@@ -47,14 +50,26 @@ class Asset:
         """Its pictures; see `read_views`."""
         return read_views(self.folder / VIEWS)
 
-    def guided_by(self, kind: str) -> str:
-        """The model of a guidance (`clip`: its name, `vlm`: its folder or hub id) that shaped it; empty for none."""
+    def guided_by(self, kind: str, name: str) -> bool:
+        """Whether a model had a part in shaping it: as a guidance, or as what a guiding reward asks.
+
+        Args:
+            kind: `clip` or `vlm`.
+            name: its folder or hub id; empty for none.
+        """
         guidance = self.told.get("guidance")
-        found = guidance.get(kind) if isinstance(guidance, Mapping) else None
-        if not isinstance(found, Mapping):
-            return ""
-        weights = [found.get(name) for name in ("weight", "semantic", "spatial", "consistency")]
-        return str(found.get("model") or found.get("name") or "") if any(weights) else ""
+        if not name or not isinstance(guidance, Mapping):
+            return False
+        parts = {
+            key: part
+            for key, part in guidance.items()
+            if isinstance(part, Mapping) and any(part.get(weight) for weight in _WEIGHTS)
+        }
+        own = parts.get(kind, {})
+        found = [str(own.get("model") or own.get("name") or "")]
+        for reward in (parts.get("own", {}).get("reward"), parts.get("sds", {}).get("judge")):
+            found += [model for one, model in named_in(reward or {}) if one == kind]
+        return _place(name) in map(_place, filter(None, found))
 
 
 @dataclass(frozen=True)
@@ -132,3 +147,8 @@ def _read(name: str, place: Path) -> Asset:
     if not isinstance(prompt, str) or not prompt.strip():
         raise DataError("it names no prompt; `generate` writes one", path=result)
     return Asset(name, place, prompt.strip(), told)
+
+
+def _place(model: str) -> Path:
+    """A model's folder, however it is written; a hub id is taken for one, which does no harm."""
+    return locate(model.removeprefix("local-dir:")).resolve()

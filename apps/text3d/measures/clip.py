@@ -140,7 +140,7 @@ def _measured(clip: Clip, asset: Asset, texts: Sequence[str], vectors: Tensor, r
 
 
 def _note(clip: Clip, assets: Sequence[Asset]) -> str:
-    same = sum(asset.guided_by("clip") == clip.model_name for asset in assets)
+    same = sum(asset.guided_by("clip", clip.model_name) for asset in assets)
     return f"NOT held out: this CLIP guided {same} of the scenes" if same else ""
 
 

@@ -39,7 +39,7 @@ NAMES = {
 #: Shares of the bar chart: all lie in [0, 1] and more is better.
 _SHARES = ("geometry.", "questions.", "views.", "clip.r@", "got.")
 _HEADERS = ("measure", "[95 % interval]", "n", "note")
-_TEST_HEADERS = ("measure", "difference [95 % interval]", "p", "better here", "better there", "prompts")
+_TEST_HEADERS = ("measure", "difference [95 % interval]", "p", "higher here", "higher there", "prompts")
 _SHOWN, _VIEWS = 24, 4
 
 

@@ -145,7 +145,7 @@ def measure_questions(vlm: VisionLanguageModel, assets: Sequence[Asset], views: 
         for fact in FACTS:
             columns[fact].append(_mean(groups[fact]))
         columns["balanced"].append((_mean(groups[ask.YES]) + _mean(groups[ask.NO])) / 2)
-    same = sum(bool(name) and asset.guided_by("vlm") == name for asset in assets)
+    same = sum(asset.guided_by("vlm", name) for asset in assets)
     note = f"NOT held out: this model guided {same} of the scenes" if same else ""
     texts = [asset.prompt for asset in assets]
     balanced = "; ".join(part for part in (f"{count} questions; always Yes is 0.5", note) if part)

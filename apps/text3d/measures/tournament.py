@@ -21,7 +21,7 @@ from apps.text3d.measures.assets import Asset, Assets
 from apps.text3d.measures.elo import Game, Rating, rate
 from apps.text3d.measures.sheets import pair_sheet
 from common.errors import DataError, UsageError
-from common.files import append_jsonl, read_jsonl, write_text
+from common.files import append_jsonl, cut_unfinished, read_jsonl
 from common.rewards.judges.answer import visible
 from common.rewards.judges.client import Endpoint, as_data
 from common.rewards.judges.picture_client import Counts, PictureJudge, Request, png
@@ -240,10 +240,7 @@ class Tournament:
         return Outcome(rated, len(games), wilson(left, decided), wilson(same, len(games)))
 
     def _read(self, log: Path) -> None:
-        text = log.read_bytes()
-        if text and not text.endswith(b"\n"):
-            # A crash while the last line was written: what is whole is kept.
-            write_text(log, text[: text.rfind(b"\n") + 1].decode("utf-8"))
+        cut_unfinished(log)
         for line, row in read_jsonl(log):
             try:
                 key, judge, answers = (

@@ -147,7 +147,7 @@ class DensifyConfig:
         large: standard deviation in metres that divides those to split from those to clone.
         opacity: those below are taken away.
         largest: those whose largest standard deviation is above, in metres, are taken away.
-        most: there are never more than this.
+        most: none is added beyond this number; a start of more is not thinned.
     """
 
     every: int = 0

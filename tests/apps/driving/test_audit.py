@@ -23,7 +23,9 @@ from apps.driving.auditing.play import LENGTH, Played, play
 from apps.driving.auditing.result import DrivingAudit
 from apps.driving.config import DrivingConfig
 from apps.driving.env_config import EndConfig, EnvConfig, RouteConfig, TrafficConfig, ViewConfig
+from apps.driving.measures.episodes import Case
 from apps.driving.parts.signals import StateReward
+from common.errors import UsageError
 from tests.apps.driving import states
 from tests.common.models.tiny_clip import tiny_clip_folder
 
@@ -114,6 +116,22 @@ def test_drivers_are_of_mixed_quality_and_share_their_routes() -> None:
                  for name in DRIVERS}  # fmt: skip
     assert by_driver["rule-based"] > 0.8 > 0.4 > by_driver["random"]
     assert len(set(found.steps.episodes)) == len(found.drivers)
+
+
+def test_drives_are_in_all_the_traffic_that_was_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    cases: list[Case] = []
+    monkeypatch.setattr("apps.driving.auditing.drives.DRIVERS", {"random": DRIVERS["random"]})
+    monkeypatch.setattr(
+        "apps.driving.auditing.drives.driving_score", lambda episode: cases.append(episode.case) or 0.0
+    )
+    config = replace(environment(seconds=0.2), traffic=TrafficConfig([2, 2], [3, 3], [1, 1]))
+    drive(config, 1)
+    assert [(case.vehicles, case.walkers, case.parked) for case in cases] == [(2, 3, 1)]
+
+
+def test_good_driving_that_would_end_the_episode_is_refused_before_anything_is_played() -> None:
+    with pytest.raises(UsageError, match=r"env\.target_speed 11 m/s: .* env\.end\.top_speed 9\.72"):
+        play(replace(environment(), target_speed=11.0), 1)
 
 
 class Told(StateReward):

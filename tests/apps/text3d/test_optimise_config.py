@@ -1,12 +1,14 @@
-"""Views that grow over a run."""
+"""Views that grow over a run, and settings that cannot be."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from apps.text3d.optimise_config import resolution_at
+from apps.text3d.optimise_config import OptimiseConfig, ViewpointConfig, resolution_at
 from common.errors import UsageError
 
 
@@ -28,3 +30,18 @@ def test_it_is_a_multiple_and_never_falls(step: int, first: int, more: int, step
 def test_schedules_that_cannot_be_are_refused(wrong: tuple[int, int, int, int]) -> None:
     with pytest.raises(UsageError):
         resolution_at(*wrong)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: ViewpointConfig(elevation=[60.0, 95.0]), r"viewpoints\.elevation \[60\.0, 95\.0\]: two numbers"),
+        (lambda: ViewpointConfig(distance=[0.0, 1.0]), r"viewpoints\.distance .* between 0 and inf"),
+        (lambda: ViewpointConfig(fovy=[40.0]), r"viewpoints\.fovy \[40\.0\]: two numbers between 0 and 180"),
+        (lambda: OptimiseConfig(patience=0), r"optimise\.patience 0 .* must be at least 1"),
+        (lambda: OptimiseConfig(empty_steps=0), r"optimise\.empty_steps 0 must be at least 1"),
+    ],
+)
+def test_what_would_fail_in_some_step_is_refused_before_the_first(make: Callable[[], object], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        make()

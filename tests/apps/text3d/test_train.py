@@ -10,6 +10,7 @@ import pytest
 from apps.text3d import generate
 from apps.text3d.comparison import RECIPES, summarise, with_recipe
 from apps.text3d.config import Text3dConfig
+from apps.text3d.guidance.build import Models
 from apps.text3d.optimisation.learner import Collapsed, SceneLearner
 from apps.text3d.pocket.combinations import held
 from apps.text3d.prompts.parser import parse
@@ -167,6 +168,25 @@ def test_an_emptied_scene_has_nothing_right_and_the_others_are_made(tmp_path, mo
     assert first["geometry"]["correct"] is False
     assert second["reasons"] != first["reasons"]
     assert "density collapsed" in (tmp_path / "a" / "report.html").read_text("utf-8")
+
+
+@pytest.mark.parametrize(
+    ("prompt", "missing"),
+    [
+        ("a cube", ["object", "count"]),
+        ("a red cube left of a ball", ["object", "colour", "count", "relation"]),
+        ("a corgi in a hat", []),  # nothing that the judge knows
+    ],
+)
+def test_an_emptied_scene_lacks_what_its_prompt_asks_for_and_the_judge_knows(tmp_path, monkeypatch, prompt, missing):
+    def emptied(*_):
+        raise Collapsed("density collapsed")
+
+    monkeypatch.setattr(generate, "shape", emptied)
+    generate.shape_once(Text3dConfig(), prompt, tmp_path / "one", "", Models())
+    geometry = read_json(tmp_path / "one" / "result.json")["geometry"]
+    assert [name for name, share in geometry.items() if share == 0.0 and name != "correct"] == missing
+    assert geometry["correct"] is False
 
 
 def test_prompts_are_held_out_of_all_kinds_and_the_same_for_every_recipe():

@@ -19,8 +19,7 @@ from apps.driving.backends.base import Control, Scenario, Traffic
 from apps.driving.backends.carla_backend import CarlaBackend
 from apps.driving.backends.carla_config import CameraConfig, CarlaConfig
 from apps.driving.backends.carla_probe import look
-from apps.driving.backends.choose import opendrive_of
-from apps.driving.roads.library import load_roads
+from apps.driving.roads.library import load_roads, opendrive_of
 from tests.apps.driving.small_roads import route_from
 
 carla = pytest.importorskip("carla")

@@ -10,9 +10,9 @@ from apps.driving.backends.backend_config import BackendConfig, for_worker
 from apps.driving.backends.base import BackendUnavailable, Control, Scenario, Traffic
 from apps.driving.backends.carla_backend import CarlaBackend
 from apps.driving.backends.carla_config import CarlaConfig, ServerConfig
-from apps.driving.backends.choose import make_backend, opendrive_of
+from apps.driving.backends.choose import make_backend
 from apps.driving.backends.embedded import EmbeddedBackend
-from apps.driving.roads.library import load_roads
+from apps.driving.roads.library import load_roads, opendrive_of
 from apps.driving.roads.opendrive import digest_of
 from common.errors import MissingDependency, UsageError
 from tests.apps.driving.backends.fakes import GO, carla_reply, listener, ring_roads

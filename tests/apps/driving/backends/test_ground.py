@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 
 from apps.driving.backends.ground import Ground
+from apps.driving.backends.lanes import Lanes
+from apps.driving.backends.pavements import Pavements
 from apps.driving.geometry import corners
+from apps.driving.roads.network import RoadNetwork
+from apps.driving.roads.planner import planner_of
 from tests.apps.driving.small_roads import WIDTH, Drawing, crossroads, hill, line, ring, street
 
 
@@ -58,3 +66,13 @@ def test_the_ground_goes_with_its_roads() -> None:
     roads = ring()
     assert Ground.of(roads) is Ground.of(roads)
     assert Ground.of(roads) is not Ground.of(ring())
+
+
+@pytest.mark.parametrize("make", [Ground.of, Lanes.of, Pavements.of, planner_of])
+def test_what_is_made_of_roads_does_not_hold_them(make: Callable[[RoadNetwork], object]) -> None:
+    roads = ring()
+    make(roads)
+    left = weakref.ref(roads)
+    del roads
+    gc.collect()
+    assert left() is None

@@ -11,7 +11,15 @@ from gymnasium.utils.env_checker import check_env
 
 from apps.driving.backends.base import BackendLost, Collision, Kind
 from apps.driving.drivers.rule_based import RuleBased
-from apps.driving.env_config import EnvConfig, ObservationConfig, RouteConfig, ViewConfig
+from apps.driving.env_config import (
+    ActionConfig,
+    EndConfig,
+    EnvConfig,
+    ObservationConfig,
+    RouteConfig,
+    TrafficConfig,
+    ViewConfig,
+)
 from apps.driving.environment.env import DrivingEnv
 from common.errors import UsageError
 from common.training.sb3.replayed import Replayed
@@ -217,6 +225,13 @@ def test_a_lost_simulator_is_not_the_drivers_fault():
     assert env.observation_space.contains(observation)
 
 
+def test_a_collision_is_not_told_again_when_the_simulator_is_lost():
+    hit = Collision(1, 7, Kind.VEHICLE, 5.0)
+    env = scripted([{"ahead": 0.5, "hits": [hit]}, BackendLost("the server hangs")], collisions=False)
+    assert env.step(np.zeros(2))[4]["state"]["collision"] == 1.0
+    assert env.step(np.zeros(2))[4]["state"]["collision"] == 0.0
+
+
 def test_a_server_is_left_before_another_town_is_driven_on_it():
     told = []
 
@@ -322,3 +337,24 @@ def test_render_shows_the_scene():
     assert first.dtype == np.uint8
     assert (first != later).any(2).mean() > 0.01
     env.close()
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: TrafficConfig(vehicles=[5, 0]), r"traffic\.vehicles is \[5, 0\]; give the fewest and the most"),
+        (lambda: TrafficConfig(walkers=[3]), r"traffic\.walkers is \[3\]"),
+        (lambda: ObservationConfig(spacing=0.75), r"observation\.spacing 0\.75 a multiple of 0\.5 m"),
+        (lambda: ObservationConfig(waypoints=0), r"observation\.waypoints 0 must be 1 or more"),
+        (lambda: ViewConfig("masks", history=[6, 0]), r"history \[6, 0\] of a view"),
+        (lambda: ViewConfig("masks", metres=0.0), r"metres 0\.0 above 0"),
+        (lambda: ObservationConfig(neighbours=-1), r"observation\.neighbours -1 must be at least 0"),
+        (lambda: ActionConfig(smoothing=1.5), r"action\.smoothing 1\.5"),
+        (lambda: EndConfig(off_route=0.0), r"end\.off_route 0\.0 must be above 0"),
+        (lambda: RouteConfig(pool=0), r"routes\.pool 0"),
+        (lambda: EnvConfig(target_speed=0.0), r"target_speed 0\.0 must be above 0"),
+    ],
+)
+def test_settings_that_no_episode_could_begin_with_are_refused_by_name(make, message):
+    with pytest.raises(UsageError, match=message):
+        make()

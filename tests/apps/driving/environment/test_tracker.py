@@ -40,6 +40,16 @@ def test_a_perfect_drive_gains_the_whole_route_and_no_more(route, stride):
     assert tracker.place.point == len(route.xyz) - 2
 
 
+def test_a_car_that_begins_a_little_further_on_is_on_its_route_to_the_end():
+    route = ways.straight()
+    tracker = RouteTracker(route, tolerance=1.0)
+    tracker.start(*route.xyz[5, :2], route.yaw[5])
+    for x, y, _ in route.xyz[6:]:
+        tracker.update(x, y, 0.0, 1.0)
+        assert not tracker.off_route
+    assert tracker.progress == pytest.approx(1.0)
+
+
 @given(seed=st.integers(0, 1000), stride=st.floats(0.1, 2.5), wobble=st.floats(0.0, 4.0))
 def test_gains_add_up_and_the_place_moves_no_further_than_the_car(seed, stride, wobble):
     rng = np.random.default_rng(seed)

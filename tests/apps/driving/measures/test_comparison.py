@@ -45,6 +45,16 @@ def test_a_driver_against_itself_shows_no_difference():
             assert test.p == 1.0, name
 
 
+def test_of_one_route_the_difference_alone_is_told():
+    weak = [episode(seed=seed, policy="weak", hits=[("vehicle", 10.0, 50)]) for seed in range(6)]
+    strong = [episode(seed=seed, policy="strong", route_completion=0.9) for seed in range(6)]
+    tests = compare(weak, strong).tests
+    for name in ("route_completion", "collision_rate", "collisions_per_km"):
+        assert abs(tests[name].difference.mean) > 0.1
+        assert math.isnan(tests[name].p)
+        assert math.isnan(tests[name].difference.low)
+
+
 def test_pairs_are_found_whatever_the_order_and_what_is_alone_is_left_out():
     weak, strong = drivers()
     found = compare(weak, [*reversed(strong), episode("other", policy="strong", route_completion=0.0)])

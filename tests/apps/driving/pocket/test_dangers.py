@@ -13,7 +13,7 @@ from apps.driving.backends.base import NOBODY, Actors, Ego, Kind
 from apps.driving.environment.tracker import Place
 from apps.driving.observation.measures import Way
 from apps.driving.pocket.dangers import TARGET, judge, safe_speed
-from apps.driving.pocket.moments import BEYOND, DT, Moment, without_others
+from apps.driving.pocket.moments import BEYOND, DT, Moment, with_other, without_others
 from tests.apps.driving.ways import circle, straight
 
 HALF = 2.3  # of the ego's length, and of the others'
@@ -142,3 +142,10 @@ class TestLaneAndDirection:
     def test_the_greatest_danger_counts(self):
         found = judged(ahead(8.0), offset=3.0)
         assert found.all == max(found.traffic, found.lane, found.direction) == 1.0
+
+
+def test_two_who_were_put_there_are_told_apart():
+    staged = with_other(moment(), Kind.VEHICLE, (8.0, 0.0, 0.0), 0.0, CAR)
+    staged = with_other(staged, Kind.WALKER, (28.0, 0.0, 0.0), 0.0, PERSON)
+    ahead = judge(staged, Way(straight(), BEYOND)).ahead
+    assert Kind(int(staged.actors.kinds[ahead.row])) is Kind.WALKER

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 import pytest
 
-from apps.driving.roads.library import MAPS, SHIPPED, known_maps, load_roads, opendrive_text
+from apps.driving.roads.library import MAPS, SHIPPED, known_maps, load_roads, opendrive_of
+from apps.driving.roads.opendrive import digest_of
 from common.errors import UsageError
-from common.files import locate
 from tests.apps.driving.roads.small import network
 
 
@@ -64,12 +63,15 @@ def test_a_changed_file_is_read_again(tmp_path: Path) -> None:
     assert (first.name, load_roads(path).name) == ("a", "another")
 
 
-def test_opendrive_texts(tmp_path: Path) -> None:
-    assert opendrive_text("town").startswith("<?xml")
-    shutil.copy(locate(MAPS) / "ring.xodr", tmp_path / "other.xodr")
-    assert opendrive_text(tmp_path / "other.xodr") == opendrive_text("other", (tmp_path,)) == opendrive_text("ring")
-    with pytest.raises(UsageError, match=r"no OpenDRIVE file atlantis\.xodr"):
-        opendrive_text("atlantis")
+def test_the_opendrive_text_of_a_map_is_found_where_the_map_was_read(tmp_path: Path) -> None:
+    own = network(name="own", digest=digest_of("<OpenDRIVE/>"))
+    own.save(tmp_path / "own.npz")
+    (tmp_path / "own.xodr").write_text("<OpenDRIVE/>")
+    assert opendrive_of(own) is None
+    assert opendrive_of(load_roads("own", (tmp_path,))) == "<OpenDRIVE/>"
+    # A text of other roads, for instance of a newer version, is none of theirs.
+    (tmp_path / "own.xodr").write_text("<OpenDRIVE></OpenDRIVE>")
+    assert opendrive_of(load_roads(tmp_path / "own.npz")) is None
 
 
 def test_carla_towns_by_path(carla_maps: Path) -> None:

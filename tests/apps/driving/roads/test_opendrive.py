@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from apps.driving.roads.library import SHIPPED, load_roads, opendrive_text
+from apps.driving.roads.library import SHIPPED, load_roads, opendrive_of
 from apps.driving.roads.opendrive import digest_of, from_opendrive, read_opendrive
 from common.errors import DataError, MissingDependency
 from tests.apps.driving.roads.small import same
@@ -125,7 +125,7 @@ class TestOneRoad:
 
 @pytest.mark.parametrize("name", SHIPPED)
 def test_the_npz_is_what_the_wheel_makes(carla: Any, name: str) -> None:
-    assert same(from_opendrive(opendrive_text(name), name), load_roads(name))
+    assert same(from_opendrive(opendrive_of(load_roads(name)), name), load_roads(name))
 
 
 @pytest.mark.parametrize("town", TOWNS)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from apps.driving.roads.assembly import assemble, path_of
 from apps.driving.roads.lane_changes import find_changes, wanted_points
-from apps.driving.roads.library import SHIPPED, load_roads, opendrive_text
+from apps.driving.roads.library import SHIPPED, load_roads, opendrive_of
 from apps.driving.roads.network import RoadNetwork
 from apps.driving.roads.opendrive import from_opendrive
 from apps.driving.roads.planner import KEPT, plan, plan_through, planner_of, random_routes
@@ -297,6 +297,6 @@ class TestRepeats:
     @pytest.mark.parametrize("name", ["town", "highway"])
     def test_routes_are_the_same_with_and_without_the_wheel(self, name: str) -> None:
         pytest.importorskip("carla", reason="CARLA's client library is not installed")
-        by_wheel = from_opendrive(opendrive_text(name), name)
+        by_wheel = from_opendrive(opendrive_of(load_roads(name)), name)
         ours, theirs = (random_routes(roads, 10, seed=2) for roads in (load_roads(name), by_wheel))
         assert all(equal(a, b) for a, b in zip(ours, theirs, strict=True))

@@ -78,7 +78,7 @@ def test_what_cannot_be_written(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("harm", ["absent", "text", "cut", "ascii", "mesh", "list"])
+@pytest.mark.parametrize("harm", ["absent", "text", "cut", "ascii", "mesh", "list", "uncounted", "twice"])
 def test_what_cannot_be_read_is_named(tmp_path: Path, harm: str) -> None:
     path = write_splats(made(3), tmp_path / "splats.ply")
     data = path.read_bytes()
@@ -91,6 +91,8 @@ def test_what_cannot_be_read_is_named(tmp_path: Path, harm: str) -> None:
                 "cut": data[:-1],
                 "ascii": data.replace(b"binary_little_endian", b"ascii"),
                 "mesh": data.replace(b"opacity", b"quality"),
+                "uncounted": data.replace(b"element vertex 3", b"element vertex"),
+                "twice": data.replace(b"float ny", b"float nx"),
                 "list": data.replace(b"property float opacity", b"property list uchar int opacity"),
             }[harm]
         )

@@ -10,10 +10,11 @@ import pytest
 import torch
 
 from apps.text3d.cameras import orbit
-from apps.text3d.config import GuidanceConfig, Text3dConfig
+from apps.text3d.config import ExportConfig, GuidanceConfig, Text3dConfig
 from apps.text3d.generate import run_generate
 from apps.text3d.guidance.build import Models, asked, build
 from apps.text3d.guidance.prior import save_prior
+from apps.text3d.guidance_config import SdsConfig, VlmConfig
 from apps.text3d.prompts.parser import parse
 from common.config import load
 from common.errors import UsageError
@@ -129,6 +130,32 @@ def vlm_config(models, **options) -> GuidanceConfig:
     for name, value in options.items():
         setattr(config.vlm, name, value)
     return config
+
+
+def test_every_setting_of_the_distillation_reaches_it(models):
+    given = {"weighting": "fantasia3d", "rescale": 0.25, "same_timestep": True, "rows_at_once": 3, "form": "x0"}
+    config = GuidanceConfig(sds=SdsConfig(1.0, str(models["sds"]), **given))
+    settings = build(config, PROMPT, 0).terms["sds"].guidance.settings
+    assert {name: getattr(settings, name) for name in given} == given
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (
+            lambda: SdsConfig(judge={"name": "exact_match"}, form="x0"),
+            r"guidance\.sds\.judge .* not x0",
+        ),
+        (lambda: SdsConfig(rows_at_once=-1), r"guidance\.sds\.rows_at_once -1 must be at least 0"),
+        (lambda: VlmConfig(at_once=-1), r"guidance\.vlm\.per_step 0, at_once -1"),
+        (lambda: ExportConfig(resolution=2), r"export\.resolution 2: use 4 or more"),
+        (lambda: ExportConfig(smallest=1.0), r"export\.smallest 1\.0 in \[0, 1\)"),
+        (lambda: ExportConfig(views=0), r"export\.views 0 at least 1"),
+    ],
+)
+def test_settings_that_would_fail_in_the_middle_of_a_run_are_refused_before_it(make, message):
+    with pytest.raises(UsageError, match=message):
+        make()
 
 
 def test_a_few_questions_are_drawn_for_a_step_and_a_resumed_run_draws_the_same(models, monkeypatch):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 import torch
@@ -10,7 +11,7 @@ from PIL import Image
 
 from apps.text3d.cameras import orbit
 from apps.text3d.export.views import read_views, write_views
-from apps.text3d.measures.assets import read_assets
+from apps.text3d.measures.assets import Asset, read_assets
 from apps.text3d.pocket.sdf_scene import SdfScene
 from common.errors import DataError
 from tests.apps.text3d.measures.made import GREEN, RED, scene, world
@@ -47,12 +48,51 @@ def test_scenes_at_any_depth_and_scenes_made_elsewhere(tmp_path):
     assert found.unfinished == ["cut"]
     assert found.prompts == [RED, RED, "a torn hat"]
     assert [len(scenes) for scenes in found.by_prompt().values()] == [2, 1]
-    assert [asset.guided_by("vlm") for asset in found.found] == ["big-vlm", "", ""]
+    assert [asset.guided_by("vlm", "big-vlm") for asset in found.found] == [True, False, False]
     alone = found.found[2].views()
     assert alone.depth is None
     assert alone.normals is None
     assert (alone.cameras.height, alone.cameras.width) == (30, 20)
     assert [asset.id for asset in read_assets(tmp_path / "theirs").found] == ["theirs"]
+
+
+@pytest.mark.parametrize(
+    "guidance",
+    [
+        {"clip": {"weight": 1.0, "name": "local-dir:eye"}},
+        {
+            "own": {
+                "weight": 1.0,
+                "reward": {"name": "weighted_sum", "parts": {"a": {"name": "clip_score", "clip": "eye"}}},
+            }
+        },
+        {"sds": {"weight": [0, 0, 1, 9], "model": "d", "judge": {"name": "ensemble", "rewards": [{"clip": "./eye"}]}}},
+    ],
+)
+def test_a_model_that_guided_within_a_reward_guided_too(guidance):
+    assert Asset("one", Path(), RED, {"guidance": guidance}).guided_by("clip", "eye")
+    assert not Asset("one", Path(), RED, {"guidance": guidance}).guided_by("vlm", "eye")
+    assert not Asset("one", Path(), RED, {"guidance": guidance}).guided_by("clip", "another")
+
+
+def test_views_made_elsewhere_are_read_in_the_order_of_their_numbers(tmp_path):
+    for number in range(11):
+        Image.new("L", (4, 4), 20 * number).convert("RGB").save(tmp_path / f"{number}.png")
+    assert (255 * read_views(tmp_path).rgb[:, 0, 0, 0]).round().tolist() == [20 * number for number in range(11)]
+
+
+def test_fewer_views_take_the_place_of_more(tmp_path):
+    shown = SdfScene(world(RED))
+    write_views(shown, tmp_path, 4, 8)
+    (tmp_path / "mine.png").write_bytes((tmp_path / "03.png").read_bytes())
+    write_views(shown, tmp_path, 2, 8)
+    assert sorted(path.name for path in tmp_path.glob("*.png") if "-" not in path.name) == [
+        "00.png",
+        "01.png",
+        "mine.png",
+    ]
+    (tmp_path / "mine.png").unlink()
+    assert read_views(tmp_path).azimuths == (0.0, 180.0)
 
 
 def test_what_is_wrong_is_named(tmp_path):
@@ -72,6 +112,9 @@ def test_what_is_wrong_is_named(tmp_path):
         read_views(views)
     cameras.write_text('{"azimuth": 3}')
     with pytest.raises(DataError, match=r"cameras\.json: no cameras"):
+        read_views(views)
+    cameras.write_text('{"azimuth": [0, 180], "elevation": 95, "distance": 3, "fovy": 40}')
+    with pytest.raises(DataError, match=r"cameras\.json: an elevation must lie between"):
         read_views(views)
     cameras.unlink()
     Image.new("RGB", (9, 9)).save(views / "01.png")
