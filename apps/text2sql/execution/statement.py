@@ -139,7 +139,7 @@ def _parse(sql: str, dialect: str) -> Statement:
         tree=tree,
         dialect=dialect,
         flags=_flags(tree, part, scan),
-        key=_key(part, sql),
+        key=_key(part, sql, dialect),
         quoted=_quoted(part, sql) if '"' in sql else frozenset(),
     )
 
@@ -223,7 +223,6 @@ def _tokenize(tokenizer: Any, sql: str) -> list[Any]:
 _OPENING = frozenset({"L_PAREN", "L_BRACKET", "L_BRACE", "CASE"})
 _CLOSING = frozenset({"R_PAREN", "R_BRACKET", "R_BRACE", "END"})
 _PREFIXES = frozenset({"NOT", "DASH", "PLUS", "TILDE"})
-_QUOTED = frozenset({"STRING", "IDENTIFIER", "NATIONAL_STRING", "RAW_STRING", "HEREDOC_STRING"})
 
 
 def _scan(tokens: list[Any]) -> _Scan:
@@ -347,13 +346,16 @@ def _reads_clock(part: _Part, scan: _Scan) -> bool:
     return False
 
 
-def _key(part: _Part, sql: str) -> str:
+def _key(part: _Part, sql: str, dialect: str) -> str:
+    # A MySQL server tells the tables Singer and singer apart wherever its file system does.
+    as_spelt = ("IDENTIFIER", "VAR") if dialect == "mysql" else ("IDENTIFIER",)
     pieces = []
     for token, kind, word in zip(part.tokens, part.kinds, part.words, strict=True):
-        if kind in _QUOTED or not word.isascii():
-            pieces.append(sql[token.start : token.end + 1])
-        elif kind == "HEX_STRING":
-            pieces.append(f"x'{word}'")
+        spelled = sql[token.start : token.end + 1]
+        if kind == "HEX_STRING":  # in SQLite 0x10 is a number and x'10' is bytes
+            pieces.append(spelled.lower())
+        elif kind in as_spelt or kind.endswith("STRING") or not word.isascii():
+            pieces.append(spelled)
         else:
             pieces.append(word)
     return " ".join(pieces)

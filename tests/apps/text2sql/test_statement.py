@@ -46,6 +46,21 @@ def test_equal_keys_mean_the_same_query() -> None:
 
 
 @pytest.mark.parametrize(
+    ("dialect", "one", "other"),
+    [
+        ("postgres", "SELECT a FROM t WHERE n = E'Bob'", "SELECT a FROM t WHERE n = E'bob'"),
+        ("postgres", "SELECT U&'Bob'", "SELECT U&'bob'"),
+        ("postgres", "SELECT a FROM t WHERE n = E'x'", "SELECT a FROM t WHERE n = x"),
+        ("postgres", "SELECT B'1'", "SELECT 1"),
+        ("sqlite", "SELECT 0x10", "SELECT x'10'"),  # 16, and a byte
+        ("mysql", "SELECT a FROM Singer", "SELECT a FROM singer"),
+    ],
+)
+def test_different_literals_and_names_have_different_keys(dialect: str, one: str, other: str) -> None:
+    assert parse_query(one, dialect).key != parse_query(other, dialect).key
+
+
+@pytest.mark.parametrize(
     ("sql", "dialect"),
     [
         ("WITH d AS (DELETE FROM t RETURNING *) SELECT * FROM d", "postgres"),
