@@ -1,7 +1,8 @@
 """One spelling for queries that differ only in names, comments and layout, and that spelling put into plain words.
 
-Nothing a model can write freely survives here: comments go, aliases and the names of derived tables become `q1`, `c1`,
-and in the words a string literal stands only where the caller lists its value. So no question can be smuggled in.
+Comments go, aliases and the names of derived tables become `q1`, `c1`. Of what else a model can write freely (types,
+functions, paths, literals) the words say nothing but the string literals that the caller lists, so that no question
+can be smuggled in.
 """
 
 from __future__ import annotations
@@ -203,12 +204,12 @@ def _tidy(node: exp.Expr) -> exp.Expr:
 
 def _is_redundant(brackets: exp.Paren) -> bool:
     inner, parent = brackets.this, brackets.parent
-    if isinstance(parent, (exp.Where, exp.Having, exp.Paren)) or isinstance(
-        inner, (exp.Column, exp.Literal, exp.Func)
-    ):
+    # AND and OR are functions to sqlglot, and so is `->`.
+    alone = isinstance(inner, (exp.Column, exp.Literal, exp.Func)) and not isinstance(inner, exp.Binary)
+    if alone or isinstance(parent, (exp.Where, exp.Having, exp.Paren)):
         return not isinstance(inner, exp.Query)
     if isinstance(parent, exp.Connector):
-        return isinstance(inner, type(parent)) or not isinstance(inner, (exp.Connector, exp.Query))
+        return isinstance(inner, (type(parent), exp.And)) or not isinstance(inner, (exp.Connector, exp.Query))
     return False
 
 

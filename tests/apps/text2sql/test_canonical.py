@@ -50,6 +50,27 @@ def test_meaning_makes_a_difference(other: str) -> None:
     assert verbalise(other, SCHEMA, values=values) != verbalise(GOLD, SCHEMA, values=values)
 
 
+@pytest.mark.parametrize(
+    ("bracketed", "plain"),
+    [
+        ("(a = 1 OR b = 2) AND c = 3", "a = 1 OR b = 2 AND c = 3"),
+        ("NOT (a = 1 OR b = 2)", "NOT a = 1 OR b = 2"),
+        ("(a = 1 AND b = 2) IS NULL", "a = 1 AND b = 2 IS NULL"),
+    ],
+)
+def test_brackets_that_mean_something_stay(bracketed: str, plain: str) -> None:
+    one, other = (f"SELECT id FROM t WHERE {condition}" for condition in (bracketed, plain))
+    assert canonical(one) != canonical(other)
+    assert verbalise(one) != verbalise(other)
+    assert canonical(canonical(one)) == canonical(one)
+
+
+def test_brackets_of_an_and_inside_an_or_mean_nothing() -> None:
+    assert canonical("SELECT id FROM t WHERE a = 1 OR (b = 2 AND c = 3)") == canonical(
+        "SELECT id FROM t WHERE a = 1 OR b = 2 AND c = 3"
+    )
+
+
 def test_words() -> None:
     values = string_values(GOLD, SCHEMA)
     assert verbalise(GOLD, SCHEMA, values=values) == (
