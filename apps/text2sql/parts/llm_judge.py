@@ -5,10 +5,9 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from sqlglot import exp
-
 from apps.text2sql.execution.statement import Refused
-from apps.text2sql.meaning.canonical import canonical, canonical_tree, written
+from apps.text2sql.meaning.canonical import canonical, canonical_tree, fold, written
+from apps.text2sql.meaning.resolve import schema_view
 from apps.text2sql.meaning.verbalise import string_values
 from apps.text2sql.parts.grading import NO_VERDICT, Grader, dialects, schema_of
 from apps.text2sql.verdicts.verdict import Verdict
@@ -25,7 +24,7 @@ Judge only: the right columns and no more, the right tables and joins, the filte
 order and limit. Answer with one JSON object and nothing else: {"score": S}, where S is a number from 0 (unrelated) to
 2 (one small slip)."""
 
-_LONGEST_LITERAL = 20
+_LONGEST = 20
 #: The score of one small slip.
 _GREATEST = 2.0
 
@@ -37,8 +36,8 @@ class LlmJudge(Reward):
     here, and so does one that was refused or does not parse, unasked. Its re-implementation pays 0.2 when the judge
     fails and up to 4 for a full mark; here an outage or a malformed answer is NaN and the range is kept.
 
-    The prediction reaches the judge in its canonical form: no comments, no aliases, long literals cut, wrapped in
-    JSON, so that there is little room for text that addresses the judge.
+    The prediction reaches the judge in its canonical form: no comments, no aliases, long literals and names cut,
+    wrapped in JSON, so that there is little room for text that addresses the judge.
     """
 
     name = "judge"
@@ -80,16 +79,19 @@ class LlmJudge(Reward):
 
 
 def _shown(sql: str, gold: str, database: str, dialect: str) -> str:
-    """A prediction as the judge sees it: canonical, its long literals cut unless the gold has them too.
+    """A prediction as the judge sees it: canonical, what it says at length cut unless schema or gold have it too.
+
+    Literals, and whatever SQL takes any name for: types of CAST, functions, windows, collations, parameters, paths.
 
     Raises:
         Refused: `sql` is no single query that can be taken apart.
     """
     schema = schema_of(database)
-    known = string_values(gold, schema, dialect)
+    view = schema_view(schema)
+    known = string_values(gold, schema, dialect) | view.names | view.columns.keys()
     tree = canonical_tree(sql, schema, dialect).copy()
-    for literal in tree.find_all(exp.Literal):
-        text = literal.name
-        if literal.is_string and len(text) > _LONGEST_LITERAL and text.strip("%").casefold() not in known:
-            literal.set("this", text[:_LONGEST_LITERAL] + "…")
+    for node in tree.walk():
+        for key, text in list(node.args.items()):
+            if isinstance(text, str) and len(text) > _LONGEST and fold(text) not in known:
+                node.set(key, text[:_LONGEST] + "…")
     return written(tree, dialect)
