@@ -341,7 +341,7 @@ class ContrastiveSemantic(Reward):
     def _scores(self, rows: Sequence[tuple[str, str, _Key]]) -> Tensor:
         """`(len(rows),)` scores of question, prediction and gold, all in one encoder call."""
         negatives = {key: self._negatives[key] for _, _, key in rows if key in self._negatives}
-        new = {key: gold.negatives for _, _, key in rows if key not in negatives and (gold := self._golds.get(key))}
+        new = {key: gold.negatives for _, _, key in rows if key not in negatives and (gold := self._gold(key))}
         texts = [text for question, words, _ in rows for text in (question, words)]
         vectors = self._encode([*texts, *(text for group in new.values() for text in group)])
         width = next(iter(vectors.values())).shape[0]

@@ -12,6 +12,7 @@ import torch
 from apps.text2sql.data import Example
 from apps.text2sql.meaning.mutations import mutate
 from apps.text2sql.meaning.verbalise import verbalise
+from apps.text2sql.parts import components
 from apps.text2sql.parts.components import ContrastiveSemantic
 from apps.text2sql.parts.contrastive import contrastive_scores, gold_pool, reading
 from apps.text2sql.parts.grading import Grader, schema_of
@@ -140,6 +141,16 @@ def test_gates(reward: ContrastiveSemantic, path: Path) -> None:
     assert reward(**rows(path, [GOLD], gold="SELECT nosuch FROM singer")).values.isnan().all()
     empty = "SELECT name FROM singer WHERE age > 900"
     assert reward(**rows(path, [empty], gold=empty)).values.isnan().all()
+
+
+def test_more_golds_in_a_call_than_are_remembered(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    golds = [GOLD, "SELECT name FROM singer WHERE age > 31", "SELECT name FROM singer WHERE age > 32"]
+    batch = {**rows(path, [WRONG[0]] * len(golds)), "gold": golds}
+    with Grader() as grader:
+        expected = ContrastiveSemantic(grader, "hash")(**batch).values
+        forget = components._forget
+        monkeypatch.setattr(components, "_forget", lambda memory, limit: forget(memory, 1))
+        torch.testing.assert_close(ContrastiveSemantic(grader, "hash")(**batch).values, expected)
 
 
 def test_rows_do_not_see_each_other(reward: ContrastiveSemantic, path: Path) -> None:

@@ -15,9 +15,11 @@ from hypothesis import strategies as st
 
 from apps.text2sql.audit import run_audit
 from apps.text2sql.config import Text2SqlConfig
+from apps.text2sql.execution.workers import Judge
 from apps.text2sql.reward_config import RECIPE_NAMES, RewardConfig
 from apps.text2sql.rewards import RECIPES, ExecutionFirst, Grader, PartialResult, SchemaLinking, Syntax, build_reward
 from apps.text2sql.train import run_train
+from apps.text2sql.verdicts.verdict import Judgement, Verdict
 from common.errors import RewardError, UsageError
 from common.rewards.base import Reward, RewardOutput
 from tests.apps.text2sql.reward_world import FAILING, GOLD, REFUSED, RIGHT, WRONG, build, rows
@@ -154,6 +156,20 @@ def test_one_execution_for_all_parts(path: Path, monkeypatch: pytest.MonkeyPatch
         assert asked == [len({*RIGHT, *WRONG, *FAILING}) - 1], "'I do not know' and '' are one empty answer"
         reward(**rows(path, [*RIGHT, *WRONG]))
         assert len(asked) == 1, "the next step repeats what is known"
+
+
+def test_a_gold_that_ran_out_of_time_is_tried_again(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def too_slow(self: Judge, *columns: Any, seen: Any, **_: Any) -> None:
+        asked.append(columns)
+        seen(0, Judgement(Verdict.GOLD_ERROR, "timeout", "gold: 2.1 s"))
+
+    monkeypatch.setattr(Judge, "__call__", too_slow)
+    grader = Grader()
+    for _ in range(2):
+        grader(rows(path, [GOLD]))
+    assert len(asked) == 2
 
 
 def test_a_changed_database_is_executed_again(tmp_path: Path) -> None:
