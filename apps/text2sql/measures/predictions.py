@@ -13,8 +13,9 @@ from common.files import read_json, read_jsonl
 
 FORMATS = ("spider", "bird", "jsonl")
 _MARK = "\t----- bird -----\t"
-#: Fields of a JSONL row that may hold the query, and one that holds a model's whole answer.
-_FIELDS = ("pred", "sql", "prediction", "predicted_sql", "query", "completion")
+#: Fields of a JSONL row that may hold the query, and one that holds a model's whole answer. `sql` and `query` come
+#: last: beside one of the others they are the gold, as in this suite's own JSONL and in Spider's files.
+_FIELDS = ("pred", "prediction", "predicted_sql", "completion", "sql", "query")
 
 
 def read_predictions(path: Path | str, examples: Sequence[Example], format: str | None = None) -> list[list[str]]:
@@ -23,7 +24,7 @@ def read_predictions(path: Path | str, examples: Sequence[Example], format: str 
     Args:
         path: `spider`: one query a line, empty where there is none, optionally a tab and the database id. `bird`: a
             JSON object from a question's number to its query (BIRD appends a mark and the database id), or a list.
-            `jsonl`: rows with `pred` (or `sql`, `prediction`, or `completion` for a model's whole answer) in the
+            `jsonl`: rows with `pred` (or `prediction`, `completion` for a model's whole answer, or `sql`) in the
             examples' order, or with an `id` in any order; a list there, or several rows of one id, are samples.
         examples: the questions that were asked.
         format: one of `FORMATS`; told by the file's ending (`.json`, `.jsonl`, else Spider's text) where not given.

@@ -82,6 +82,8 @@ def test_jsonl_in_order_by_id_and_with_samples(tmp_path: Path, examples: list[Ex
     by_id = [{"id": e.id, "sql": e.sql} for e in reversed(examples)]
     lists = [{"id": e.id, "prediction": [e.sql, "SELECT 2"]} for e in examples]
     rows = [row for e in examples for row in ({"id": e.id, "pred": e.sql}, {"id": e.id, "pred": "SELECT 2"})]
+    beside = [{"id": e.id, "sql": "SELECT 9", "query": "SELECT 9", "prediction": e.sql} for e in examples]
+    answered = [{"sql": "SELECT 9", "query": "SELECT 9", "completion": query} for query in QUERIES]
     answers = [{"completion": f"<think>x</think><answer>```sql\n{query}\n```</answer>"} for query in QUERIES]
     for written, expected in (
         (ordered, [[query] for query in QUERIES]),
@@ -89,6 +91,9 @@ def test_jsonl_in_order_by_id_and_with_samples(tmp_path: Path, examples: list[Ex
         (lists, [[query, "SELECT 2"] for query in QUERIES]),
         (rows, [[query, "SELECT 2"] for query in QUERIES]),
         (answers, [[query] for query in QUERIES]),
+        # Beside a prediction `sql` and `query` are the gold.
+        (beside, [[query] for query in QUERIES]),
+        (answered, [[query] for query in QUERIES]),
     ):
         file.write_text("".join(json.dumps(row) + "\n" for row in written), encoding="utf-8")
         assert read_predictions(file, examples) == expected
@@ -100,7 +105,7 @@ def test_jsonl_in_order_by_id_and_with_samples(tmp_path: Path, examples: list[Ex
         ([{"pred": "a"}] * 4, "4 predictions for 5 questions"),
         ([{"id": "dev-9", "pred": "a"}], "no question has the id 'dev-9'; ids look like 'dev-0'"),
         ([{"id": "dev-0", "pred": "a"}], "no prediction for 4 of 5 questions: dev-1"),
-        ([{"text": "a"}] * 5, "a row needs one of pred, sql"),
+        ([{"text": "a"}] * 5, "a row needs one of pred, prediction"),
         ([{"pred": 3}] * 5, "'pred' is a text or a list of texts"),
         ([{"pred": ["a", "b"]}] + [{"pred": "a"}] * 4, "between 1 and 2 samples"),
     ],
