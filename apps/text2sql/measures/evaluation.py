@@ -72,9 +72,16 @@ class Item:
         return math.nan if self.gold_rows == 0 else self.right()
 
     def mean(self, name: str) -> float:
-        """Mean of `soft_f1`, `exact` or `efficiency` over the samples; NaN where it was not measured or judged."""
-        values = getattr(self, name)
-        return math.nan if not values or math.isnan(self.right()) else sum(values) / len(values)
+        """Mean of `soft_f1`, `exact` or `efficiency` over the judged samples; NaN where it was not measured."""
+        return self._over_judged(getattr(self, name) or [])
+
+    def failing(self, name: str) -> float:
+        """Share of the judged samples with an error class; NaN where none can be judged."""
+        return self._over_judged([float(name in names) for names in self.errors])
+
+    def _over_judged(self, values: Sequence[float]) -> float:
+        judged = [v for v, verdict in zip(values, self.verdicts["strict"], strict=False) if verdict not in UNJUDGED]
+        return sum(judged) / len(judged) if judged else math.nan
 
 
 @dataclass
@@ -148,7 +155,7 @@ class Evaluation:
         """Share of all judged questions that fail in each respect; one failure may have several."""
         present = {name for item in self.items for names in item.errors for name in names}
         return {
-            name: summary(self.items, lambda item, name=name: failing(item, name))  # type: ignore[misc]
+            name: summary(self.items, lambda item, name=name: item.failing(name))  # type: ignore[misc]
             for name in CLASSES
             if name in present
         }
@@ -205,13 +212,6 @@ def voted(item: Item, k: str) -> float:
     """Whether the vote of `k` samples is right; NaN where it cannot be judged."""
     found = item.majority.get(k)
     return math.nan if found is None else float(found)
-
-
-def failing(item: Item, name: str) -> float:
-    """Share of an item's samples with an error class; NaN where the item cannot be judged."""
-    if math.isnan(item.right()):
-        return math.nan
-    return sum(name in names for names in item.errors) / len(item.predictions)
 
 
 def aligned(first: Evaluation, second: Evaluation) -> tuple[list[Item], list[Item]]:

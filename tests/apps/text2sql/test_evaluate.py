@@ -4,6 +4,7 @@ import json
 import math
 import random
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -239,6 +240,16 @@ def test_a_model_is_asked_with_prompts_and_its_answers_are_extracted(
         e.question in p[-1]["content"] and e.sql not in p[-1]["content"] for e, p in zip(examples, asked, strict=True)
     )
     assert judge.preset == "strict"
+
+
+def test_an_ambiguous_sample_counts_in_no_figure() -> None:
+    verdicts = {"strict": ["correct", "wrong", "ambiguous", "ambiguous"]}
+    item = Item("1", "q", "en", "d", "easy", "", "s", ["s"] * 4, verdicts, [""] * 4, 1, [1.0, 0.5, 0.0, 0.0])
+    item.errors = [[], ["join"], [], []]
+    assert (item.right(), item.mean("soft_f1"), item.failing("join")) == (0.5, 0.75, 0.5)
+    unjudged = replace(item, verdicts={"strict": ["ambiguous"] * 4})
+    assert math.isnan(unjudged.mean("soft_f1"))
+    assert math.isnan(unjudged.failing("join"))
 
 
 def test_an_ambiguous_answer_is_left_out(tmp_path: Path, judge: Judge) -> None:
