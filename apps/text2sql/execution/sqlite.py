@@ -63,7 +63,7 @@ class SqliteDatabase:
         self._folder: str | None = None
         try:
             self._connection = self._open(reverse)
-        except (sqlite3.Error, UnicodeDecodeError) as error:
+        except (OSError, sqlite3.Error, UnicodeDecodeError) as error:
             raise DataError(f"SQLite cannot open this: {error}", path=path) from error
         self._names: frozenset[str] | None = None
         self._backwards: SqliteDatabase | None = None

@@ -91,6 +91,8 @@ def first_select(tree: exp.Expr) -> tuple[exp.Select, bool]:
     """The leftmost SELECT of a query, and whether another query is combined with it."""
     combined = False
     while not isinstance(tree, exp.Select):
+        if isinstance(tree, exp.Values):
+            return exp.Select(), combined
         if isinstance(tree, exp.SetOperation):
             combined = True
         tree = tree.this

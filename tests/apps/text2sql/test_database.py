@@ -63,6 +63,18 @@ def test_a_wal_database_is_read_without_side_files(tmp_path: Path) -> None:
     assert snapshot(tmp_path) == before
 
 
+def test_a_wal_that_vanishes_is_an_error_with_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = build(tmp_path / "w.sqlite")
+    (tmp_path / "w.sqlite-wal").write_bytes(b"x")
+
+    def vanished(source: Path, target: Path) -> None:
+        raise FileNotFoundError(source)
+
+    monkeypatch.setattr(shutil, "copyfile", vanished)
+    with pytest.raises(DataError, match=r"w\.sqlite.*cannot open"):
+        open_database(path)
+
+
 def test_a_live_wal_is_seen_and_left_alone(tmp_path: Path) -> None:
     path = build(tmp_path / "w.sqlite", SCRIPT + "PRAGMA journal_mode = wal;")
     writer = sqlite3.connect(path)

@@ -27,6 +27,7 @@ from tests.apps.text2sql import spider_script
         ("SELECT name, x FROM a WHERE x > (SELECT avg(x) FROM a) AND y = 1", "extra"),
         ("SELECT a.n FROM a JOIN b ON a.i = b.i JOIN c ON c.i = b.i WHERE c.x = 1 GROUP BY a.n LIMIT 2", "extra"),
         ("WITH t AS (SELECT 1 AS x) SELECT x FROM t", "easy"),
+        ("(VALUES (1))", "easy"),
         ("not a query", ""),
     ],
 )
