@@ -100,7 +100,7 @@ class Workbench:
 
     def rows_of(self, database: str, table: str) -> Execution:
         """The first rows of a table, read in a worker."""
-        query = f"SELECT * FROM {quoted_always(table)} LIMIT {SAMPLE_ROWS}"
+        query = f"SELECT * FROM {quoted_always(table, self.schema(database).dialect)} LIMIT {SAMPLE_ROWS}"
         with self._lock:
             return self.judge.execute(database, [query])[0]
 

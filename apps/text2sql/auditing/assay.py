@@ -141,9 +141,8 @@ def _values(path: str, _modified: int, most: int) -> Values:
         found: dict[tuple[str, str], list[str]] = {}
         for table in database.schema().tables:
             for column in table.columns:
-                result = database.run(
-                    f"SELECT DISTINCT {quoted_always(column.name)} FROM {quoted_always(table.name)} LIMIT {most}"
-                )
+                name, source = (quoted_always(word, database.dialect) for word in (column.name, table.name))
+                result = database.run(f"SELECT DISTINCT {name} FROM {source} LIMIT {most}")
                 texts = [row[0] for row in result.rows if isinstance(row[0], str) and len(row[0]) <= 60]
                 if texts:
                     found[(table.name.lower(), column.name.lower())] = texts

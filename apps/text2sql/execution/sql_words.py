@@ -7,9 +7,10 @@ def _words(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
-def quoted_always(name: str) -> str:
-    """A name in double quotes, since a schema may use keywords as names."""
-    return '"' + name.replace('"', '""') + '"'
+def quoted_always(name: str, dialect: str = "sqlite") -> str:
+    """A name in quotes, since a schema may use keywords as names; MySQL reads double quotes as text."""
+    mark = "`" if dialect == "mysql" else '"'
+    return mark + name.replace(mark, mark * 2) + mark
 
 
 QUERY_STARTS = _words("select with values")

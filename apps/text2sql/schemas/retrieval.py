@@ -32,6 +32,7 @@ THRESHOLD = 0.6
 SHORT = 3
 
 _WORD = re.compile(r"\w+")
+_DECIMAL = re.compile(r"\b\d+(?:\.\d+)+\b")
 #: Scripts written without spaces have no whole words to compare.
 _UNSPACED = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]")
 
@@ -88,7 +89,7 @@ class ValueIndex:
         for gram in trigrams(text):
             for number in self._postings.get(gram, ()):
                 found[number] += self._idf[gram]
-        words, spelled = set(_WORD.findall(text)), set(_WORD.findall(question))
+        words, spelled = set(_WORD.findall(text)) | set(_DECIMAL.findall(text)), set(_WORD.findall(question))
         ranked = []
         for number, weight in found.items():
             share = weight / self._weights[number]
@@ -171,7 +172,7 @@ def may_hold_text(column: Column) -> bool:
 
 def distinct_values(database: Database, table: str, column: str, limit: int) -> Sequence[object]:
     """Up to `limit` distinct values in the table's order; of the first rows only, where the whole takes too long."""
-    name, source = quoted_always(column), quoted_always(table)
+    name, source = (quoted_always(word, database.dialect) for word in (column, table))
     whole = f"SELECT DISTINCT {name} FROM {source} WHERE {name} IS NOT NULL LIMIT {limit}"
     part = (
         f"SELECT DISTINCT {name} FROM (SELECT {name} FROM {source} LIMIT {4 * limit}) AS part WHERE {name} IS NOT NULL"

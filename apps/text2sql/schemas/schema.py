@@ -6,7 +6,8 @@ The dataclasses themselves (`Schema`, `Table`, `Column`, `ForeignKey`) belong to
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 from apps.text2sql.execution.sql_words import quoted_always
@@ -91,18 +92,19 @@ def compact(schema: Schema) -> str:
     """
     targets = {(key.table.lower(), key.column.lower()): key for key in schema.foreign_keys}
     keys = {(t.name.lower(), c.name.lower()) for t in schema.tables for c in t.columns if c.primary_key}
+    spell = partial(quoted, dialect=schema.dialect)
     lines = []
     for table in schema.tables:
         words = []
         for column in table.columns:
-            word = quoted(column.name)
+            word = spell(column.name)
             key = targets.get((table.name.lower(), column.name.lower()))
             if key is not None:
-                word += f">{quoted(key.ref_table)}"
+                word += f">{spell(key.ref_table)}"
                 if (key.ref_table.lower(), key.ref_column.lower()) not in keys:
-                    word += f".{quoted(key.ref_column)}"
+                    word += f".{spell(key.ref_column)}"
             words.append(word)
-        lines.append(f"{quoted(table.name)}: {' '.join(words)}")
+        lines.append(f"{spell(table.name)}: {' '.join(words)}")
     return "\n".join(lines)
 
 
@@ -112,31 +114,32 @@ def ddl(schema: Schema, values: Values | None = None) -> str:
 
 
 def _create(table: Table, schema: Schema, values: Values) -> str:
+    spell = partial(quoted, dialect=schema.dialect)
     parts = [
-        (_definition(column, table), _remark(column, values.get((table.name, column.name), ())))
+        (_definition(column, table, spell), _remark(column, values.get((table.name, column.name), ())))
         for column in table.columns
     ]
     keys = [column for column in table.columns if column.primary_key]
     if len(keys) > 1:
-        parts.append((f"PRIMARY KEY ({', '.join(quoted(column.name) for column in keys)})", ""))
+        parts.append((f"PRIMARY KEY ({', '.join(spell(column.name) for column in keys)})", ""))
     for key in schema.foreign_keys:
         if key.table.lower() == table.name.lower():
-            target = f"{quoted(key.ref_table)} ({quoted(key.ref_column)})"
-            parts.append((f"FOREIGN KEY ({quoted(key.column)}) REFERENCES {target}", ""))
+            target = f"{spell(key.ref_table)} ({spell(key.ref_column)})"
+            parts.append((f"FOREIGN KEY ({spell(key.column)}) REFERENCES {target}", ""))
     last = len(parts) - 1
     lines = [
         f"  {text}{'' if place == last else ','}{f' -- {remark}' if remark else ''}"
         for place, (text, remark) in enumerate(parts)
     ]
-    head = f"CREATE TABLE {quoted(table.name)} ({f' -- {_line(table.description)}' if table.description else ''}"
+    head = f"CREATE TABLE {spell(table.name)} ({f' -- {_line(table.description)}' if table.description else ''}"
     return "\n".join([head, *lines, ");"])
 
 
-def _definition(column: Column, table: Table) -> str:
+def _definition(column: Column, table: Table, spell: Callable[[str], str]) -> str:
     alone = column.primary_key and sum(other.primary_key for other in table.columns) == 1
     kind = f" {column.type}" if column.type else ""
     constraint = " PRIMARY KEY" if alone else " NOT NULL" if column.not_null else ""
-    return f"{quoted(column.name)}{kind}{constraint}"
+    return f"{spell(column.name)}{kind}{constraint}"
 
 
 def _remark(column: Column, values: Sequence[object]) -> str:
@@ -173,10 +176,10 @@ def _bracket(column: Column, values: Sequence[object]) -> str:
     return f"({', '.join(parts)})"
 
 
-def quoted(name: str) -> str:
-    """An identifier as SQL reads it: in double quotes where it is no plain word, or a reserved one."""
+def quoted(name: str, dialect: str) -> str:
+    """An identifier as SQL reads it: in quotes where it is no plain word, or a reserved one."""
     plain = _PLAIN.fullmatch(name) and name.lower() not in RESERVED
-    return name if plain else quoted_always(name)
+    return name if plain else quoted_always(name, dialect)
 
 
 def show(value: object, quote: str = "'") -> str:

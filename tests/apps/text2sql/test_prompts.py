@@ -2,18 +2,20 @@ from __future__ import annotations
 
 import sqlite3
 import time
+from dataclasses import replace
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 from sqlglot import exp
 
 from apps.text2sql.data import Example, load_examples
 from apps.text2sql.data_config import DataConfig, PromptConfig
-from apps.text2sql.execution.database import Column, ForeignKey, Schema, Table
+from apps.text2sql.execution.database import Column, Execution, ForeignKey, Schema, Table
 from apps.text2sql.execution.statement import extract_sql, parse_query
 from apps.text2sql.parts.partial import is_well_formed
 from apps.text2sql.prompts import messages, target
-from apps.text2sql.schemas.retrieval import value_index
+from apps.text2sql.schemas.retrieval import ValueIndex, distinct_values, value_index
 from apps.text2sql.schemas.schema import compact, ddl, mschema
 from apps.text2sql.schemas.schema_cache import database_view
 from tests.apps.text2sql.data_folders import bird_folder, write_database
@@ -188,6 +190,26 @@ def test_short_values_count_as_whole_words_only(tmp_path: Path) -> None:
     index = value_index(write_database(tmp_path / "p.sqlite", script))
     assert index.search("How many females in 1200?") == []
     assert {hit.value for hit in index.search("sex F and code 12")} == {"F", "12"}
+
+
+def test_a_decimal_is_a_whole_word() -> None:
+    index = ValueIndex([("p", "grade", "3.5"), ("p", "grade", "3")])
+    assert index.search("Who was graded 3.5?")[0].value == "3.5"
+    assert index.search("Who was graded 13.5?") == []
+
+
+def test_mysql_reads_names_in_backquotes() -> None:
+    class Recorder:
+        dialect = "mysql"
+        asked: ClassVar[list[str]] = []
+
+        def run(self, sql: str) -> Execution:
+            self.asked.append(parse_query(sql, "mysql").tree.sql("mysql"))
+            return Execution("ok")
+
+    distinct_values(Recorder(), "order", "home town", 3)  # type: ignore[arg-type]
+    assert Recorder.asked == ["SELECT DISTINCT `home town` FROM `order` WHERE NOT `home town` IS NULL LIMIT 3"]
+    assert compact(replace(ODD, dialect="mysql")).splitlines()[0] == '`order`: id `Home Town` `say "hi"`'
 
 
 def test_most_values_that_spiders_questions_name_are_shown_and_fast(shared: Path) -> None:
