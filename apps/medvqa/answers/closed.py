@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from string import ascii_uppercase
 
 from apps.medvqa.answers.meaning import Atom, Meaning
 from apps.medvqa.answers.relations import agreement_of, relation
@@ -23,9 +24,10 @@ _HEAD = re.compile(
     re.IGNORECASE,
 )
 _OR = re.compile(r"\bor\b", re.IGNORECASE)
+_FIRST_LETTERS = frozenset(ascii_uppercase) - {"I"}
 _OPTION = re.compile(r"(?:^|[\s(\[,;])\(?([A-H])\s?[):.]\s*", re.MULTILINE)
-_LETTER = re.compile(r"^\W*(?:option|choice|answer)?\s*\(?([A-Ha-h])(?:[\s).:,-]|$)", re.IGNORECASE)
-_ONLY_LETTER = re.compile(r"^\W*(?:option|choice|answer)?\s*\(?([A-Ha-h])\W*$", re.IGNORECASE)
+_LETTER = re.compile(r"^\W*(?:option|choice|answer)?\s*\(?([A-Za-z])(?:[\s).:,-]|$)", re.IGNORECASE)
+_ONLY_LETTER = re.compile(r"^\W*(?:option|choice|answer)?\s*\(?([A-Za-z])\W*$", re.IGNORECASE)
 
 
 def asks_yes_or_no(question: str) -> bool:
@@ -94,11 +96,12 @@ def picked(text: str, choices: dict[str, str]) -> set[str]:
     if (
         leading
         and leading.group(1).upper() in choices
-        and (leading.group(1).isupper() or re.match(r"^\W*\w\s*[).:]", text))
+        # "I see a mass" names no option.
+        and (leading.group(1) in _FIRST_LETTERS or re.match(r"^\W*\w\s*[).:]", text))
     ):
         letters.add(leading.group(1).upper())
         rest = text[leading.end() :]
-    for match in re.finditer(r"\b([A-H])\b(?=\s*(?:and|or|,|/|$))", rest):
+    for match in re.finditer(r"\b([A-HJ-Z])\b(?=\s*(?:and|or|,|/|$))", rest):
         if match.group(1) in choices:
             letters.add(match.group(1))
     return letters

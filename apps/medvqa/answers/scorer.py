@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
+from string import ascii_uppercase
 
 from apps.medvqa.answers.beyond import CERTAINTY, contradictory
 from apps.medvqa.answers.closed import (
@@ -127,7 +128,7 @@ class AnswerScorer:
         return replace(best, score=best.score * found.weight, answer=found.text, reason=reason, parts=parts)
 
     def _one(self, text: str, reference: str, question: str, choices: Sequence[str]) -> AnswerScore:
-        listed = dict(zip("ABCDEFGH", choices, strict=False)) if choices else options(question)
+        listed = dict(zip(ascii_uppercase, choices, strict=False)) if choices else options(question)
         if listed:
             chosen = self._choice(text, reference, listed)
             if chosen is not None:
@@ -184,7 +185,7 @@ class AnswerScorer:
         exact = {letter for letter, option in listed.items() if _plain(option) == _plain(text)}
         if exact:
             return exact
-        bare = re.sub(r"^\W*(?:option|choice|answer)?\s*\(?[A-H]\s*[).:,-]?\s*", "", text) if letters else text
+        bare = re.sub(r"^\W*(?:option|choice|answer)?\s*\(?[A-Z]\s*[).:,-]?\s*", "", text) if letters else text
         if letters and not _has_content(bare):
             return letters
         said = self._meaning(bare, frozenset())

@@ -160,7 +160,7 @@ def _read_han(text: str) -> str:
 
 def _letters(text: str, texts: Sequence[str]) -> set[str]:
     """Letters of choices that a text names as such."""
-    known = f"[{LETTERS[0]}-{LETTERS[len(texts) - 1]}]"
+    known = f"[{LETTERS[: len(texts)]}]"
     body = text[_OPENING.match(text).end() :]  # type: ignore[union-attr]
     one = rf"\(?({known})\)?"
     if re.fullmatch(rf"(?:both\s+)?{one}(?:\s*(?:,|/|&|\band\b|\bor\b)\s*{one})+\W*", body, re.IGNORECASE):

@@ -378,3 +378,13 @@ def test_another_part_of_the_right_organ_is_not_right() -> None:
     found = score_answer("gallbladder neck", "gallbladder body", "Where are the gallstones?")
     assert found.score <= 0.5
     assert found.veto in ("part", "place")
+
+
+@pytest.mark.parametrize(
+    ("answer", "right"), [("J", True), ("J. pancreas", True), ("C", False), ("I see a liver", False)]
+)
+def test_ten_choices_have_ten_letters(answer: str, right: bool) -> None:
+    organs = ("liver", "lung", "spleen", "kidney", "heart", "brain", "bone", "skin", "stomach", "pancreas")
+    scored = AnswerScorer().score(answer, "pancreas", "Which organ is this?", organs)
+    assert scored.score == float(right)
+    assert scored.reason == ("the right option" if right else "another option")

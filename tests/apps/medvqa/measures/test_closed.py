@@ -9,6 +9,12 @@ from apps.medvqa.measures.closed import VERDICTS, judge_closed, read_choice, rea
 ORGANS = ("liver", "lung", "left lung", "a nodule")
 
 
+def test_more_choices_than_letters() -> None:
+    many = [f"stage {number}" for number in range(30)]
+    assert judge_closed("B", [many[1]], many).verdict == "right"
+    assert judge_closed("stage 29", [many[29]], many).verdict == "right"
+
+
 @pytest.mark.parametrize(
     ("answer", "said"),
     [
