@@ -10,7 +10,7 @@ from typing import Any
 from apps.medvqa.measures.evaluation import NAMES, SLICES, Evaluation, Item, aligned
 from common import ui
 from common.report import Report
-from common.stats import Interval, PairedTest, mcnemar, paired_bootstrap
+from common.stats import Interval, PairedTest, bootstrap, mcnemar, paired_bootstrap
 
 _SHOWN_FAILURES = 40
 _COLUMNS = ("measure", "% [95 % interval]", "questions")
@@ -64,16 +64,9 @@ def robustness_rows(evaluation: Evaluation) -> list[tuple[Any, ...]]:
                 continue
             before, after, groups = zip(*pairs, strict=True)
             test = paired_bootstrap(list(before), list(after), groups=list(groups))
-            shown = (
-                evaluation.metric(metric, _having(evaluation.items, metric)),
-                evaluation.metric(metric, _having(items, metric)),
-            )
-            rows.append((name, NAMES[metric], text(shown[0]), text(shown[1]), text(test.difference), len(pairs)))
+            shown = [text(bootstrap(list(values), groups=list(groups))) for values in (before, after)]
+            rows.append((name, NAMES[metric], *shown, text(test.difference), len(pairs)))
     return rows
-
-
-def _having(items: list[Item], metric: str) -> list[Item]:
-    return [item for item in items if not math.isnan(item.score(metric))]
 
 
 def _pairs(first: list[Item], second: list[Item], metric: str) -> list[tuple[float, float, str]]:

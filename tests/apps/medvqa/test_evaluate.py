@@ -122,6 +122,18 @@ def test_robustness_pairs_the_same_questions():
     assert sum(row[-1] for row in rows) == len(EXAMPLES)
 
 
+def test_robustness_compares_no_other_questions():
+    """Where only some questions can be asked otherwise, "as asked" is of those."""
+    found = evaluate_predictions(EXAMPLES, [one.answer for one in EXAMPLES], CONFIG)
+    found.robustness["blank"] = [item for item in found.items if item.kind == "closed"][:10]
+    for item in found.items:
+        if item.id not in {one.id for one in found.robustness["blank"]}:
+            item.scores["closed"] = 0.0
+    (row,) = robustness_rows(found)
+    assert row[2] == row[3]
+    assert row[-1] == 10
+
+
 def test_as_many_answers_as_questions():
     with pytest.raises(UsageError, match="2 answers for 120 questions"):
         evaluate_predictions(EXAMPLES, ["a", "b"], CONFIG)
