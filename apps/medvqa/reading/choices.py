@@ -93,7 +93,7 @@ def read_omni_med_vqa(path: Path, split: str, config: DataConfig) -> Reading:
                 continue
             id = row.text("questionid", "id") or f"{file.stem}-{number}"
             choices = _choices(row, "option")
-            answer = _right(reading, row, choices, id, where)
+            answer = _right(reading, row, choices, id, where, lettered=False)
             if answer is None:
                 continue
             picture = reading.picture(row.get("imagepath") or row.get("image"))
@@ -137,15 +137,27 @@ def _unmarked(text: str, letter: str) -> str:
     return text[mark.end() :].strip() if mark and mark.group(1) == letter else text
 
 
-def _right(reading: Reading, row: Fields, choices: tuple[str, ...], id: str, where: str) -> str | None:
-    """The right choice; None where there is none, which is a problem of its own. Empty where it is hidden."""
+def _right(
+    reading: Reading, row: Fields, choices: tuple[str, ...], id: str, where: str, lettered: bool = True
+) -> str | None:
+    """The right choice; None where there is none, which is a problem of its own. Empty where it is hidden.
+
+    Args:
+        reading: takes the problems.
+        row: of the table.
+        choices: texts, in order.
+        id: of the row.
+        where: file and row.
+        lettered: an answer of one letter is a choice's letter also where a choice reads so.
+    """
     text, label = row.text("answer", "anwser", "gtanswer"), row.text("answerlabel").upper()
     if len(choices) < 2 or not all(choices):
         reading.note(id, "bad_choice", f"of the choices {list(choices)} one is empty or there are too few", where)
         return None
-    named = _at(_MARK.sub(r"\1", label)[:1] or (text if len(text) == 1 else ""), choices)
     said = _MARK.sub("", text) if _MARK.match(text) else text
     same = next((choice for choice in choices if normalise(choice) in (normalise(text), normalise(said))), "")
+    letter = text if len(text) == 1 and (lettered or not same) else ""
+    named = _at(_MARK.sub(r"\1", label)[:1] or letter, choices)
     if named and text and len(text) > 1 and same != named:
         reason = f"the letter {label} means {named!r}, the answer says {text!r}; the letter counts"
         reading.note(id, "answer_differs", reason, where)

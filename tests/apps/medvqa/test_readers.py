@@ -515,6 +515,12 @@ def test_omni_med_vqa(tmp_path: Path) -> None:
     assert first.tags == {"data_set": "ACRIMA", "access": "Open-access", "question_type": "Modality Recognition"}
 
 
+def test_omni_med_vqa_options_that_are_letters(tmp_path: Path) -> None:
+    write(tmp_path / "some.json", [omni_row("a", "1.png", "B", "A", "C", "B")])
+    picture(tmp_path / "1.png")
+    assert by_id(read(tmp_path / "some.json", "omni_med_vqa"))["a"].answer == "B"
+
+
 def test_omni_med_vqa_answer_that_is_no_option(tmp_path: Path) -> None:
     rows = [omni_row("a", "1.png", "MRI", "CT", "MRI"), omni_row("b", "1.png", "PET", "CT", "MRI")]
     write(tmp_path / "some.json", rows)
