@@ -14,11 +14,11 @@ from apps.medvqa.data import Example
 from apps.medvqa.pocket import LABEL, draw, examples, is_right, load_pocket, rephrase, study_of
 from apps.medvqa.pocket.catalogue import HELD_OUT, KINDS, ORGANS, is_held
 from apps.medvqa.pocket.phrasings import PHRASINGS
-from apps.medvqa.pocket.priors import blind_accuracy
 from apps.medvqa.pocket.world import SPLITS
 from apps.medvqa.reading.vocabulary import MODALITIES, QUESTION_TYPES
 from apps.medvqa.reading.vocabulary import ORGANS as REGIONS
 from common.errors import UsageError
+from tests.apps.medvqa.pocket.priors import blind_accuracy
 
 WORD = re.compile(r"[a-z]+|\d+")
 
