@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import csv
 import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
 from apps.captioning.reading.annotations import only_file
-from apps.captioning.reading.records import Record, unique
+from apps.captioning.reading.records import Record, unique, unquoted
 from common.errors import DataError
 from common.files import text_lines
 
@@ -137,14 +136,9 @@ def _bars(line: str) -> tuple[str, str, str] | None:
 def _commas(line: str) -> tuple[str, str, str] | None:
     # Captions hold commas and are not always quoted: whatever follows the name is the caption.
     name, _, caption = line.partition(",")
-    return (name.strip(), "", _unquoted(caption)) if "," in line and name.strip() else None
+    return (name.strip(), "", unquoted(caption)) if "," in line and name.strip() else None
 
 
 def _numbered_commas(line: str) -> tuple[str, str, str] | None:
     name, number, caption = (*line.split(",", 2), "", "")[:3]
-    return (name.strip(), number.strip(), _unquoted(caption)) if number.strip().isdigit() and name.strip() else None
-
-
-def _unquoted(caption: str) -> str:
-    fields = next(csv.reader([caption]), [""]) if caption.startswith('"') else []
-    return fields[0] if len(fields) == 1 else caption
+    return (name.strip(), number.strip(), unquoted(caption)) if number.strip().isdigit() and name.strip() else None

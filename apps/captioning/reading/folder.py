@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path, PurePath
 from typing import Any
 
-from apps.captioning.reading.records import PICTURE_SUFFIXES, Record, unique
+from apps.captioning.reading.records import PICTURE_SUFFIXES, Record, unique, unquoted
 from common.errors import DataError
 from common.files import read_jsonl, text_lines
 
@@ -153,7 +153,7 @@ def _table_rows(file: Path) -> list[tuple[int, str, tuple[str, ...]]]:
             continue
         # Flickr's `name.jpg#0` is taken too.
         stem, _, count = name.rpartition("#")
-        rows.append((number, stem if stem and count.isdigit() else name, (caption.strip().strip('"'),)))
+        rows.append((number, stem if stem and count.isdigit() else name, (unquoted(caption),)))
     return rows
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +31,7 @@ _USUAL_FOLDERS = (
     *("Flicker8k_Dataset", "Flickr8k_Dataset", "Flickr8k_Dataset/Flicker8k_Dataset"),
 )
 _NAMED = 5
+_QUOTED = re.compile(r'"(?:[^"]|"")*"')
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,12 @@ class Record:
     def plain_captions(self) -> tuple[str, ...]:
         """The captions, each one line (see `plain`), without empty ones."""
         return tuple(caption for caption in map(plain, self.captions) if caption)
+
+
+def unquoted(cell: str) -> str:
+    """A cell of a table without the quotes around the whole of it; quotes inside a caption stay."""
+    cell = cell.strip()
+    return cell[1:-1].replace('""', '"') if _QUOTED.fullmatch(cell) else cell
 
 
 def unique(records: list[Record], file: Path) -> list[Record]:

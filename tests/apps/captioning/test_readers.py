@@ -295,6 +295,20 @@ def test_texts_of_a_folder(tmp_path: Path, name: str, content: str) -> None:
     assert [example.captions for example in pictures(tmp_path, "folder")] == [("One dog.", "Two dogs."), ()]
 
 
+@pytest.mark.parametrize(
+    ("line", "caption"),
+    [
+        ('a.jpg,"One dog, ""Rex""."', 'One dog, "Rex".'),
+        ('a.jpg\tA sign says "stop"', 'A sign says "stop"'),
+        ('a.jpg\t"Stop" and "go"', '"Stop" and "go"'),
+    ],
+)
+def test_only_the_quotes_of_a_cell_go(tmp_path: Path, line: str, caption: str) -> None:
+    picture(tmp_path / "a.jpg")
+    write(tmp_path / "captions.txt", f"{line}\n")
+    assert [example.captions for example in pictures(tmp_path, "folder")] == [(caption,)]
+
+
 def test_names_that_differ_in_their_ending_only(tmp_path: Path) -> None:
     picture(tmp_path / "a.jpg")
     picture(tmp_path / "a.png")
