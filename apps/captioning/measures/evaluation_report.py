@@ -38,7 +38,7 @@ def print_tables(measurement: Measurement, other: Measurement | None = None) -> 
     if lacking:
         ui.table("Not measured", ("measure", "why"), lacking)
     if other is not None:
-        headers = ("measure", "difference [95 % interval]", "p", "better here", "better there")
+        headers = ("measure", "difference [95 % interval]", "p", "higher here", "higher there")
         ui.table("This against the other, on the pictures both have", headers, _test_rows(other, measurement))
 
 
@@ -75,7 +75,7 @@ def write_report(
         report.section("Not measured").table(("measure", "why"), lacking)
     if other is not None:
         report.section("Paired test").table(
-            ("measure", "difference [95 % interval]", "p", "better here", "better there"),
+            ("measure", "difference [95 % interval]", "p", "higher here", "higher there"),
             _test_rows(other, measurement),
             f"Against {other.settings.get('source', 'the other captions')}; paired bootstrap over pictures.",
         )

@@ -32,7 +32,7 @@ def print_tables(evaluation: Evaluation, other: Evaluation | None = None) -> Non
     if other is not None:
         ui.table(
             "This against the other, on the questions both have",
-            ("measure", "difference, points [95 % interval]", "p", "only this right", "only the other"),
+            ("measure", "difference, points [95 % interval]", "p", "better here", "better there"),
             [
                 (name, text(test.difference), test.p, test.n01, test.n10)
                 for name, test in paired_tests(other, evaluation).items()
@@ -136,7 +136,7 @@ def write_report(evaluation: Evaluation, path: Path, other: Evaluation | None = 
 def _add_comparison(report: Any, other: Evaluation, evaluation: Evaluation) -> None:
     tests = paired_tests(other, evaluation)
     report.section("Paired test").table(
-        ("measure", "difference, points [95 % interval]", "p", "only this right", "only the other right"),
+        ("measure", "difference, points [95 % interval]", "p", "better here", "better there"),
         [(name, text(test.difference), test.p, test.n01, test.n10) for name, test in tests.items()],
         f"Against {other.settings.get('source', 'the other evaluation')}; exact McNemar test for right or wrong, "
         "paired bootstrap otherwise; translations of one question count as one.",
