@@ -209,7 +209,8 @@ def _wanted(
 def _kept_or_made(wanted: Wanted, app: str, folder: Path, fresh: bool, quiet: bool) -> Part:
     """What an earlier, interrupted call found of an application, or what is found now; kept where it did not fail."""
     file, settings = folder / f"{app}.json", wanted.settings(app)
-    if not fresh and file.is_file():
+    # What stands behind the name of somebody's own reward may have changed since.
+    if not (fresh or wanted.own) and file.is_file():
         part = read_part(file)
         if part.settings == settings and not part.failed:
             ui.say(f"{app}: kept from {file}; --fresh assays it anew")

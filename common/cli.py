@@ -10,7 +10,7 @@ import importlib
 import os
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,11 +29,13 @@ class Flag:
         name: `--pairs`, or `question` for a positional argument.
         help: one line.
         settings: handed on to `add_argument`: type, default, choices, action, required, nargs.
+        alone: where it is given no setting may be typed beside it, for it brings them; not of an `explicit` verb.
     """
 
     name: str
     help: str
     settings: dict[str, Any] = field(default_factory=dict)
+    alone: bool = False
 
 
 #: Settings of an option that is a text and may be left out.
@@ -46,7 +48,7 @@ JSON = Flag("--json", "print JSON instead of tables", {"action": "store_true", "
 RESUME = Flag("--resume", "run folder to go on with", {**OPTIONAL, "metavar": "RUN"})
 #: What `train` and `demo` take in every application.
 TRAIN = (
-    RESUME,
+    replace(RESUME, alone=True),
     Flag("--name", "name of the run folder; the date and time where not given", OPTIONAL),
     Flag("--dry_run", "check settings, data and models without training", {"action": "store_true"}),
     JSON,
@@ -156,6 +158,8 @@ class App:
         config, flags = parse(parser, kind or _NoSettings, arguments)
         if verb.explicit:
             flags["given"] = given
+        elif given and any(flag.alone and flags[flag.name.strip("-")] is not None for flag in verb.flags):
+            raise UsageError(f"--resume goes on with the run's own settings; leave out {' '.join(given)}")
         module, function = verb.target.split(":")
         try:
             run = getattr(importlib.import_module(module), function)

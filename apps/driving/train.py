@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -55,6 +54,8 @@ def run_train(
 
     if config.reward.own and config.comparison.recipes:
         raise UsageError("reward.own stands in a recipe's place: leave comparison.recipes empty, or reward.own")
+    if engine is not None and resume is not None:
+        raise UsageError("--resume goes on with the run's own engine; leave out --engine")
     if engine is not None:
         config = replace(config, learn=replace(config.learn, engine=engine))  # type: ignore[arg-type]
     if dry_run:
@@ -82,9 +83,7 @@ def train_one(
     from common.training.sb3.train import train_policy
 
     refuse_overlap(config)
-    folder = resume or Path(config.runs) / (name or f"{datetime.now():%Y%m%d-%H%M%S}")
-    command = command or f"python -m apps.driving train --resume {folder}"
-    run = Run.resume(folder) if resume else Run.create(folder.parent, folder.name, config, config.seed, command)
+    run = Run.open("python -m apps.driving", config, name, resume, command)
     seed_everything(run.seed)
     reward, encode = build_reward(config)
     sees = "images" in reward.needs

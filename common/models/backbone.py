@@ -24,6 +24,7 @@ from common.models.language import (
     load_language_model,
     peft_config,
     prompt_ids,
+    prompt_text,
     save_language_model,
     settled,
 )
@@ -54,9 +55,7 @@ class Answered:
     @property
     def prompt_text(self) -> str:
         """The prompt as one text."""
-        if isinstance(self.prompt, str):
-            return self.prompt
-        return "\n".join(_content(message) for message in self.prompt)
+        return prompt_text(self.prompt)
 
 
 class Backbone(Protocol):
@@ -295,13 +294,6 @@ def _tunable(model: Any, config: BackboneConfig) -> Any:
 
         return get_peft_model(model, peft_config(config.lora))
     return model.requires_grad_(config.tune == "full")
-
-
-def _content(message: Mapping[str, Any]) -> str:
-    content = message.get("content") or ""
-    if isinstance(content, str):
-        return content
-    return "".join(block.get("text", "") for block in content if block.get("type", "text") == "text")
 
 
 def _readable(text: str) -> str:

@@ -26,6 +26,18 @@ logger = logging.getLogger(__name__)
 Prompt = str | Sequence[Mapping[str, Any]]
 
 
+def prompt_text(prompt: Prompt) -> str:
+    """The prompt as one text; a conversation's messages without their roles."""
+    return prompt if isinstance(prompt, str) else "\n".join(_content(message) for message in prompt)
+
+
+def _content(message: Mapping[str, Any]) -> str:
+    content = message.get("content") or ""
+    if isinstance(content, str):
+        return content
+    return "".join(block.get("text", "") for block in content if block.get("type", "text") == "text")
+
+
 class Saved(Protocol):
     """What writes itself into a model's folder, as tokenizers and processors do."""
 

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import get_args
 
-from common.cli import JSON, OPTIONAL, App, Flag, Verb
+from common.cli import JSON, TRAIN, App, Flag, Verb
 from common.rewards.catalogue import Kind
 from common.rewards.trained.config import TrainRewardConfig
 from common.scale.config import ServeConfig
@@ -73,12 +73,7 @@ APP = App(
             "train",
             "a reward from preference pairs, measured on held-out prompts beside length, chance and overlap",
             "common.rewards.trained.train:run_train",
-            (
-                Flag("--resume", "run folder to go on with", {**OPTIONAL, "metavar": "RUN"}),
-                Flag("--name", "name of the run folder; the date and time where not given", OPTIONAL),
-                Flag("--dry_run", "check pairs, split and backbone without training", {"action": "store_true"}),
-                JSON,
-            ),
+            TRAIN,
             (
                 "python -m apps.medvqa pairs --out preferences",
                 f"{RUN} train --pairs preferences/pairs.jsonl",
@@ -86,7 +81,6 @@ APP = App(
                 f"{RUN} train --config configs/rewards/training/qwen2.5-vl-7b.yaml --pairs pairs.jsonl --dry_run",
                 f"{RUN} train --resume runs/rewards/RUN",
             ),
-            explicit=True,
             config=TrainRewardConfig,
             default_config=TRAINING / "pocket.yaml",
         ),

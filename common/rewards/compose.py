@@ -65,7 +65,7 @@ class WeightedSum(Composite):
         """Score every part; see `Reward.score`."""
         outputs = {name: child(**columns) for name, child in self.children.items()}
         # In double precision, so that the sum stays within bounds that were computed so.
-        values = torch.stack([output.values for output in outputs.values()]).double()
+        values = stacked(outputs.values())
         limits = torch.tensor([child.bounds for child in self.children.values()], dtype=torch.float64)
         weights = torch.tensor(list(self.weights.values()), dtype=torch.float64)
         return merge(functional.weighted_sum(values, weights, limits).float(), outputs)
@@ -99,8 +99,7 @@ class Product(Composite):
     def score(self, **columns: Any) -> RewardOutput:
         """Score every factor; see `Reward.score`."""
         outputs = {name: child(**columns) for name, child in self.children.items()}
-        stacked = torch.stack([output.values for output in outputs.values()])
-        return merge(functional.product(stacked.double()).float(), outputs)
+        return merge(functional.product(stacked(outputs.values())).float(), outputs)
 
 
 class Gate(Composite):
@@ -166,6 +165,13 @@ def score_rows(child: Reward, columns: Mapping[str, Any], rows: Sequence[int], s
     parts |= {name: scatter_rows(part, rows, size) for name, part in output.parts.items() if name in parts}
     info = {key: _scatter_texts(texts, rows, size) for key, texts in output.info.items()}
     return RewardOutput(scatter_rows(output.values, rows, size), parts, info)
+
+
+def stacked(outputs: Iterable[RewardOutput]) -> Tensor:
+    """`(K, B)` float64 values; on the CPU where one comes from a GPU's model and another from a rule."""
+    values = [output.values.double() for output in outputs]
+    alike = len({one.device for one in values}) == 1
+    return torch.stack(values if alike else [one.cpu() for one in values])
 
 
 def merge(values: Tensor, outputs: Mapping[str, RewardOutput]) -> RewardOutput:

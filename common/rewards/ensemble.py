@@ -12,7 +12,7 @@ from torch import Tensor
 from common.errors import MissingColumn, RewardError
 from common.rewards import functional
 from common.rewards.base import Reward, RewardOutput, nan_like, row_count, take_rows
-from common.rewards.compose import Composite, by_name, merge
+from common.rewards.compose import Composite, by_name, merge, stacked
 from common.rewards.transforms import Transform
 from common.rewards.transforms import functional as transform_functional
 
@@ -65,10 +65,8 @@ class Ensemble(Composite):
     def score(self, **columns: Any) -> RewardOutput:
         """Ask every member; see `Reward.score`."""
         outputs = {name: child(**columns) for name, child in self.children.items()}
-        stacked = torch.stack([output.values for output in outputs.values()]).double()
-        return merge(
-            transform_functional.ensemble(stacked, self.kappa, self.least).clamp(*self.bounds).float(), outputs
-        )
+        values = transform_functional.ensemble(stacked(outputs.values()), self.kappa, self.least)
+        return merge(values.clamp(*self.bounds).float(), outputs)
 
 
 class MixedGrain(Composite):
@@ -129,7 +127,7 @@ class MixedGrain(Composite):
         items, count = self._items(columns, self.batch_size(columns))
         weights = torch.tensor([1.0, self.item_weight], dtype=torch.float64)
         limits = torch.tensor([child.bounds for child in self.children.values()], dtype=torch.float64)
-        values = functional.weighted_sum(torch.stack([whole.values.double(), items]), weights, limits)
+        values = functional.weighted_sum(torch.stack([whole.values.double().cpu(), items]), weights, limits)
         merged = merge(values.float(), {"whole": whole})
         return RewardOutput(merged.values, {**merged.parts, "items": items.float(), "count": count}, merged.info)
 
@@ -150,7 +148,7 @@ class MixedGrain(Composite):
         if not owners:
             return nan_like(size).double(), torch.zeros(size)
         own = {target: [one for row in columns[source] for one in row] for target, source in self.columns.items()}
-        scored = self.children["item"](**{**take_rows(columns, owners, size), **own}).values.double()
+        scored = self.children["item"](**{**take_rows(columns, owners, size), **own}).values.double().cpu()
         at = torch.tensor(owners)
         known = ~scored.isnan()
         count = torch.zeros(size, dtype=torch.float64).index_add(0, at[known], torch.ones_like(scored[known]))

@@ -12,7 +12,7 @@ from torch import Tensor
 from common.config import nearest
 from common.errors import RewardError
 from common.rewards.base import Reward, RewardOutput, nan_like
-from common.rewards.compose import Composite, by_name, merge, refuse_negative, score_rows
+from common.rewards.compose import Composite, by_name, merge, refuse_negative, score_rows, stacked
 from common.rewards.transforms import functional as transform_functional
 
 
@@ -178,7 +178,7 @@ class SoftGate(Composite):
     def score(self, **columns: Any) -> RewardOutput:
         """Score both; see `Reward.score`."""
         outputs = {name: child(**columns) for name, child in self.children.items()}
-        gate, inner = (output.values.double() for output in outputs.values())
+        gate, inner = stacked(outputs.values())
         opened = transform_functional.soft_gate(inner, gate, self.threshold, self.temperature)
         return merge(opened.float(), outputs)
 

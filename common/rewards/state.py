@@ -52,6 +52,21 @@ class KeepsState:
                 part.synchronise(gather)
 
 
+class _Kept(KeepsState):
+    """The state of a reward's parts, beside the reward itself."""
+
+    def __init__(self, reward: Reward) -> None:
+        self.inner, self.name = reward, reward.name
+
+
+def kept_state(reward: Reward) -> Any:
+    """What a trainer saves, restores and shares: the reward, or what stands for its parts' state; None without any."""
+    paths = [path for path, _ in stateful_parts(reward)]
+    if isinstance(reward, KeepsState) or paths == [""]:
+        return reward
+    return _Kept(reward) if paths else None
+
+
 class StatefulSum(KeepsState, WeightedSum):
     """A `WeightedSum` of which a part has state, so that a trainer finds it; see `with_state`."""
 

@@ -180,7 +180,7 @@ def part_names(reward: Reward) -> list[str]:
 
 def picture_columns(reward: Reward) -> frozenset[str]:
     """Columns in which a reward, or a part of it, takes a text for a picture's path."""
-    named = (vars(one).get("pictures") for one in parts_of(reward))
+    named = (vars(one).get(field) for one in parts_of(reward) for field in ("pictures", "images"))
     return PICTURES | {name for name in named if isinstance(name, str)}
 
 

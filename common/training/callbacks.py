@@ -135,7 +135,7 @@ class RunCallback(TrainerCallback):
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Read the log of the steps done before, so that alarms and bar go on where they stopped."""
-        self._catch_up(state.global_step, kwargs["model"])
+        self._catch_up(state, kwargs["model"])
         for row in self.run.rows(self.stage):
             self._name_gold(row)
             self.monitor.update(row["step"], row)
@@ -163,7 +163,8 @@ class RunCallback(TrainerCallback):
         if self.samples is not None and (_due(step, self.sample_every) or step == 1):
             with undisturbed_rng():
                 rows = self.samples(model)
-            self.run.save_samples(self.stage, step, rows)
+            if state.is_world_process_zero:
+                self.run.save_samples(self.stage, step, rows)
         if _due(step, self.save_every) and step < state.max_steps:
             control.should_save = True
         if self.stop.asked and step < state.max_steps:
@@ -228,14 +229,15 @@ class RunCallback(TrainerCallback):
         if self.reward_state is not None:
             self.snapshot["reward"] = dict(self.reward_state.state_dict())
 
-    def _catch_up(self, step: int, model: Any) -> None:
+    def _catch_up(self, state: Any, model: Any) -> None:
         """Measure what the user did not wait for when the run was stopped at this step."""
-        rows = self.run.rows(self.stage)
+        step, rows = state.global_step, self.run.rows(self.stage)
         if not rows or rows[-1]["step"] != step or any(name.startswith(HELD_OUT) for name in rows[-1]):
             return
         if _due(step, self.eval_every) and self.evaluate is not None:
             self._measure(step, model)
-            self.run.amend(self.stage, step, self.pending)
+            if state.is_world_process_zero:
+                self.run.amend(self.stage, step, self.pending)
 
     def _measure(self, step: int, model: Any) -> None:
         assert self.evaluate is not None

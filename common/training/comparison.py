@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import asdict, dataclass
@@ -77,7 +78,9 @@ def run_all(
             ui.say(f"{recipe}, seed {seed}")
             started = folder / name
             begun = started if (started / "run.json").is_file() else None
-            results[recipe, seed] = train(own, name, begun, f"python -m {app} train --resume {folder}")
+            results[recipe, seed] = train(
+                own, name, begun, f"python -m {app} train --resume {shlex.quote(str(folder))}"
+            )
     return results
 
 

@@ -20,8 +20,9 @@ from common.models.language import (
 )
 from common.pictures import load_any
 from common.rewards.base import Reward
+from common.rewards.state import kept_state
 from common.training.alarms import AlarmMonitor
-from common.training.callbacks import Evaluate, RunCallback, Stateful
+from common.training.callbacks import Evaluate, RunCallback
 from common.training.loop import arguments, common_settings, load, load_final, quiet_libraries, train
 from common.training.recorder import Recorder
 from common.training.run import Run, seed_everything, undisturbed_rng
@@ -90,7 +91,9 @@ def run_grpo(
     sees = _check(model, tokenizer, train_rows, reward, config)
     files: Saved = ProcessorFiles.of(tokenizer, run.stage(STAGE) / "processor") if sees else tokenizer
     seed_everything(run.seed)
-    if not resume:
+    state = kept_state(reward)
+    # A reward that learns from what it sees scores differently the second time, which the check takes for a fault.
+    if not resume and state is None:
         _try_reward(reward, model, tokenizer, train_rows, config)
     functions, weights = to_trl(reward, config.aggregation)
     recorder = Recorder(functions, weights, config.generations, reward.bounds)
@@ -109,7 +112,7 @@ def run_grpo(
         figures=recorder.figures,
         samples=lambda _: recorder.samples(),
         sample_every=config.eval_every or max(1, config.steps // 10),
-        state=reward if isinstance(reward, Stateful) else None,
+        state=state,
         processor=files if sees else None,
     )
     with quiet_libraries():
@@ -164,9 +167,6 @@ def _try_reward(
     """Let `check_reward` try the reward on what the policy says now, two completions for each of a few prompts."""
     from common.rewards.check import check_reward
 
-    # A reward that learns from what it sees scores differently the second time, which the check takes for a fault.
-    if isinstance(reward, Stateful):
-        return
     few = rows.select(range(min(TRIED, len(rows))))
     cells: dict[str, list[Any]] = {name: list(few[name]) for name in few.column_names}
     settings: dict[str, Any] = {"temperature": config.temperature, "n": 2}
@@ -186,6 +186,7 @@ def _try_reward(
     columns: dict[str, Any] = {name: [value for value in values for _ in range(2)] for name, values in cells.items()}
     columns["completion"] = [answer for pair in answers for answer in pair]
     columns["group"] = torch.arange(len(few)).repeat_interleave(2)
+    columns.setdefault("step", 0)
     check_reward(reward, columns)
 
 

@@ -167,7 +167,10 @@ def train(
         callback.progress.close()
     if trainer.state.global_step < trainer.state.max_steps:
         raise Interrupted(_way_on(trainer, run, stage, callback, "stopped"))
-    return _finish(trainer, run, stage, tokenizer)
+    model = _finish(trainer, run, stage, tokenizer)
+    if callback.stop.asked:  # in the last step: another stage would begin
+        raise Interrupted(f"stopped at the end of {stage}; go on with:\n  {run.resume_command}")
+    return model
 
 
 def _restore_weights(model: Any, checkpoint: Path) -> None:

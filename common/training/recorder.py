@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from common.errors import RewardError
+from common.rewards.adapters.trl import text_of
 from common.training.alarms import group_figures
 
 Function = Callable[..., list[float | None]]
@@ -124,11 +125,6 @@ class Recorder:
             "info": {name: values[row] for name, values in self.info.items() if row < len(values)},
             "columns": {name: values[row] for name, values in self.columns.items()},
         }
-
-
-def text_of(completion: Any) -> str:
-    """The text of a completion: itself, or its last message's content."""
-    return completion if isinstance(completion, str) else str(completion[-1]["content"])
 
 
 def _number(value: float | None) -> float:

@@ -23,6 +23,7 @@ from ray.rllib.core.rl_module.apis import ValueFunctionAPI
 from ray.rllib.core.rl_module.rl_module import RLModuleSpec
 from ray.rllib.core.rl_module.torch import TorchRLModule
 from ray.tune.registry import register_env
+from stable_baselines3.common.utils import get_device
 
 from common.errors import TouchstoneError, UsageError
 from common.rewards.adapters.scores import SCORED
@@ -222,7 +223,7 @@ def settings(seed: int, config: ControlConfig, workers: Workers, keys: Sequence[
             disable_env_checking=True,
         )
         .env_runners(num_env_runners=workers.number, num_envs_per_env_runner=1, rollout_fragment_length=ppo.rollout)
-        .learners(num_learners=0, num_gpus_per_learner=1 if config.device.startswith("cuda") else 0)
+        .learners(num_learners=0, num_gpus_per_learner=int(get_device(config.device).type == "cuda"))
         .training(
             lr=rate,
             gamma=config.gamma,

@@ -102,8 +102,8 @@ class Run:
         """
         if resume is not None:
             return cls.resume(resume)
-        folder = Path(config.runs) / (name or f"{datetime.now():%Y%m%d-%H%M%S}")
-        command = command or f"{program} train --resume {folder}"
+        folder = Path(config.runs) / name if name else _unused(Path(config.runs) / f"{datetime.now():%Y%m%d-%H%M%S}")
+        command = command or f"{program} train --resume {shlex.quote(str(folder))}"
         return cls.create(folder.parent, folder.name, config, config.seed, command)
 
     @classmethod

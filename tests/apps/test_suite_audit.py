@@ -76,6 +76,12 @@ def test_every_app_is_assayed_and_the_finished_ones_are_kept(rooms, capsys, tmp_
     assert rooms.asked[6:] == [("driving", ("driving_a", "driving_b"), 3)] * 2
 
 
+def test_a_reward_of_ones_own_is_assayed_anew_for_it_may_have_changed(rooms, capsys):
+    for _ in range(2):
+        run(capsys, "--reward", f"{WRONG}:honest", "--app", "medvqa")
+    assert len(rooms.asked) == 2
+
+
 def test_one_that_breaks_is_told_and_loses_no_other(rooms, capsys, tmp_path):
     rooms.broken = "captioning"
     code, parts = run(capsys, "--apps", "captioning,medvqa")

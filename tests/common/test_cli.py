@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from common.cli import JSON, App, Flag, Verb
+from common.cli import JSON, TRAIN, App, Flag, Verb
 from common.errors import DataError, TouchstoneError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -128,6 +128,19 @@ def test_the_applications_help_imports_nothing_heavy():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_settings_beside_the_run_to_go_on_with_are_refused_not_passed_over(tmp_path, capsys, monkeypatch):
+    seen = []
+    monkeypatch.setattr(sys.modules[__name__], "run_echo", lambda config, resume, **_: seen.append(resume))
+    default = tmp_path / "pocket.yaml"
+    default.write_text("seed: 5\n")
+    app = App("app", "Says words.", Settings, default, (Verb("train", "trains", f"{__name__}:run_echo", TRAIN),))
+    assert app.main(["train", "--resume", "runs/x", "--seed", "7"]) == 2
+    assert "leave out --seed=7" in capsys.readouterr().err
+    for arguments in (["--resume", "runs/x", "--json"], ["--seed", "7"]):
+        assert app.main(["train", *arguments]) == 0
+    assert seen == ["runs/x", None]
 
 
 def test_a_verb_can_ask_what_was_typed(tmp_path, monkeypatch):

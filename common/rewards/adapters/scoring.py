@@ -17,6 +17,7 @@ from common.errors import GraderFailure, RewardError
 from common.rewards.adapters.frames import FrameMemory, stacked_vectors
 from common.rewards.adapters.scores import Scores, Scoring
 from common.rewards.adapters.transitions import Array, Columns, Transition, as_pictures, as_states
+from common.rewards.adapters.trl import reason_of
 from common.rewards.base import Reward, RewardOutput, take_rows
 from common.rewards.state import stateful_parts
 
@@ -261,6 +262,4 @@ def _joined(outputs: Sequence[RewardOutput]) -> RewardOutput:
 
 
 def _reason(output: RewardOutput, row: int) -> str:
-    """The first text that says why a row failed."""
-    keys = [key for key in output.info if key.rsplit(".", 1)[-1] in ("error", "reason") or key.endswith("_error")]
-    return next((output.info[key][row] for key in keys if output.info[key][row]), "the reward is not a number")
+    return reason_of(output, [row]) or "the reward is not a number"

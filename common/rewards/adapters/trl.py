@@ -248,13 +248,15 @@ def groups_of(prompts: Sequence[Any]) -> Tensor:
     if len(sizes) > 1:
         raise RewardError(
             f"groups of {sorted(sizes)} completions in one batch: a group is split across processes. Choose "
-            "per_device_train_batch_size as a multiple of num_generations"
+            "per_device_train_batch_size as a multiple of num_generations; where neighbouring rows ask the same, give "
+            "them a column `group`"
         )
     return torch.tensor(numbers, dtype=torch.long)
 
 
 def _finite(output: RewardOutput) -> RewardOutput:
-    values = output.values.detach()
+    # On the CPU: of the components one may come from a GPU's model and another from a rule.
+    values = output.values.detach().cpu()
     return RewardOutput(torch.where(values.isfinite(), values, math.nan), output.parts, output.info)
 
 

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from common.errors import RewardError, UsageError
+from common.models.language import prompt_text
 from common.rewards import functional
 from common.rewards.base import Reward, RewardOutput
 from common.rewards.judges.answer import visible
@@ -91,7 +92,7 @@ class RenderedLayoutJudge(Reward):
         values, reasons = [math.nan] * size, [""] * size
         requests: dict[int, Request] = {}
         for row, (entry, prompt) in enumerate(zip(columns[self.plan], columns[self.prompt], strict=True)):
-            wanted = visible(prompt)[:1000]
+            wanted = visible(prompt_text(prompt))[:1000]
             found = read_plan(entry, self.tag)
             if not wanted:
                 reasons[row] = "the prompt is empty"

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from common.errors import RewardError
+from common.models.language import prompt_text
 from common.rewards.base import Reward, RewardOutput
 from common.rewards.judges.answer import visible
 from common.rewards.judges.client import Endpoint, JudgeClient, as_data
@@ -103,7 +104,7 @@ class PrincipleJudge(Reward):
         requests: dict[int, list[tuple[str, dict[str, str]]]] = {}
         for number in dict.fromkeys(group):
             rows = [row for row, one in enumerate(group) if one == number]
-            prompts = {columns[self.prompt][row] for row in rows}
+            prompts = {prompt_text(columns[self.prompt][row]) for row in rows}
             if len(prompts) > 1:
                 raise RewardError(f"reward {self.name!r}: the rows of group {number} have {len(prompts)} prompts")
             texts = sorted({said[row] for row in rows if said[row]})

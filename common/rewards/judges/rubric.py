@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from common.errors import RewardError
+from common.models.language import prompt_text
 from common.rewards.base import Reward, RewardOutput
 from common.rewards.judges.answer import visible
 from common.rewards.judges.client import Endpoint, JudgeClient, as_data
@@ -125,7 +126,7 @@ class RubricJudge(Reward):
             elif not response:
                 values[row], reasons[row] = 0.0, EMPTY
             else:
-                asked[row] = self._requests(visible(columns[self.question][row]), response, criteria[row])
+                asked[row] = self._requests(visible(prompt_text(columns[self.question][row])), response, criteria[row])
         answers: Mapping[str, Any] = self.client([one for several in asked.values() for one in several])
         for row, several in asked.items():
             said = [answers[one] for one in several]

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from common.errors import RewardError
+from common.models.language import prompt_text
 from common.rewards.base import Reward, RewardOutput, nan_like
 from common.rewards.text.matching import EMPTY, NO_REFERENCE, references_of
 
@@ -105,7 +106,7 @@ class Likelihood(Reward):
                 values[row], reasons[row] = self.floor, EMPTY
             else:
                 # Replaced one by one: braces of a text are no fields.
-                context = self.template.replace("{prompt}", str(columns[self.prompt][row]))
+                context = self.template.replace("{prompt}", prompt_text(columns[self.prompt][row]))
                 asked += [(row, context.replace("{completion}", text), one) for one in references]
         for start in range(0, len(asked), self.at_once):
             part = asked[start : start + self.at_once]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +23,6 @@ if TYPE_CHECKING:
 STAGE = "reward"
 #: Pairs whose features decide how those of a backbone that is tuned are standardised.
 FIRST = 256
-RUN = "python -m common.rewards train"
 
 
 @dataclass(frozen=True)
@@ -56,7 +54,6 @@ def run_train(
     name: str | None = None,
     dry_run: bool = False,
     json_output: bool = False,
-    given: Sequence[str] = (),
 ) -> int:
     """Fit a head, or a backbone with it, to the pairs of `config.pairs`, measure it on held-out prompts, and save it.
 
@@ -66,7 +63,6 @@ def run_train(
         name: of the run folder; the date and time where not given.
         dry_run: check pairs, split and backbone, and train nothing.
         json_output: print the figures as JSON.
-        given: settings that were typed.
 
     Raises:
         DataError: the pairs cannot be read; names file and row.
@@ -78,8 +74,6 @@ def run_train(
     from common.ui import say, warn
 
     if resume is not None:
-        if given:
-            raise UsageError(f"--resume goes on with the run's own settings; leave out {' '.join(given)}")
         config = load(type(config), Path(resume) / "config.yaml")
     if not config.pairs:
         raise UsageError(
@@ -244,8 +238,7 @@ def _open_run(config: TrainRewardConfig, name: str | None, resume: Path | None, 
     from common.training.run import Run
 
     if resume is None:
-        folder = Path(config.runs) / (name or f"{datetime.now():%Y%m%d-%H%M%S}")
-        run = Run.create(folder.parent, folder.name, config, config.seed, f"{RUN} --resume {folder}")
+        run = Run.open("python -m common.rewards", config, name)
         run.facts["pairs"] = fingerprint
         write_json(run.folder / "run.json", run.facts)
         return run

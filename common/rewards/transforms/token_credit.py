@@ -30,8 +30,7 @@ def contrastive_token_rewards(
 
     Args:
         model: a causal language model of transformers' kind: `model(input_ids=, attention_mask=).logits`. It is used
-        as
-            it is; T-REG freezes it.
+            as it is; T-REG freezes it.
         ids: `(B, T)` long, the completions, padded on the right.
         better: token ids of each row's prompt that asks for a better answer.
         worse: of the one that asks for a worse one.

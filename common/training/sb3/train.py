@@ -83,6 +83,8 @@ def train_policy(
     save_policy(model, config, run.final(stage))
     for checkpoint in run.stage(stage).glob(f"{CHECKPOINT}*"):
         remove_checkpoint(checkpoint)
+    if session.stop.asked:  # in the last update: another run of a comparison would begin
+        raise Interrupted(f"stopped at the end of {stage}; go on with:\n  {run.resume_command}")
     return load_policy(run.final(stage), features, config.device)
 
 

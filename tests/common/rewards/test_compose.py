@@ -5,10 +5,13 @@ import math
 import pytest
 import torch
 from torch import nn
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from common.errors import MissingColumn, RewardError
 from common.rewards.base import Reward, RewardOutput
 from common.rewards.compose import Gate, Product, WeightedSum
+from common.rewards.ensemble import Ensemble
+from common.rewards.routing import SoftGate
 from common.rewards.text import ExactMatch
 from common.rewards.transforms import Affine
 from tests.common.rewards.toy import Column, Differentiable, batch
@@ -18,6 +21,28 @@ NAN = math.nan
 
 def values(reward: Reward, **columns: list[float]) -> list[float]:
     return reward(**batch(**columns)).values.tolist()
+
+
+@pytest.mark.parametrize("make", [WeightedSum, Product, Ensemble, SoftGate])
+def test_a_part_on_a_gpu_and_one_on_the_cpu_go_together(make: type[Reward]) -> None:
+    class On(Reward):
+        def __init__(self, device: str) -> None:
+            self.device, self.name = device, device
+
+        def score(self, **columns: object) -> RewardOutput:
+            return RewardOutput(torch.full((self.batch_size(columns),), 0.5, device=self.device))
+
+    for pair in ((On("cuda"), On("cpu")), (On("cpu"), On("cuda"))):
+        both: Reward
+        if make is WeightedSum:
+            both = WeightedSum([(one, 0.5) for one in pair])
+        elif make is SoftGate:
+            both = SoftGate(*pair, 0.5)
+        else:
+            both = make(list(pair))  # type: ignore[call-arg]
+        # torch computes shapes and devices alone, so that no GPU is needed.
+        with FakeTensorMode(allow_non_fake_inputs=True):
+            assert both(completion=["x", "y"]).values.device.type == "cpu"
 
 
 class TestContract:

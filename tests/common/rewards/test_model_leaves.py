@@ -57,6 +57,8 @@ def test_likelihood_of_the_right_answer() -> None:
         completion=["1", "5", "", "1", "1"], prompt=["0"] * 5, reference=["2", "2", "2", "", ["7", "2"]]
     )
     assert output.values.tolist() == pytest.approx([RIGHT, WRONG, -10.0, NAN, RIGHT], nan_ok=True)
+    asked = [{"role": "user", "content": "0"}]
+    assert likelihood()(completion=["1"], prompt=[asked], reference=["2"]).values.item() == pytest.approx(RIGHT)
     assert likelihood(floor=-0.9)(completion=["5"], prompt=["0"], reference=["2"]).values.item() == pytest.approx(-0.9)
 
 

@@ -8,9 +8,9 @@ import torch
 from common.errors import RewardError
 from common.rewards.adapters.trl import to_trl
 from common.rewards.compose import Product, WeightedSum
-from common.rewards.state import KeepsState, StatefulSum, stateful_parts, with_state
-from common.rewards.transforms import Affine, HistoryQuantile
-from common.training.callbacks import Stateful
+from common.rewards.state import KeepsState, StatefulSum, kept_state, stateful_parts, with_state
+from common.rewards.transforms import Affine, HistoryQuantile, RunningNormalize
+from common.training.callbacks import Shared, Stateful
 from tests.common.rewards.toy import Column
 
 
@@ -80,3 +80,29 @@ def test_a_product_keeps_state_too() -> None:
     assert isinstance(reward, Stateful)
     assert reward.name == "both"
     assert set(reward.state_dict()) == {"a"}
+
+
+def nested() -> HistoryQuantile:
+    return HistoryQuantile(RunningNormalize(Column("a"), warmup=2), warmup=2)
+
+
+@pytest.mark.parametrize("make", [made, nested, lambda: Affine(HistoryQuantile(Column("a"), warmup=2))])
+def test_a_trainer_keeps_and_shares_the_state_of_any_composition(make: Any) -> None:
+    reward, twin = make(), make()
+    for step in range(3):
+        reward(**batch(step))
+    kept = kept_state(reward)
+    assert isinstance(kept, Stateful)
+    assert isinstance(kept, Shared)
+    kept_state(twin).load_state_dict(kept.state_dict())
+    assert torch.equal(twin(**batch(3)).values, reward(**batch(3)).values)
+    assert all(len(part.pending) for _, part in stateful_parts(reward))
+    kept.synchronise(lambda own: [own, own])
+    assert not any(len(part.pending) for _, part in stateful_parts(reward))
+
+
+def test_what_keeps_its_own_state_stands_for_itself() -> None:
+    alone, whole = HistoryQuantile(Column("a")), with_state(made())
+    assert kept_state(alone) is alone
+    assert kept_state(whole) is whole
+    assert kept_state(Column("a")) is None

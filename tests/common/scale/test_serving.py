@@ -152,6 +152,14 @@ def test_columns_of_pictures_are_found_inside_compositions() -> None:
     assert "photo" in service.picture_columns
     assert [one.name for one in parts_of(Seen())] == ["seen"]
 
+    class Read(ExactMatch):
+        def __init__(self) -> None:
+            super().__init__()
+            # A learned reward calls its column so.
+            self.images = "scan"
+
+    assert "scan" in RewardService(Read(), "f", in_threads(Read())).picture_columns
+
 
 def test_without_the_token_nobody_is_served(tmp_path: Path) -> None:
     good, bad = tmp_path / "good", tmp_path / "bad"

@@ -15,7 +15,10 @@ from common.errors import MissingColumn, RewardError, UsageError
 from common.models.language import load_language_model, peft_config, save_language_model
 from common.rewards import WeightedSum
 from common.rewards.base import Reward, RewardOutput
+from common.rewards.episodes import Scheduled
+from common.rewards.transforms import HistoryQuantile
 from common.training import grpo, grpo_step
+from common.training.callbacks import STATE
 from common.training.grpo import run_grpo
 from common.training.recorder import Recorder
 from tests.common.training import tiny
@@ -361,6 +364,20 @@ def test_a_reward_that_breaks_its_contract_is_refused_before_the_first_step(new_
     with pytest.raises(RewardError):
         go(run, Constant("too_good", 7.0))
     assert run.rows() == []
+
+
+def test_a_reward_that_reads_the_step_is_tried_and_trained_on(new_run: Any) -> None:
+    run = new_run()
+    go(run, Scheduled(tiny.LetterShare(), (0, 1.0, 2.0, 4)), steps=1)
+    assert len(run.rows()) == 1
+
+
+def test_what_a_part_has_learnt_is_in_the_checkpoint(new_run: Any) -> None:
+    run = new_run()
+    # A plain sum: nobody called `with_state`.
+    go(run, 0.5 * HistoryQuantile(tiny.LetterShare()) + 0.5 * tiny.LetterShare(), save_every=1)
+    (checkpoint,) = run.stage("grpo").glob("checkpoint-*")
+    assert (checkpoint / STATE).is_file()
 
 
 def test_reward_names_must_differ() -> None:

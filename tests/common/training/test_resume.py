@@ -124,6 +124,14 @@ def test_grpo_resumed_equals_uninterrupted(
     assert figures(resumed) == figures(whole_grpo[0])
 
 
+def test_stopped_in_the_last_step_no_other_stage_begins(whole_grpo: tuple[Run, Any], new_run: Any) -> None:
+    run = new_run()
+    with pytest.raises(Interrupted, match="end of grpo; go on with"):
+        grpo(run, Interrupting(9, send(signal.SIGINT)))
+    assert run.finished("grpo")
+    assert tiny.same_weights(grpo(run, Interrupting(), resume=True), whole_grpo[1])
+
+
 @pytest.mark.parametrize(("at", "act"), [(1, send(signal.SIGINT)), (3, send(signal.SIGTERM)), (3, interrupt)])
 def test_sft_resumed_equals_uninterrupted(
     whole_sft: tuple[Run, Any], new_run: Any, at: int, act: Callable[[], None]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import random
+import shlex
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,12 @@ class Settings:
     grpo: GrpoConfig = field(default_factory=GrpoConfig)
     name: str = "größe"
     path: str | None = None
+
+
+@dataclass
+class Seeded:
+    runs: str
+    seed: int = 0
 
 
 def test_the_config_can_be_given_to_the_command_line_again(tmp_path: Path) -> None:
@@ -51,6 +58,13 @@ def test_names_do_not_clash(tmp_path: Path) -> None:
 def test_a_folder_with_a_space_is_quoted_in_the_command(tmp_path: Path) -> None:
     run = Run.create(tmp_path / "toy", "my run", {}, seed=0)
     assert run.resume_command.endswith(f"--resume '{run.folder}'")
+
+
+def test_runs_that_begin_in_one_second_have_folders_of_their_own(tmp_path: Path) -> None:
+    config = Seeded(str(tmp_path / "my runs"))
+    one, other = (Run.open("python -m apps.toy", config) for _ in range(2))
+    assert one.folder != other.folder
+    assert shlex.split(one.resume_command)[-1] == str(one.folder)
 
 
 @pytest.mark.parametrize("broken", ["nothing", "no run.json", "bad json", "bad yaml"])

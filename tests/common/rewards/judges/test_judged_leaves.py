@@ -169,6 +169,14 @@ class TestPrincipleJudge:
         assert turned == [0.0, 0.75, 0.0, 1.0, 0.5, 1.0]
         assert len(server.bodies) == 2, "the order of the rows makes no other question"
 
+    def test_prompts_may_be_conversations(self, server: JudgeServer) -> None:
+        server.answer = self.by_length
+        prompt = [[{"role": "user", "content": "p0"}] for _ in range(2)]
+        assert self.judge(server)(completion=["a", "abc"], prompt=prompt, group=[0, 0]).values.tolist() == [1.0, 0.5]
+        server.answer = verdicts(lambda one, said: "yes")
+        assert JudgedRubric(endpoint(server), ["c"])(completion=["a"], prompt=prompt[:1]).values.tolist() == [1.0]
+        assert data(server.bodies[0])["prompt"] == data(server.bodies[1])["question"] == "p0"
+
     def test_a_wrong_count_fails_its_group_only(self, server: JudgeServer) -> None:
         def answer(body: dict[str, Any]) -> Any:
             return chat('{"scores": {"R1": 5}}') if data(body)["prompt"] == "p0" else self.by_length(body)

@@ -231,6 +231,11 @@ def test_ctrl_c_saves_after_the_update_and_the_run_goes_on_equal(tmp_path):
     policy = train_policy(run, "rl", *sac_relabelled([Press(-1)])[:3])
     assert_equal_runs(whole, run, expected, policy)
 
+    last = folder(tmp_path, "last")
+    with pytest.raises(Interrupted, match=r"rl"):
+        train_policy(last, "rl", *sac_relabelled([Press(240)])[:3])
+    assert_equal_runs(whole, last, expected, train_policy(last, "rl", *sac_relabelled([Press(-1)])[:3]))
+
 
 def test_a_grader_that_fails_stops_the_run_and_says_how_to_go_on(tmp_path):
     run = folder(tmp_path, "one")
