@@ -89,7 +89,7 @@ def rationed(found: list[str]) -> Iterator[Any]:
     """
     seen: set[str] = set()
     for command in found:
-        verb = command.split()[3]
+        verb = " ".join(command.split()[3:4])  # `python -m apps` has none
         yield pytest.param(command, id=command, marks=[pytest.mark.slow] if verb in seen else [])
         seen.add(verb)
 
