@@ -214,7 +214,7 @@ class Captioner(nn.Module):
         """Write `captioner.json`, `mapper.safetensors` (translation too) and the decoder with its tokenizer."""
         from safetensors.torch import save_file
 
-        from common.models.language import without_bars
+        from common.models.loading import without_bars
 
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
@@ -308,7 +308,8 @@ def load_decoder(path: str) -> tuple[Any, PreTrainedTokenizerBase]:
     """
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    from common.models.language import check_vocabulary, exact_errors, unreadable, without_bars
+    from common.models.language import check_vocabulary
+    from common.models.loading import exact_errors, unreadable, without_bars
 
     place = str(locate(path))
     broken: tuple[type[Exception], ...] = (*unreadable(), DataError)

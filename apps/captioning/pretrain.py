@@ -96,7 +96,7 @@ def make_decoder(config: CaptioningConfig, tokenizer: Tokenizer, folder: Path) -
     import torch
 
     from apps.captioning.pretraining.language import sentences, train_decoder
-    from common.models.language import without_bars
+    from common.models.loading import without_bars
 
     settings = config.pretrain
     model, wrapped = train_decoder(

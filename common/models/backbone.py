@@ -20,14 +20,13 @@ from common.files import locate
 from common.models.language import (
     Prompt,
     evaluating,
-    load_from,
     load_language_model,
     peft_config,
     prompt_ids,
     prompt_text,
     save_language_model,
-    settled,
 )
+from common.models.loading import load_from, settled
 from common.models.text import CONFIG_FILE, Encoder, NgramEncoder, load_encoder
 from common.models.vlm import Picture, VisionLanguageModel, VisualPrompt
 from common.models.vlm_batch import inner_model
@@ -151,7 +150,7 @@ class EncoderBackbone:
     cut = 0
 
     def __init__(self, config: BackboneConfig) -> None:
-        from common.models.language import resolve_device
+        from common.models.loading import resolve_device
 
         device = str(resolve_device(config.device))
         dtype = "float32" if config.dtype == "auto" else config.dtype

@@ -21,7 +21,7 @@ from common.files import locate, read_object
 from common.models.clip_folder import CONFIG_FILE, compact_tokenizer, save_clip
 from common.models.clip_input import Preprocess, Tokens
 from common.models.clip_text import encode_text
-from common.models.language import exact_errors
+from common.models.loading import exact_errors
 from common.models.sizes import check_layers, check_network, held_in, weight_files
 from common.pictures import WHITE, Colour, load_picture, to_tensor
 

@@ -119,7 +119,7 @@ def check_folder(folder: str | Path, kind: Any) -> None:
 
     Raises:
         DataError: the settings ask for more than the weights are, or the weights are damaged.
-        Exception: whatever transformers raises on settings that it cannot use; see `language.unreadable`.
+        Exception: whatever transformers raises on settings that it cannot use; see `loading.unreadable`.
     """
     from transformers import AutoConfig
 

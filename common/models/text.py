@@ -264,7 +264,8 @@ class TransformerEncoder:
     def __init__(self, path: str, device: str = "cpu", dtype: str = "float32", batch_size: int = 64) -> None:
         from transformers import AutoModel, AutoTokenizer
 
-        from common.models.language import check_vocabulary, exact_errors, unreadable
+        from common.models.language import check_vocabulary
+        from common.models.loading import exact_errors, unreadable
 
         self.device = device
         self.batch_size = batch_size
@@ -305,7 +306,7 @@ class SentenceTransformerEncoder:
             raise MissingDependency("sentence-transformers", "sentence-transformers") from error
         from transformers import AutoModel
 
-        from common.models.language import exact_errors, unreadable
+        from common.models.loading import exact_errors, unreadable
 
         self.batch_size = batch_size
         settings = {"dtype": getattr(torch, dtype)}

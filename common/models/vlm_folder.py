@@ -8,16 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from common.config import LanguageModelConfig
 from common.errors import UsageError
-from common.models.language import (
-    ModelDescription,
-    check_tokens,
-    described,
-    load_from,
-    resolve_device,
-    resolve_dtype,
-    save_language_model,
-    settled,
-)
+from common.models.language import ModelDescription, check_tokens, described, save_language_model
+from common.models.loading import load_from, resolve_device, resolve_dtype, settled
 from common.models.sizes import check_folder
 
 if TYPE_CHECKING:

@@ -10,14 +10,7 @@ import torch
 
 from common.config import GrpoConfig, LanguageModelConfig, LoraConfig, nearest
 from common.errors import UsageError
-from common.models.language import (
-    Saved,
-    check_chat_template,
-    check_tokens,
-    generate,
-    peft_config,
-    save_language_model,
-)
+from common.models.language import Saved, check_chat_template, check_tokens, generate, peft_config, save_language_model
 from common.pictures import load_any
 from common.rewards.base import Reward
 from common.rewards.state import kept_state

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from common.config import LanguageModelConfig, nearest
 from common.errors import GraderFailure, UsageError
-from common.models.language import Saved, is_peft, load_language_model, save_language_model, without_bars
+from common.models.language import Saved, is_peft, load_language_model, save_language_model
+from common.models.loading import without_bars
 from common.training.callbacks import RunCallback
 from common.training.run import Interrupted, Run, last_checkpoint
 

@@ -16,7 +16,8 @@ from apps.captioning.model import torch_device
 from apps.captioning.model_config import DiscriminatorConfig
 from common.errors import UsageError
 from common.files import locate
-from common.models.language import check_vocabulary, exact_errors, unreadable, without_bars
+from common.models.language import check_vocabulary
+from common.models.loading import exact_errors, unreadable, without_bars
 from common.models.sizes import check_folder
 from common.ranks import auc
 from common.rewards.base import Reward, RewardOutput

@@ -13,7 +13,7 @@ from apps.captioning.pocket.grammar import STYLES, write
 from apps.captioning.pocket.mutations import damage
 from apps.captioning.pocket.scene import sample_scene
 from apps.captioning.pretraining.tokenizer import framed, transformers_tokenizer
-from common.models.language import without_bars
+from common.models.loading import without_bars
 from common.ui import progress
 
 if TYPE_CHECKING:

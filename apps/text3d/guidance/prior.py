@@ -226,7 +226,7 @@ def load_prior(
         UsageError: there is no such model, a component is missing or of another library, or it cannot be read.
         MissingDependency: diffusers is not installed.
     """
-    from common.models.language import exact_errors, resolve_device, resolve_dtype, unreadable
+    from common.models.loading import exact_errors, resolve_device, resolve_dtype, unreadable
 
     try:
         import diffusers

@@ -34,7 +34,7 @@ def maker(config: SceneConfig) -> Callable[[torch.Generator], SceneModule]:
         UsageError: a GPU is named that is not there, or gsplat without one.
         MissingDependency: gsplat is named and not installed.
     """
-    from common.models.language import resolve_device
+    from common.models.loading import resolve_device
 
     device = resolve_device(config.device)
     kind = drawn_by(config.backend, device) if config.kind == "gaussians" else KINDS[config.kind]

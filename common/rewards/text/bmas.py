@@ -91,7 +91,7 @@ class EmbeddingTable:
         if self._tokenizer is None:
             from transformers import AutoTokenizer
 
-            from common.models.language import exact_errors, unreadable
+            from common.models.loading import exact_errors, unreadable
 
             try:
                 with exact_errors():

@@ -13,7 +13,8 @@ from torch import Tensor
 
 from common.errors import DataError, MissingDependency, RewardError, UsageError
 from common.files import locate
-from common.models.language import check_vocabulary, exact_errors, unreadable, without_bars
+from common.models.language import check_vocabulary
+from common.models.loading import exact_errors, unreadable, without_bars
 from common.models.sizes import check_folder
 from common.rewards.base import Reward, RewardOutput, nan_like
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from common.errors import UsageError
-from common.models.language import without_bars
+from common.models.loading import without_bars
 from common.training.vision.models import is_processor
 
 #: What processors and tokenizers are read from.

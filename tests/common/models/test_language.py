@@ -22,10 +22,9 @@ from common.models.language import (
     load_tokenizer,
     peft_config,
     prompt_ids,
-    resolve_device,
-    resolve_dtype,
     save_language_model,
 )
+from common.models.loading import resolve_device, resolve_dtype
 from tests.common.training import tiny
 
 PROMPTS = [[{"role": "user", "content": "a" * length + "bc"}] for length in (9, 0, 3, 30, 1, 3, 14, 2)]
