@@ -12,6 +12,10 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from apps.medvqa.data import Example
+from apps.medvqa.data_config import DataConfig
+from apps.medvqa.readers import DataSet, read_data_set
+
 
 def drawn(seed: int, size: tuple[int, int] = (120, 96)) -> Image.Image:
     """A picture of smooth blobs; each seed is another picture."""
@@ -251,3 +255,15 @@ FOLDERS: Mapping[str, Callable[[Path], Path]] = {
     "pmc_vqa": pmc_vqa,
     "omni_med_vqa": omni_med_vqa,
 }
+
+
+def read(path: Path, format: str, **settings: Any) -> DataSet:
+    return read_data_set(DataConfig(format=format, path=str(path), **settings))  # type: ignore[arg-type]
+
+
+def by_id(found: DataSet) -> dict[str, Example]:
+    return {example.id: example for example in found.examples}
+
+
+def kinds(found: DataSet) -> list[str]:
+    return [problem.kind for problem in found.problems]
