@@ -167,11 +167,20 @@ def worst(several: Mapping[str, Interval]) -> Interval:
 
 
 def pooled(several: Iterable[Interval]) -> Interval:
-    """All of several shares together: Wilson's interval, each counted as often as it was tried."""
+    """All of several shares together, each counted as often as it was tried.
+
+    The interval is Wilson's for as many tries as the largest of them has: what was tried on one row several times is
+    not independent.
+    """
     from common.stats import wilson
 
     known = [one for one in several if one.n and not math.isnan(one.mean)]
-    return wilson(round(sum(one.mean * one.n for one in known)), sum(one.n for one in known)) if known else NONE
+    if not known:
+        return NONE
+    tried, most = sum(one.n for one in known), max(one.n for one in known)
+    share = sum(one.mean * one.n for one in known) / tried
+    around = wilson(round(share * most), most)
+    return Interval(share, min(share, around.low), max(share, around.high), tried)
 
 
 def _less(value: Interval) -> Interval:
